@@ -1,0 +1,337 @@
+"""Packed images and batches: from files on disk to the float batch a network receives.
+
+A pack is one memory-mapped uint8 array [N, S, S, C] (C is 1 when every picture is gray) with every
+picture of one dataset and variant, decoded once. Training and evaluation gather rows from packs,
+augment at pack size in the worker, and send uint8; enlarging and normalising happen on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from augmentation import augment_images, make_transform
+from pictures import crop_box, open_picture
+from samples import BOX
+from utils import InputError, atomic_path, fingerprint, log, progress
+
+if TYPE_CHECKING:
+    import torch
+
+# Raise when packed pixels change for the same picture and size.
+PACK_VERSION = 1
+
+
+# ---------------------------------------------------------------- packs
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A finished pack on disk: `pixels` is a .npy file, `shape` its (N, S, S, C)."""
+
+    pixels: Path
+    shape: tuple[int, int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Side of the packed pictures in pixels."""
+        return self.shape[1]
+
+    def open(self) -> np.ndarray:
+        """The uint8 array [N, S, S, C], memory-mapped. Raises InputError when the file is gone."""
+        try:
+            return np.load(self.pixels, mmap_mode="r")
+        except FileNotFoundError as error:
+            raise InputError(f"{self.pixels} was removed while in use. Run the same command again.") from error
+
+
+def pack_size(widths: pd.Series, heights: pd.Series, network_size: int) -> int:
+    """min(source size, network size): the smallest side that loses nothing, in pixels."""
+    return int(min(max(widths.max(), heights.max()), network_size))
+
+
+def pack_or_load(files: pd.DataFrame, root: Path, size: int, gray: bool, folder: Path, name: str) -> Pack:
+    """Decode `files` into a pack of side `size`, or find the one made before.
+
+    `files` has columns path, content and the four box columns, one row a face, in pack order;
+    `gray` packs one channel. A pack that is truncated or from another version is made again.
+    Raises UnreadablePicture when a picture has become unreadable since it was read first.
+    """
+    identity = [PACK_VERSION, size, gray, list(zip(files["path"], files["content"], strict=True))]
+    target = folder / f"{name}__{size}__{fingerprint(identity, 12)}.npy"
+    shape = (len(files), size, size, 1 if gray else 3)
+    if target.is_file():
+        if _is_whole(target, shape):
+            return Pack(target, shape)
+        log.warning("%s is truncated or of another version; it is made again.", target)
+    with atomic_path(target) as temporary:
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        _fill(pixels, files, root, name)
+        pixels.flush()
+    return Pack(target, shape)
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return pixels.shape == shape and pixels.dtype == np.uint8
+
+
+def _fill(pixels: np.ndarray, files: pd.DataFrame, root: Path, name: str) -> None:
+    boxes = files[BOX].to_numpy(dtype=float)
+    rows_of = files.reset_index(drop=True).groupby("path", sort=False).indices
+    mode = "L" if pixels.shape[3] == 1 else "RGB"
+
+    def decode(path: str) -> None:
+        picture = open_picture(root, path)
+        for row in rows_of[path]:
+            face = picture if np.isnan(boxes[row]).any() else crop_box(picture, tuple(boxes[row]))
+            pixels[row] = _fitted(face, pixels.shape[1], mode)
+
+    with ThreadPoolExecutor() as pool:
+        for _ in progress(pool.map(decode, rows_of), f"packing {name}", len(rows_of)):
+            pass
+
+
+def _fitted(face: Image.Image, size: int, mode: str) -> np.ndarray:
+    """uint8 [size, size, C]; the aspect ratio is not kept, as is usual for face crops."""
+    face = face.convert(mode)
+    if face.size != (size, size):
+        face = face.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=None)
+    return np.asarray(face).reshape(size, size, -1)
+
+
+# ---------------------------------------------------------------- rows drawn from several packs
+
+
+@dataclass(frozen=True)
+class FaceRows:
+    """Faces to train or evaluate on, gathered from one or more packs.
+
+    `packs`; then per face: `pack` (index in packs), `row` (row in that pack), `label`, `source`
+    (number of the dataset in a combined run), all int64 [N]; `sample_ids` is a list of N names.
+    """
+
+    packs: tuple[Pack, ...]
+    pack: np.ndarray
+    row: np.ndarray
+    label: np.ndarray
+    source: np.ndarray
+    sample_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, positions: np.ndarray) -> FaceRows:
+        """The faces at `positions`, in that order."""
+        ids = tuple(self.sample_ids[i] for i in positions)
+        return FaceRows(
+            self.packs, self.pack[positions], self.row[positions], self.label[positions],
+            self.source[positions], ids,
+        )
+
+    @staticmethod
+    def from_pack(pack: Pack, rows: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> FaceRows:
+        """Faces `rows` of a single pack."""
+        zeros = np.zeros(len(rows), dtype=np.int64)
+        return FaceRows((pack,), zeros, rows.astype(np.int64), labels.astype(np.int64), zeros, tuple(sample_ids))
+
+    @staticmethod
+    def join(parts: Sequence[FaceRows], one_source: bool = False) -> FaceRows:
+        """Several tables after one another; each is its own source unless `one_source`."""
+        packs: list[Pack] = []
+        shifted, sources = [], []
+        for number, part in enumerate(parts):
+            shifted.append(part.pack + len(packs))
+            packs.extend(part.packs)
+            sources.append(np.full(len(part), 0 if one_source else number, dtype=np.int64))
+        return FaceRows(
+            tuple(packs),
+            np.concatenate(shifted),
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.label for part in parts]),
+            np.concatenate(sources),
+            tuple(name for part in parts for name in part.sample_ids),
+        )
+
+
+# ---------------------------------------------------------------- batches
+
+Chunk = tuple["torch.Tensor", "torch.Tensor"]
+
+
+@dataclass
+class BatchSource:
+    """Map-style dataset whose items are whole batches, named by (epoch, batch number).
+
+    A batch is a list of (pixels uint8 [B, C, S, S], labels int64 [B]), one entry per picture shape,
+    so that every picture is enlarged once, from its own pack size. Order and augmentation draws
+    depend on (seed, epoch, batch number) alone, never on the number of workers.
+    """
+
+    faces: FaceRows
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = False
+    mixing: Literal["natural", "balanced"] = "natural"
+    augmentation: dict[str, Any] | None = None
+    _opened: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+    _order: tuple[int, np.ndarray] | None = field(default=None, repr=False)
+    _transform: Any = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return -(-len(self.faces) // self.batch_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": {}, "_order": None, "_transform": None}
+
+    def __getitem__(self, place: tuple[int, int]) -> list[Chunk]:
+        import torch
+
+        epoch, number = place
+        positions = np.array_split(self.order(epoch), len(self))[number]
+        key = self.faces.pack[positions]
+        chunks = []
+        for index in np.unique(key):
+            part = positions[key == index]
+            pixels = self._gather(int(index), self.faces.row[part])
+            if self.augmentation:
+                pixels = self._augment(pixels, (self.seed, epoch, number, int(index)))
+            batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+            chunks.append((batch, torch.from_numpy(self.faces.label[part])))
+        return chunks
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Positions of one epoch in the order they are drawn, int64 [N]."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self._draw_order(epoch))
+        return self._order[1]
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
+        count = len(self.faces)
+        if not self.shuffle:
+            return np.arange(count)
+        draws = np.random.default_rng((self.seed, epoch))
+        if self.mixing == "natural":
+            return draws.permutation(count)
+        sources = np.unique(self.faces.source)
+        quotas = np.diff(np.linspace(0, count, len(sources) + 1).astype(int))
+        parts = []
+        for source, quota in zip(sources, quotas, strict=True):
+            own = np.flatnonzero(self.faces.source == source)
+            rounds = [draws.permutation(own) for _ in range(-(-quota // len(own)))]
+            parts.append(np.concatenate(rounds)[:quota])
+        return draws.permutation(np.concatenate(parts))
+
+    def _gather(self, index: int, rows: np.ndarray) -> np.ndarray:
+        if index not in self._opened:
+            self._opened[index] = self.faces.packs[index].open()
+        return self._opened[index][rows]
+
+    def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+        if self._transform is None:
+            self._transform = make_transform(**self.augmentation)
+        return augment_images(pixels, self._transform, key)
+
+
+class EpochSampler:
+    """Yields (epoch, batch number); set `epoch` before iterating. Lets workers persist across epochs."""
+
+    def __init__(self, batches: int):
+        self.batches, self.epoch = batches, 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, number) for number in range(self.batches))
+
+    def __len__(self) -> int:
+        return self.batches
+
+
+def make_loader(source: BatchSource, workers: int, pin_memory: bool = False) -> torch.utils.data.DataLoader:
+    """A DataLoader over whole batches. `loader.sampler.epoch` chooses the epoch.
+
+    `workers` beyond the number of batches would only cost memory and are not started.
+    """
+    from torch.utils.data import DataLoader
+
+    workers = min(workers, len(source))
+    return DataLoader(
+        source,  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=EpochSampler(len(source)),  # type: ignore[arg-type]
+        num_workers=workers,
+        worker_init_fn=_start_worker if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )
+
+
+def _start_worker(_: int) -> None:
+    """One thread per worker: image and BLAS threads under workers slow everything."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def resolve_workers(workers: int | str, device_type: str, cores: int) -> int:
+    """Worker processes for "auto": beside a GPU up to 8; beside CPU training none, they share its cores."""
+    if workers != "auto":
+        return int(workers)
+    return min(8, max(cores - 1, 1)) if device_type == "cuda" else 0
+
+
+# ---------------------------------------------------------------- on the device
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What a network expects: side in pixels, channels (1 or 3), mean and std per channel for [0, 1] pixels."""
+
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def to_network_input(
+    chunks: Sequence[Chunk], expected: NetworkInput, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Enlarge and normalise a batch on the device.
+
+    Returns float32 [B, channels, size, size] and labels int64 [B].
+    """
+    import torch
+
+    pixels = torch.cat([_enlarged(chunk.to(device, non_blocking=True), expected) for chunk, _ in chunks])
+    mean = torch.tensor(expected.mean, device=device).view(1, -1, 1, 1) * 255
+    std = torch.tensor(expected.std, device=device).view(1, -1, 1, 1) * 255
+    labels = torch.cat([labels for _, labels in chunks]).to(device, non_blocking=True)
+    return (pixels - mean) / std, labels
+
+
+def _enlarged(pixels: torch.Tensor, expected: NetworkInput) -> torch.Tensor:
+    """float32 [B, channels, size, size] in 0..255; gray by the ITU-R 601 weights Pillow uses."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    pixels = pixels.float()
+    if pixels.shape[1] == 3 and expected.channels == 1:
+        weights = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
+        pixels = (pixels * weights).sum(1, keepdim=True)
+    if pixels.shape[-1] != expected.size:
+        shrink = pixels.shape[-1] > expected.size
+        pixels = interpolate(pixels, (expected.size, expected.size), mode="bilinear", antialias=shrink)
+    if pixels.shape[1] == 1 and expected.channels == 3:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    return pixels

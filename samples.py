@@ -1,0 +1,304 @@
+"""Samples: which faces of a dataset are used, in which split, and why the others are not.
+
+A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
+
+| column | meaning |
+|---|---|
+| sample_id | dataset / path inside it, plus `#face` where one picture holds several rows |
+| path, original_path | picture as delivered, and the whole photo it was cut from ("" if none), inside the dataset |
+| label | index in `settings.EMOTIONS` |
+| dataset | name of the row in config.py's DATASETS |
+| split | train, val or test |
+| group | number of the connected component over same subject, same photo, same content |
+| content | hash of the decoded source picture, plus the box where one row is one face |
+| width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
+| subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
+
+Splits are made here, once per dataset, from source rows and SPLIT_SEED. Everything later filters.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pictures import UnreadablePicture, content_hash, crop_box, open_picture
+from readers import Listing, listing_signature, read_dataset
+from settings import EMOTIONS, DatasetRow, Settings
+from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
+
+# Raise when the meaning of a cached samples table changes.
+SAMPLES_VERSION = 1
+SPLITS = ("train", "val", "test")
+BOX = ["box_left", "box_top", "box_right", "box_bottom"]
+STEPS = ("in file", "confidence", "readable", "copies", "limit")
+TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content")
+
+
+@dataclass(frozen=True)
+class DatasetSamples:
+    """One dataset as it enters every experiment.
+
+    `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason), `funnel`
+    how many rows each step kept (step, removed, kept), `notes` what a user should know about it.
+    """
+
+    name: str
+    root: Path
+    row: DatasetRow
+    samples: pd.DataFrame
+    rejected: pd.DataFrame
+    funnel: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def rows(self, split: str) -> pd.DataFrame:
+        """The samples of one split, in order."""
+        return self.samples[self.samples["split"] == split]
+
+
+def load_samples(name: str, settings: Settings) -> DatasetSamples:
+    """Read one active dataset into samples; from `saidas/samples/` when nothing it depends on changed.
+
+    Raises InputError when the folder has another layout or no training row is left.
+    """
+    row = settings.datasets[name]
+    root = settings.resolve(row.path)
+    listing = read_dataset(name, row, root)
+    folder = settings.output_path / "samples"
+    key = _samples_key(listing, root, settings)
+    cached = _load_cached(folder, name, key)
+    if cached is None:
+        cached = _select_samples(listing, root, settings, folder)
+        _store(folder, name, key, *cached)
+    samples, rejected, funnel = cached
+    if not (samples["split"] == "train").any():
+        raise InputError(f"{name}: no training picture is left of {len(listing.samples)} rows in {root}.")
+    notes = [*listing.notes, *_thin_classes(name, samples)]
+    return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes))
+
+
+# ---------------------------------------------------------------- cache
+
+
+def _samples_key(listing: Listing, root: Path, settings: Settings) -> str:
+    return fingerprint(
+        {
+            "version": SAMPLES_VERSION,
+            "listing": listing_signature(listing, root),
+            "rejected": len(listing.rejected),
+            "splits": [settings.split_seed, settings.val_fraction, settings.test_fraction],
+            "copies": settings.copies,
+            "limit": settings.limit_per_split,
+        },
+        length=32,
+    )
+
+
+def _load_cached(folder: Path, name: str, key: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
+    marker = folder / f"{name}_samples.json"
+    if not marker.is_file():
+        return None
+    try:
+        known = read_json(marker)
+        tables = [read_samples(folder / f"{name}_{part}.csv") for part in ("samples", "rejected", "funnel")]
+    except (OSError, ValueError) as error:
+        log.warning("%s: the cached samples cannot be read (%s); they are made again.", name, error)
+        return None
+    if known.get("key") != key or known.get("rows") != [len(table) for table in tables]:
+        return None
+    return tables[0], tables[1], tables[2]
+
+
+def _store(
+    folder: Path, name: str, key: str, samples: pd.DataFrame, rejected: pd.DataFrame, funnel: pd.DataFrame
+) -> None:
+    marker = folder / f"{name}_samples.json"
+    marker.unlink(missing_ok=True)
+    for part, table in (("samples", samples), ("rejected", rejected), ("funnel", funnel)):
+        write_text(folder / f"{name}_{part}.csv", table.to_csv(index=False))
+    write_json(marker, {"key": key, "rows": [len(samples), len(rejected), len(funnel)]})
+
+
+def read_samples(path: Path) -> pd.DataFrame:
+    """Read a samples, rejected or funnel table: text columns stay text, empty text stays empty."""
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), na_values={}, keep_default_na=True).pipe(
+        lambda table: table.assign(**{c: table[c].fillna("") for c in TEXT_COLUMNS if c in table})
+    )
+
+
+# ---------------------------------------------------------------- from listing to samples
+
+
+def _select_samples(
+    listing: Listing, root: Path, settings: Settings, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    decoded, unreadable = decode_all(listing.samples, root)
+    decoded["group"] = connected_groups(decoded)
+    decoded["split"] = assign_splits(
+        decoded, settings.split_seed, settings.val_fraction, settings.test_fraction
+    )
+    used, copies = drop_copies(decoded) if settings.copies == "drop" else (decoded, decoded.iloc[:0])
+    chosen = limit_per_split(used, settings.limit_per_split, settings.split_seed)
+    beyond = used.loc[~used.index.isin(chosen.index)].assign(
+        step="limit", reason=f"LIMIT_PER_SPLIT = {settings.limit_per_split}"
+    )
+    columns = ["sample_id", "path", "step", "reason"]
+    rejected = pd.concat([part[columns] for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
+                         or [pd.DataFrame(columns=columns)], ignore_index=True)
+    return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
+
+
+def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
+    """Rows kept after each step: starts with all rows the dataset lists, ends with those in use."""
+    removed = rejected["step"].value_counts()
+    kept = used + len(rejected)
+    rows = [{"step": "listed", "removed": 0, "kept": kept}]
+    for step in STEPS:
+        kept -= int(removed.get(step, 0))
+        rows.append({"step": step, "removed": int(removed.get(step, 0)), "kept": kept})
+    return pd.DataFrame(rows)
+
+
+def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode every picture once; add content, width, height, gray.
+
+    Returns the readable rows and the unreadable ones with step and reason.
+    """
+    names = rows.groupby("path", sort=False).indices
+    boxes = rows[BOX].to_numpy(dtype=float)
+    facts: dict[int, dict] = {}
+    with ThreadPoolExecutor() as pool:
+        jobs = pool.map(_decode_picture, [root] * len(names), names, [boxes[i] for i in names.values()])
+        for positions, found in zip(
+            names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True
+        ):
+            facts.update(zip(positions, found, strict=True))
+    table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
+    bad = table["reason"] != ""
+    return table[~bad].drop(columns=["reason"]), table[bad].assign(step="readable")
+
+
+def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
+    """Facts about each face (row of `boxes` [K, 4], NaN for the whole picture) of one picture."""
+    unread = {"content": "", "width": 0, "height": 0, "gray": False}
+    try:
+        picture = open_picture(root, path)
+    except UnreadablePicture as error:
+        return [unread | {"reason": str(error)}] * len(boxes)
+    content, facts = content_hash(picture), []
+    for box in boxes:
+        try:
+            face = picture if np.isnan(box).any() else crop_box(picture, tuple(box))
+        except UnreadablePicture as error:
+            facts.append(unread | {"reason": str(error)})
+            continue
+        place = "" if face is picture else ":" + ",".join(f"{side:g}" for side in box)
+        pixels = np.asarray(face)
+        gray = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
+        facts.append({"content": content + place, "width": face.width, "height": face.height,
+                      "gray": gray, "reason": ""})
+    return facts
+
+
+# ---------------------------------------------------------------- groups and splits
+
+
+def connected_groups(rows: pd.DataFrame) -> np.ndarray:
+    """Number the connected components over same subject, same photo, same source picture: int[N]."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(rows)
+    left, right = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
+    for values in (rows["subject"], rows["photo"], rows["content"].str.split(":").str[0]):
+        positions = np.flatnonzero(values.to_numpy() != "")
+        codes, _ = pd.factorize(values.to_numpy()[positions])
+        first = np.full(codes.max(initial=-1) + 1, count)
+        np.minimum.at(first, codes, positions)
+        left.append(positions)
+        right.append(first[codes])
+    edges = np.concatenate(left), np.concatenate(right)
+    graph = coo_matrix((np.ones(len(edges[0]), dtype=bool), edges), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+def assign_splits(rows: pd.DataFrame, seed: int, val_fraction: float, test_fraction: float) -> pd.Series:
+    """Complete the official splits: a test set where none is official, then a validation set from training.
+
+    Needs columns split ("" where not official), label and group. Groups stay together in what is
+    carved here; official splits are never changed, so a group can stand in two of them.
+    """
+    split = rows["split"].copy()
+    if not (split == "test").any():
+        free = split == ""
+        split[_take_fraction(rows[free], test_fraction, seed)] = "test"
+    split[split == ""] = "train"
+    if not (split == "val").any():
+        split[_take_fraction(rows[split == "train"], val_fraction, seed + 1)] = "val"
+    return split
+
+
+def _take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
+    """Index of about `fraction` of the rows of each class, whole groups, drawn by `seed`.
+
+    A group counts for its rarest class. Own code because scikit-learn's StratifiedGroupKFold walks
+    the groups in Python for every fold: minutes at the 34,000 groups of FER2013.
+    """
+    rarity = rows["label"].map(rows["label"].value_counts())
+    groups = rows.assign(rarity=rarity).sort_values(["rarity", "sample_id"]).groupby("group", sort=True)
+    table = groups.agg(label=("label", "first"), size=("label", "size"), first=("sample_id", "min"))
+    table = table.sort_values("first")
+    table = table.iloc[np.random.default_rng(seed).permutation(len(table))]
+    ahead = table.groupby("label")["size"].cumsum() - table["size"]
+    wanted = fraction * table.groupby("label")["size"].transform("sum")
+    several = table.groupby("label")["size"].transform("count") > 1
+    taken = table.index[several & (ahead + table["size"] / 2 <= wanted.clip(lower=1))]
+    return rows.index[rows["group"].isin(taken)]
+
+
+def drop_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Remove training rows that stand in validation or test, and validation rows that stand in test.
+
+    Test rows are never removed. Returns the rows kept, and those removed with step and reason.
+    """
+    found = {split: set(rows.loc[rows["split"] == split, "content"]) for split in SPLITS}
+    in_test, in_val = rows["content"].isin(found["test"]), rows["content"].isin(found["val"])
+    reason = pd.Series("", index=rows.index)
+    reason[(rows["split"] == "train") & in_val] = "exact copy of a validation picture"
+    reason[(rows["split"] != "test") & in_test] = "exact copy of a test picture"
+    leaves = reason != ""
+    return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
+
+
+def limit_per_split(rows: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
+    """At most `limit` rows of each split, each class in proportion (at least one), drawn by `seed`."""
+    if limit is None:
+        return rows
+    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
+    kept = []
+    for _, part in rows.groupby("split"):
+        counts = part["label"].value_counts().sort_index()
+        quota = counts if len(part) <= limit else (counts * limit / len(part)).round().clip(1, counts)
+        for label, wanted in quota.items():
+            kept.append(order[part.index[part["label"] == label]].nsmallest(int(wanted)).index)
+    return rows.loc[np.sort(np.concatenate(kept))] if kept else rows
+
+
+def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
+    counts = samples.groupby(["split", "label"]).size().unstack(fill_value=0).reindex(
+        index=SPLITS, columns=range(len(EMOTIONS)), fill_value=0
+    )
+    notes = []
+    for label, emotion in enumerate(EMOTIONS):
+        train, val, test = counts[label]
+        if train == 0:
+            notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
+        if val < 10:
+            notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
+        if test == 0:
+            notes.append(f"{name}: no test picture of {emotion}; its metrics are NaN, macro averages skip it")
+    return notes

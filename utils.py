@@ -1,0 +1,177 @@
+"""Project-blind helpers: errors a user can act on, whole files, fingerprints, seeds, devices, progress.
+
+Nothing here knows what a face or a dataset is. Torch is imported only by the functions that need it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("fer")
+T = TypeVar("T")
+
+
+class InputError(Exception):
+    """Something the user has to mend. Lists every problem at once, each with its value and its fix."""
+
+    def __init__(self, problems: str | Iterable[str]):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+# ---------------------------------------------------------------- files
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it and rename it into place.
+
+    A reader sees the old file, or the whole new one, never a part. On an error the
+    temporary file is removed and the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises OSError or json.JSONDecodeError."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+def canonical_json(value: Any) -> str:
+    """JSON text that is the same for equal values: sorted keys, no spaces, tuples as lists."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: Any, length: int = 8) -> str:
+    """First `length` hexadecimal digits of the SHA-256 of a JSON-able value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def file_fingerprint(path: Path, length: int = 16) -> str:
+    """First `length` hexadecimal digits of the SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:length]
+
+
+# ---------------------------------------------------------------- randomness and devices
+
+
+def random_streams(*key: int) -> tuple[np.random.Generator, random.Random]:
+    """A NumPy generator and a `random.Random`, independent of each other, fixed by the integers of `key`."""
+    numpy_seed, python_seed = np.random.SeedSequence(key).spawn(2)
+    return np.random.default_rng(numpy_seed), random.Random(int(python_seed.generate_state(1, np.uint64)[0]))
+
+
+def derived_seed(*key: int) -> int:
+    """A 63-bit seed fixed by the integers of `key`."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device for `name` ("auto", "cpu", "cuda", "cuda:1", "mps").
+
+    Raises InputError when the named device is not there: never a silent change to another one.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    missing_cuda = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if missing_cuda or (device.type == "mps" and not torch.backends.mps.is_available()):
+        raise InputError(
+            f'DEVICE = "{name}" is not available here ({torch.cuda.device_count()} CUDA devices). '
+            'Set DEVICE = "auto" or "cpu".'
+        )
+    return device
+
+
+# ---------------------------------------------------------------- what the user sees
+
+
+def start_logging(log_file: Path | None = None) -> None:
+    """Send the log to the terminal and, with `log_file`, to that file as well, with time and level."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    log.setLevel(logging.INFO)
+    log.handlers.clear()
+    log.propagate = False
+    if sys.stderr.isatty():
+        log.addHandler(RichHandler(console=Console(stderr=True), show_path=False, markup=False))
+    else:
+        log.addHandler(logging.StreamHandler(sys.stderr))
+        log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(log_file, encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(to_file)
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a rich progress bar and ETA; without a terminal, with a log line every 15 seconds."""
+    total = len(items) if total is None and hasattr(items, "__len__") else total
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(items, what, total=total, console=Console(stderr=True), transient=True)
+        return
+    started = last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last > 15:
+            last = now
+            left = f", about {(now - started) / done * (total - done):.0f} s left" if total else ""
+            log.info("%s: %d of %s%s", what, done, total or "?", left)
