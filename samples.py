@@ -147,8 +147,11 @@ def _select_samples(
         step="limit", reason=f"LIMIT_PER_SPLIT = {settings.limit_per_split}"
     )
     columns = ["sample_id", "path", "step", "reason"]
-    rejected = pd.concat([part[columns] for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
-                         or [pd.DataFrame(columns=columns)], ignore_index=True)
+    rejected = pd.concat(
+        [part[columns] for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
+        or [pd.DataFrame(columns=columns)],
+        ignore_index=True,
+    )
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 
 
@@ -199,8 +202,15 @@ def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
         place = "" if face is picture else ":" + ",".join(f"{side:g}" for side in box)
         pixels = np.asarray(face)
         gray = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
-        facts.append({"content": content + place, "width": face.width, "height": face.height,
-                      "gray": gray, "reason": ""})
+        facts.append(
+            {
+                "content": content + place,
+                "width": face.width,
+                "height": face.height,
+                "gray": gray,
+                "reason": "",
+            }
+        )
     return facts
 
 
@@ -289,16 +299,23 @@ def limit_per_split(rows: pd.DataFrame, limit: int | None, seed: int) -> pd.Data
 
 
 def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
-    counts = samples.groupby(["split", "label"]).size().unstack(fill_value=0).reindex(
-        index=SPLITS, columns=range(len(EMOTIONS)), fill_value=0
+    counts = (
+        samples.groupby(["split", "label"])
+        .size()
+        .unstack(fill_value=0)
+        .reindex(index=SPLITS, columns=range(len(EMOTIONS)), fill_value=0)
     )
     notes = []
     for label, emotion in enumerate(EMOTIONS):
         train, val, test = counts[label]
         if train == 0:
-            notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
+            notes.append(
+                f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it"
+            )
         if val < 10:
-            notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
+            notes.append(
+                f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy"
+            )
         if test == 0:
             notes.append(f"{name}: no test picture of {emotion}; its metrics are NaN, macro averages skip it")
     return notes

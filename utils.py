@@ -9,12 +9,15 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,6 +84,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def remove_partial_files(folder: Path, older_than_hours: float = 24) -> None:
+    """Remove what killed processes left half-written; younger files may belong to a process still running."""
+    limit = time.time() - older_than_hours * 3600
+    for path in folder.rglob(".partial-*"):
+        if path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
+
+
 # ---------------------------------------------------------------- fingerprints
 
 
@@ -133,6 +144,40 @@ def pick_device(name: str) -> torch.device:
             'Set DEVICE = "auto" or "cpu".'
         )
     return device
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, thread count, hardware and commit: what a rerun elsewhere may differ in."""
+    import torch
+
+    packages = ("torch", "torchvision", "timm", "albumentations", "facenet-pytorch", "numpy", "pandas", "pillow")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "commit": _commit(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].split(":", 1)[1].strip() if names else platform.processor()
+
+
+def _commit() -> str | None:
+    """The commit of this checkout; None outside one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
 
 
 # ---------------------------------------------------------------- what the user sees

@@ -1,0 +1,126 @@
+"""The one file to edit. Then `python main.py`; `python main.py --check` says what it makes of these values.
+
+Each comment says unit, range and why. Folders are relative to the folder of this file.
+A value left out has the default shown here: a study file (`--config studies/mine.py`) names what differs.
+One value for one command: `python main.py --set EPOCHS=5 --set MODEL_CONFIG.resnet50.batch_size=32`.
+"""
+
+# ---------------------------------------------------------------- data
+
+ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to leave one out
+    "rafdb",
+    "expw",
+    "fer2013",
+)
+
+# One row a dataset. Beside the three entries below, optional:
+#   "min_confidence": 0 or more, ExpW only: boxes whose detector was less sure are rejected (0 keeps all)
+#   "sample": True marks drawn faces; every number made from them then says "sample data"
+DATASETS = {
+    # path: the folder as its owner ships it
+    # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), or "folders": train/<class>/…
+    # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
+    "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},
+    "expw": {"path": "datasets/ExpW", "layout": "expw", "faces": "box"},
+    # cropped: detectors lose most of its 48-pixel faces
+    "fer2013": {"path": "datasets/FER2013", "layout": "fer2013", "faces": "cropped"},
+}
+
+DATASETS_DIR = "datasets"  # where preprocessed_<name>/ and augmented_<name>/ are written
+OUTPUT_DIR = "saidas"  # everything else that is made: weights, predictions, tables, figures
+
+# ---------------------------------------------------------------- splits: made once, shared by every run
+
+SPLIT_SEED = 42  # 0 or more; moves the splits and the offline copies, and nothing else
+VAL_FRACTION = 0.1  # above 0, below 0.5, of the training rows; only where no official validation set exists
+TEST_FRACTION = 0.2  # above 0, below 0.5, of all rows; only where no official test set exists (ExpW)
+COPIES = "drop"  # "drop": exact copies of validation and test pictures leave training; "keep": they stay
+LIMIT_PER_SPLIT = None  # rows, 7 or more: a stratified subset for trying things out; None = all
+
+# ---------------------------------------------------------------- what to train and to test
+
+# "raw": the face as delivered; "preprocessed": found, aligned, cropped, gray;
+# "augmented": preprocessed, with extra changed copies of rare classes on disk
+VARIANTS = ("preprocessed", "augmented")
+# "same": as trained (for "augmented": preprocessed, test faces are never changed). "raw", "preprocessed": on
+# these as well, for instance to see what preprocessing of the training pictures alone is worth
+TEST_VARIANTS = ("same",)
+EXPERIMENTS = ("individual", "combined")  # one training per dataset; one on all active ones (two or more)
+MIXING = "natural"  # combined: "natural" = every row once an epoch; "balanced" = as many from each dataset
+SEEDS = (42,)  # each 0 or more, one training each; three or more before saying one model beats another
+
+# ---------------------------------------------------------------- preprocessing
+
+FACE_SIZE = 224  # pixels a side, 16 to 1024, of prepared faces; 224 is what the ImageNet weights expect
+CROP_MARGIN = 0.2  # 0 to 1, of the box's longer side, added to it: brows, chin and jaw carry expression
+ALIGN = True  # turn the face until the eyes are level
+GRAYSCALE = True  # one gray channel: FER2013 has no colour, so colour would give the dataset away
+FACE_POLICY = (
+    "box"  # of several faces: "largest", "central", or "box" = fits the given box (none given: central)
+)
+NO_FACE = "keep"  # none found: "keep" the box or the whole picture; "reject" the row, in training only
+DETECTION_THRESHOLD = 0.9  # above 0, below 1: how sure MTCNN must be; lower finds more, faces or not
+SAVE_FORMAT = "png"  # "png" is exact; "jpeg" (quality 95) takes about a third of the disk
+
+# ---------------------------------------------------------------- imbalance and augmentation
+
+# Training rows only, per variant; one text for all variants works too.
+# "none"; "oversample" to the largest class; "undersample" to the smallest; "weights" in the loss
+BALANCE = {"raw": "none", "preprocessed": "none", "augmented": "oversample"}
+# Drawn anew for every picture in every epoch: "none", "light" or "strong"
+ONLINE_AUGMENTATION = {"raw": "none", "preprocessed": "none", "augmented": "strong"}
+LIGHT_STRENGTH = 1.0  # 0 to 2, times the ranges of the light set (offline copies); 0 = no change
+STRONG_STRENGTH = 1.0  # 0 to 2, times the ranges of the strong set; above 1 may bend expressions
+LIGHT_PROBABILITY = 1.0  # 0 to 1, that a picture is changed; 1: an unchanged offline copy would teach nothing
+STRONG_PROBABILITY = 0.8  # 0 to 1; below 1, so that faces are also seen as the test shows them
+AUGMENT_ENGINE = "albumentations"  # or "batch": whole batches on the device, faster, other results
+
+# ---------------------------------------------------------------- models
+
+# One row a network: any timm name, with
+#   batch_size: pictures a step; these fit a 16 GB GPU at 224 pixels. It is lowered where memory runs out
+#   weights: the tag of timm's pretrained weights, spelled out since timm's default may change;
+#            None = random start for this row
+#   input_size: pixels a side, 16 to 1024; a ViT's is part of its name
+# and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights, "options": {…} for
+# timm.create_model, and "architecture": the timm name, when the row is called otherwise.
+MODEL_CONFIG = {
+    "resnet50": {"batch_size": 64, "weights": "a1_in1k", "input_size": 224},
+    "efficientnet_b0": {"batch_size": 64, "weights": "ra_in1k", "input_size": 224},
+    "densenet121": {"batch_size": 48, "weights": "ra_in1k", "input_size": 224},  # keeps all its feature maps
+    "vit_small_patch16_224": {"batch_size": 64, "weights": "augreg_in21k_ft_in1k", "input_size": 224},
+}
+PRETRAINED = True  # False: every model starts from random weights, and nothing is fetched
+FREEZE = "none"  # "backbone" trains the new head only: fast, weaker
+DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training runs away from validation
+
+# ---------------------------------------------------------------- training
+
+EPOCHS = 50  # passes over the training rows, 1 or more, at most; more of them is a new run from scratch
+LEARNING_RATE = 1e-4  # up to 10; for pretrained weights. From scratch about 1e-3, with "sgd" 0.1
+OPTIMIZER = "adamw"  # "adam", "adamw", or "sgd" with Nesterov momentum
+WEIGHT_DECAY = 0.01  # 0 to 1; usual: 0.01 for "adamw", 0 to 5e-4 for the others
+MOMENTUM = 0.9  # 0 up to below 1; "sgd" only
+SCHEDULE = "plateau"  # learning rate: "plateau" = lower when validation loss stalls; "onecycle"; "constant"
+PLATEAU_PATIENCE = 3  # epochs without a better validation loss before it is lowered; 0 up to below PATIENCE
+PLATEAU_FACTOR = 0.5  # above 0, below 1: what it is then multiplied by
+PATIENCE = 10  # epochs, 1 or more, without one before a run stops early; None = never: right for "onecycle"
+LABEL_SMOOTHING = 0.0  # 0 up to below 1; 0.05 to 0.1 helps where labels are doubtful, as in FER2013
+EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
+# The epoch that is kept, by validation score: "macro_f1" minds rare classes; "accuracy", "balanced_accuracy",
+# "loss"; "last" = no choosing. The test set has no say in it
+SELECT_BY = "macro_f1"
+
+# ---------------------------------------------------------------- testing
+
+# Views of a face whose probabilities are averaged: "none" = the face itself; "flip" = and its mirror image;
+# "three_views" = and a slightly enlarged crop. Each is a row of results.csv
+TTA = ("none", "three_views")
+EVALUATE_TEST = True  # False while searching: only validation is scored, and the test set stays unread
+PLOT_FORMAT = "png"  # "png"; "pdf" or "svg" stay sharp in print
+
+# ---------------------------------------------------------------- this machine
+
+DEVICE = "auto"  # "auto" = GPU if there is one; or "cpu", "mps", "cuda", "cuda:1"
+WORKERS = "auto"  # processes beside the main one that prepare pictures, 0 to 256; "auto" = by CPU cores
+AMP = "auto"  # half precision: "auto" where it is faster (most GPUs; slower on most CPUs), "on", "off"

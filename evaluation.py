@@ -1,0 +1,262 @@
+"""From a network to stored probabilities, and from stored probabilities to metrics.
+
+Everything after `Predictions` is a pure function of files; torch is needed only to make them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
+from utils import InputError, atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of one trained network on one set of rows.
+
+    `run`: folder name; `test_on`: dataset; `split`: val or test; `test_variant`; `tta`: policy;
+    `classes`: names; `sample_ids` str[N]; `labels` int64[N]; `probabilities` float32[N, C];
+    `key`: fingerprint of weights, rows, test variant and policy.
+    """
+
+    run: str
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+    classes: tuple[str, ...]
+    sample_ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    key: str
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Most probable class of each row, int64[N]."""
+        return self.probabilities.argmax(axis=1)
+
+
+# ---------------------------------------------------------------- test-time augmentation
+
+
+def _identity(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _flip(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(-1)
+
+
+def _crop(x: torch.Tensor) -> torch.Tensor:
+    """The central 90 % of each side, enlarged back."""
+    from torch.nn.functional import interpolate
+
+    size = x.shape[-1]
+    margin = max(round(size * 0.05), 1)
+    inner = x[..., margin : size - margin, margin : size - margin]
+    return interpolate(inner, (size, size), mode="bilinear")
+
+
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "identity": _identity,
+    "flip": _flip,
+    "crop": _crop,
+}
+TTA_POLICIES: dict[str, tuple[str, ...]] = {
+    "none": ("identity",),
+    "flip": ("identity", "flip"),
+    "three_views": ("identity", "flip", "crop"),
+}
+
+
+def predict(
+    network: torch.nn.Module,
+    expected: NetworkInput,
+    faces: FaceRows,
+    policies: tuple[str, ...],
+    batch_size: int,
+    device: torch.device,
+    workers: int = 0,
+    autocast: torch.dtype | None = None,
+) -> dict[str, np.ndarray]:
+    """Probabilities float32[N, C] per TTA policy, rows in the order of `faces`.
+
+    Each view is computed once, however many policies average it.
+    """
+    import torch
+
+    views = sorted({view for policy in policies for view in TTA_POLICIES[policy]}, key=list(VIEWS).index)
+    source = BatchSource(faces, batch_size)
+    outputs: dict[str, list[np.ndarray]] = {view: [] for view in views}
+    positions = []
+    network.eval()
+    with torch.inference_mode():
+        for number, chunks in enumerate(make_loader(source, workers, device.type == "cuda")):
+            positions.append(_positions(source, number))
+            pixels, _ = to_network_input(chunks, expected, device)
+            for view in views:
+                outputs[view].append(_probabilities(network, VIEWS[view](pixels), autocast))
+    order = np.argsort(np.concatenate(positions), kind="stable")
+    by_view = {view: np.concatenate(parts)[order] for view, parts in outputs.items()}
+    return {
+        policy: np.mean([by_view[view] for view in TTA_POLICIES[policy]], axis=0, dtype=np.float32)
+        for policy in policies
+    }
+
+
+def _positions(source: BatchSource, number: int) -> np.ndarray:
+    """Rows of a batch in the order its chunks hold them (pack by pack)."""
+    rows = np.array_split(source.order(0), len(source))[number]
+    return rows[np.argsort(source.faces.pack[rows], kind="stable")]
+
+
+def _probabilities(
+    network: torch.nn.Module, pixels: torch.Tensor, autocast: torch.dtype | None
+) -> np.ndarray:
+    """Softmax in float32; a batch too large for memory is halved until it fits."""
+    import torch
+
+    try:
+        with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
+            logits = network(pixels)
+        return logits.float().softmax(1).cpu().numpy()
+    except torch.OutOfMemoryError:
+        if len(pixels) == 1:
+            raise
+        torch.cuda.empty_cache()
+    return np.concatenate([_probabilities(network, part, autocast) for part in pixels.chunk(2)])
+
+
+# ---------------------------------------------------------------- predictions on disk
+
+
+def store_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions as .npz, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **{k: np.asarray(v) for k, v in predictions.__dict__.items()})
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read predictions. Raises InputError when the file is truncated or not one of ours."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            fields = {name: stored[name] for name in Predictions.__annotations__}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} is damaged ({error}). Delete it; it is made again from the weights."
+        ) from error
+    for name in ("run", "test_on", "split", "test_variant", "tta", "key"):
+        fields[name] = str(fields[name])
+    fields["classes"] = tuple(fields["classes"].tolist())
+    return Predictions(**fields)
+
+
+def stored_key(path: Path) -> str | None:
+    """The key of a predictions file; None when it is not there or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return str(stored["key"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1, one-vs-rest ROC-AUC and support of each class, float64[C].
+
+    A class without a row in `labels` is NaN everywhere; one never predicted has precision 0.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    classes = np.arange(probabilities.shape[1])
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, probabilities.argmax(1), labels=classes, zero_division=0
+    )
+    absent = support == 0
+    scores = {"precision": precision, "recall": recall, "f1": f1}
+    scores = {name: np.where(absent, np.nan, values) for name, values in scores.items()}
+    scores["auc"] = np.array([_auc(labels == c, probabilities[:, c]) for c in classes])
+    return scores | {"support": support}
+
+
+def _auc(positive: np.ndarray, score: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(roc_auc_score(positive, score))
+
+
+def _mean(values: np.ndarray) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else float("nan")
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of rows whose most probable class is their label."""
+    return float((probabilities.argmax(1) == labels).mean())
+
+
+def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean recall over the classes present."""
+    return _mean(class_scores(labels, probabilities)["recall"])
+
+
+def macro_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean precision over the classes present."""
+    return _mean(class_scores(labels, probabilities)["precision"])
+
+
+def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean recall over the classes present; equal to balanced accuracy, kept because papers print both."""
+    return balanced_accuracy(labels, probabilities)
+
+
+def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean F1 over the classes present."""
+    return _mean(class_scores(labels, probabilities)["f1"])
+
+
+def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean one-vs-rest ROC-AUC over the classes where it is defined."""
+    return _mean(class_scores(labels, probabilities)["auc"])
+
+
+def cohen_kappa(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Cohen's kappa between label and prediction; NaN when only one class occurs in both."""
+    from sklearn.metrics import cohen_kappa_score
+
+    predicted = probabilities.argmax(1)
+    if len(np.union1d(labels, predicted)) == 1:
+        return float("nan")
+    return float(cohen_kappa_score(labels, predicted))
+
+
+# A metric added here appears in every table.
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_precision": macro_precision,
+    "macro_recall": macro_recall,
+    "macro_f1": macro_f1,
+    "macro_auc": macro_auc,
+    "cohen_kappa": cohen_kappa,
+}
+
+
+def all_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Every metric of METRICS, and `n_classes`: how many classes the labels hold."""
+    scores = {name: metric(labels, probabilities) for name, metric in METRICS.items()}
+    return scores | {"n_classes": len(np.unique(labels))}

@@ -1,0 +1,346 @@
+"""The plan: which runs the experiments ask for, which are done, and doing the others one after another."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from runs import Hyperparameters, PlannedRun, Run, held, plan_run, read_run_json, rows_fingerprint
+from samples import SPLITS, DatasetSamples, load_samples
+from settings import Settings
+from utils import InputError, environment, file_fingerprint, fingerprint, log, write_json, write_text
+from variants import picture_recipe, scored_variant, test_faces, training_faces
+
+
+@dataclass(frozen=True)
+class Study:
+    """The settings and the samples of every active dataset."""
+
+    settings: Settings
+    datasets: dict[str, DatasetSamples]
+
+    @property
+    def models_folder(self) -> Path:
+        """Where run folders lie."""
+        return self.settings.output_path / "saved_models"
+
+
+def open_study(settings: Settings) -> Study:
+    """Read every active dataset (from the cache where nothing changed)."""
+    return Study(settings, {name: load_samples(name, settings) for name in settings.active_datasets})
+
+
+# ---------------------------------------------------------------- which runs
+
+
+def planned_runs(study: Study) -> list[PlannedRun]:
+    """Every run the settings ask for, once, in order: experiments, variants, models, seeds."""
+    runs = {}
+    for train_on in _training_sets(study.settings):
+        for variant in study.settings.variants:
+            for model in study.settings.models:
+                for seed in study.settings.seeds:
+                    planned = _plan(study, train_on, variant, model, seed)
+                    runs.setdefault(planned.name, planned)
+    return list(runs.values())
+
+
+def _training_sets(settings: Settings) -> list[tuple[str, ...]]:
+    """What each experiment trains on. An experiment added here needs nothing else."""
+    active = settings.active_datasets
+    sets = {"individual": [(name,) for name in active], "combined": [tuple(active)]}
+    return [train_on for experiment in settings.experiments for train_on in sets[experiment]]
+
+
+def _plan(study: Study, train_on: tuple[str, ...], variant: str, model: str, seed: int) -> PlannedRun:
+    settings = study.settings
+    run = Run(
+        train_on=train_on,
+        variant=variant,
+        model=model,
+        seed=seed,
+        split="official",
+        balance=settings.balance_of(variant),
+        mixing=settings.mixing if len(train_on) > 1 else "natural",
+        selection=settings.select_by,
+        hyper=_hyperparameters(settings, variant, model),
+    )
+    samples = training_samples(study, train_on)
+    recipes = {
+        name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings)
+        for name in train_on
+    }
+    rows = {name: rows_fingerprint(table) for name, table in samples.items()}
+    return plan_run(run, recipes, rows, study.models_folder)
+
+
+def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
+    row = settings.models[model]
+    kind = settings.augmentation_of(variant)
+    augmentation = None
+    if kind != "none":
+        augmentation = {
+            "kind": kind,
+            "strength": getattr(settings, f"{kind}_strength"),
+            "probability": getattr(settings, f"{kind}_probability"),
+        }
+    return Hyperparameters(
+        architecture=row.architecture or model,
+        weights=_weights(settings, model),
+        options=row.options,
+        input_size=row.input_size,
+        channels=row.channels,
+        batch_size=row.batch_size,
+        augmentation=augmentation,
+        **{name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS},
+    )
+
+
+# Hyperparameters that config.py sets once for all models.
+SHARED_HYPERPARAMETERS = (
+    "dropout", "freeze", "epochs", "learning_rate", "optimizer", "weight_decay", "momentum", "schedule",
+    "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "augment_engine",
+)  # fmt: skip
+
+
+def _weights(settings: Settings, model: str) -> str | None:
+    """The timm tag, or the fingerprint of a local file, a network starts from; None from scratch."""
+    row = settings.models[model]
+    if not settings.pretrained:
+        return None
+    if row.weights_file is None:
+        return row.weights
+    path = settings.resolve(row.weights_file)
+    if not path.is_file():
+        raise InputError(f'MODEL_CONFIG "{model}": weights_file {path} does not exist.')
+    return f"file:{file_fingerprint(path)}"
+
+
+def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """Training and validation rows of each dataset in `train_on`.
+
+    In a combined run, rows whose picture stands in a later split of another of its datasets leave,
+    unless COPIES is "keep".
+    """
+    tables = {name: study.datasets[name].samples for name in train_on}
+    if len(train_on) > 1 and study.settings.copies == "drop":
+        merged = pd.concat(tables.values())
+        val = set(merged.loc[merged["split"] == "val", "content"])
+        test = set(merged.loc[merged["split"] == "test", "content"])
+        tables = {name: _without_copies(table, val, test) for name, table in tables.items()}
+    return {name: table[table["split"] != "test"] for name, table in tables.items()}
+
+
+def _without_copies(table: pd.DataFrame, val: set[str], test: set[str]) -> pd.DataFrame:
+    leaves = (table["split"] == "train") & table["content"].isin(val)
+    leaves |= (table["split"] != "test") & table["content"].isin(test)
+    return table[~leaves]
+
+
+# ---------------------------------------------------------------- doing them
+
+
+def write_study(study: Study, runs: list[PlannedRun]) -> None:
+    """Name the runs of the present plan in study.json: tables and figures cover exactly these."""
+    write_json(
+        study.settings.output_path / "study.json",
+        {
+            "runs": [planned.name for planned in runs],
+            "config": study.settings.describe(),
+            "sample_data": [name for name, data in study.datasets.items() if data.row.sample],
+            "counts": {
+                name: {split: len(data.rows(split)) for split in SPLITS}
+                for name, data in study.datasets.items()
+            },
+        },
+    )
+
+
+def execute(study: Study, runs: list[PlannedRun], train: bool = True) -> dict[str, str]:
+    """Train and score every run that is not finished; returns {run name: what went wrong}.
+
+    A run another process works on is left to it and looked at again later. One failed run does not
+    stop the others. With `train` False, only runs with finished weights are scored.
+    """
+    failures: dict[str, str] = {}
+    waiting = [planned for planned in runs if train or planned.finished]
+    announced = False
+    while waiting:
+        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures)]
+        if len(busy) == len(waiting):
+            if not announced:
+                log.info("%d runs are being trained by another process; waiting for it", len(busy))
+            announced = True
+            time.sleep(2)
+        waiting = busy
+    return failures
+
+
+def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures: dict[str, str]) -> bool:
+    """Finish one run and its predictions; False when another process holds it."""
+    if planned.finished and not missing_predictions(study, planned):
+        return True
+    with held(planned.folder) as mine:
+        if not mine:
+            return False
+        failed = planned.folder / "failed.txt"
+        try:
+            if not planned.finished:
+                log.info("run %d of %d: %s", runs.index(planned) + 1, len(runs), planned.name)
+                _train(study, planned)
+            _score(study, planned)
+            failed.unlink(missing_ok=True)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise InputError(
+                    f"The disk of {study.settings.output_path} is full. Finished runs are kept; free space and "
+                    "run the same command again."
+                ) from error
+            failures[planned.name] = f"{type(error).__name__}: {error}"
+            log.exception("%s failed; the other runs go on", planned.name)
+            write_text(failed, traceback.format_exc())
+    return True
+
+
+def _train(study: Study, planned: PlannedRun) -> None:
+    from model_utils import network_cost
+    from training import fit, load_trained, make_machine
+
+    settings, run = study.settings, planned.run
+    machine = make_machine(settings)
+    samples = training_samples(study, run.train_on)
+    train, validation, counts = training_faces(study.datasets, samples, run, settings)
+    row = settings.models[run.model]
+    facts = fit(run, train, validation, planned.folder, machine, row)
+    network, expected = load_trained(planned, row, machine)
+    facts |= network_cost(network, expected, machine.device)
+    write_json(planned.folder / "run.json", {
+        "run": run.describe(),
+        "inputs": planned.inputs,
+        "counts": counts,
+        "facts": facts,
+        "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
+        "config": settings.describe(),
+        "environment": environment(machine.device),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    })
+    (planned.folder / "checkpoint.pth").unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------- predictions
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """One file of probabilities a run should have, with the key that says whether it is the right one."""
+
+    path: Path
+    key: str
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+
+
+def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
+    """Every predictions file of a finished run: validation rows of its own datasets, test rows of all."""
+    stored = read_run_json(planned.folder, planned.inputs)
+    if stored is None:
+        return []
+    files = []
+    for name, split, variant in _scored_sets(study, planned.run):
+        data = study.datasets[name]
+        recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
+        rows = rows_fingerprint(data.rows(split))
+        for tta in study.settings.tta:
+            key = fingerprint([stored["weights_sha256"], rows, variant, recipe, tta, PREDICTION_VERSION], 32)
+            path = planned.folder / "predictions" / f"{name}__{split}__{variant}__{tta}.npz"
+            files.append(PredictionFile(path, key, name, split, variant, tta))
+    return files
+
+
+# Raise when the same weights and rows would give other probabilities (a changed view, say).
+PREDICTION_VERSION = 1
+
+
+def _scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
+    """(dataset, split, variant) of everything a run is scored on."""
+    own = scored_variant(run.variant)
+    for name, data in study.datasets.items():
+        if name in run.train_on and len(data.rows("val")):
+            yield name, "val", own
+        if study.settings.evaluate_test and len(data.rows("test")):
+            wanted = [own if variant == "same" else variant for variant in study.settings.test_variants]
+            for variant in dict.fromkeys(wanted):
+                yield name, "test", variant
+
+
+def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFile]:
+    """The predictions files of a finished run that are not there, damaged, or of other rows or weights."""
+    from evaluation import stored_key
+
+    return [file for file in prediction_files(study, planned) if stored_key(file.path) != file.key]
+
+
+def _score(study: Study, planned: PlannedRun) -> None:
+    missing = missing_predictions(study, planned)
+    if not missing:
+        return
+    from evaluation import Predictions, predict, store_predictions
+    from training import load_trained, make_machine
+
+    machine = make_machine(study.settings)
+    network, expected = load_trained(planned, study.settings.models[planned.run.model], machine)
+    groups: dict[tuple[str, str, str], list[PredictionFile]] = {}
+    for file in missing:
+        groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
+    for (name, split, variant), files in groups.items():
+        faces = test_faces(study.datasets[name], split, variant, planned.run.hyper.input_size, study.settings)
+        policies = tuple(file.tta for file in files)
+        found = predict(network, expected, faces, policies, planned.run.hyper.batch_size, machine.device,
+                        0, machine.autocast)
+        if split == "test":
+            _count_test_read(study, name, planned.name)
+        for file in files:
+            store_predictions(file.path, Predictions(
+                planned.name, name, split, variant, file.tta, tuple(planned.inputs["classes"]),
+                pd.Series(faces.sample_ids).to_numpy(dtype=str), faces.label, found[file.tta], file.key,
+            ))
+
+
+def _count_test_read(study: Study, test_on: str, run: str) -> None:
+    """Note in test_reads.csv that `run` has been scored on a test set; each run counts once."""
+    path = study.settings.output_path / "test_reads.csv"
+    with FileLock(path.with_suffix(".lock")):
+        known = pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["test_on", "run", "first_scored"])
+        if ((known["test_on"] == test_on) & (known["run"] == run)).any():
+            return
+        known.loc[len(known)] = [test_on, run, datetime.now(timezone.utc).isoformat(timespec="seconds")]
+        write_text(path, known.to_csv(index=False))
+
+
+# ---------------------------------------------------------------- estimates for --plan
+
+
+def estimate(study: Study, planned: PlannedRun) -> dict[str, Any]:
+    """Seconds and bytes of a run to do, from finished runs of the same network; None where none is known."""
+    rows = sum((t["split"] == "train").sum() for t in training_samples(study, planned.run.train_on).values())
+    known = [
+        stored for folder in study.models_folder.glob(f"*__{planned.run.model}__*")
+        if (stored := read_run_json(folder)) is not None
+        and stored["inputs"]["hyper"]["input_size"] == planned.run.hyper.input_size
+    ]
+    if not known:
+        return {"seconds": None, "megabytes": None}
+    facts = known[-1]["facts"]
+    seconds = rows * planned.run.hyper.epochs / facts["images_per_second"]
+    return {"seconds": seconds, "megabytes": 4 * facts["parameters"] / 2**20}

@@ -1,0 +1,117 @@
+"""What `--check` and `--plan` print. Neither trains, and `--check` writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from experiments import Study, estimate, missing_predictions
+from readers import missing_datasets, read_dataset
+from runs import PlannedRun, what_made_it_new
+from settings import EMOTIONS, DatasetRow, Settings
+from utils import InputError, log
+
+
+def refuse_bad_output(output: Path) -> None:
+    """Raise InputError when OUTPUT_DIR cannot be written."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder.") from error
+
+
+# ---------------------------------------------------------------- --check
+
+
+def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) -> int:
+    """Config, dataset folders, layouts, counts, disk and device. Returns 0, or 2 when something is missing."""
+    console = Console()
+    console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
+    problems = missing_datasets(active)
+    for name, (row, root) in active.items():
+        if not root.is_dir():
+            continue
+        try:
+            _print_dataset(console, name, row, root)
+        except InputError as error:
+            problems += error.problems
+    _print_machine(console, settings)
+    for problem in problems:
+        console.print(f"[red]to mend:[/red] {problem}", highlight=False)
+    return 2 if problems else 0
+
+
+def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> None:
+    listing = read_dataset(name, row, root)
+    table = Table(title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
+                  + (" (sample data)" if row.sample else ""))
+    for column in ("official split", *EMOTIONS):
+        table.add_column(column, justify="left" if column == "official split" else "right")
+    counts = pd.crosstab(listing.samples["split"], listing.samples["label"]).reindex(
+        columns=range(len(EMOTIONS)), fill_value=0)
+    for split, values in counts.iterrows():
+        table.add_row(str(split) or "none", *(str(value) for value in values))
+    console.print(table)
+    for reason, count in listing.rejected["reason"].value_counts().head(5).items():
+        console.print(f"  rejected {count}: {reason}", highlight=False)
+    for note in listing.notes:
+        console.print(f"  note: {note}", highlight=False)
+
+
+def _print_machine(console: Console, settings: Settings) -> None:
+    folder = settings.output_path
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**30
+    writable = os.access(folder, os.W_OK)
+    console.print(f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}")
+    gpu = shutil.which("nvidia-smi") is not None
+    console.print(f"device: DEVICE = {settings.device}; {os.cpu_count()} CPU cores; NVIDIA driver "
+                  f"{'found' if gpu else 'not found'}; torch {'installed' if find_spec('torch') else 'MISSING'}")
+
+
+# ---------------------------------------------------------------- --plan
+
+
+def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False) -> None:
+    """Every run with its state, what made it new, and what it will cost."""
+    to_do = [planned for planned in runs if not planned.finished]
+    if not only_summary:
+        _print_runs(study, runs)
+    costs = [estimate(study, planned) for planned in to_do]
+    known = [cost["seconds"] for cost in costs if cost["seconds"] is not None]
+    log.info("plan: %d runs, %d done, %d to do", len(runs), len(runs) - len(to_do), len(to_do))
+    if known:
+        log.info("estimate: up to %.0f minutes of training for %d of %d runs to do (early stopping may end sooner), "
+                 "%.0f MB of weights", sum(known) / 60, len(known), len(to_do),
+                 sum(cost["megabytes"] for cost in costs if cost["megabytes"]))
+    if len(known) < len(to_do):
+        log.info("no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known))
+
+
+def _print_runs(study: Study, runs: list[PlannedRun]) -> None:
+    table = Table(title=f"{len(runs)} runs in {study.models_folder}")
+    for column in ("run", "state", "why"):
+        table.add_column(column, overflow="fold")
+    for planned in runs:
+        table.add_row(planned.name, *_state(study, planned))
+    Console().print(table)
+
+
+def _state(study: Study, planned: PlannedRun) -> tuple[str, str]:
+    if planned.finished:
+        missing = len(missing_predictions(study, planned))
+        return ("done", "") if not missing else ("to score", f"{missing} prediction files")
+    failed = (planned.folder / "failed.txt").is_file()
+    if (planned.folder / "checkpoint.pth").is_file():
+        return "to continue", "failed before" if failed else "interrupted"
+    return "to do", what_made_it_new(planned) + ("; failed before" if failed else "")

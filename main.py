@@ -1,0 +1,150 @@
+"""From the datasets on disk to results: `python main.py`. The stages, in order, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from experiments import Study, execute, open_study, planned_runs, write_study
+from inspection import print_check, print_plan, refuse_bad_output
+from readers import missing_datasets
+from settings import PROJECT, Settings, load_settings
+from utils import InputError, log, remove_partial_files, start_logging
+
+DEMO = PROJECT / "studies" / "demo.py"
+
+
+def run_study(settings: Settings, train: bool = True) -> int:
+    """Samples, runs, predictions, tables, figures. Returns the exit code: 0, or 1 when a run failed."""
+    output = settings.output_path
+    refuse_bad_output(output)
+    start_logging(output / f"execution_log_{datetime.now():%Y-%m-%d_%H-%M-%S}.txt")
+    remove_partial_files(output)
+
+    study = open_study_of(settings)
+    runs = planned_runs(study)
+    write_study(study, runs)
+    print_plan(study, runs, only_summary=True)
+    failures = execute(study, runs, train)
+    write_study(study, runs)
+    report(study)
+    return _farewell(runs, failures, train)
+
+
+def open_study_of(settings: Settings) -> Study:
+    """Read all active datasets; stops before any work when one is missing."""
+    draw_samples(settings)
+    problems = missing_datasets(active_datasets(settings))
+    if problems:
+        raise InputError(problems)
+    study = open_study(settings)
+    for data in study.datasets.values():
+        for note in data.notes:
+            log.warning("%s", note)
+    return study
+
+
+def active_datasets(settings: Settings) -> dict:
+    """Row and folder of every active dataset."""
+    rows = {name: settings.datasets[name] for name in settings.active_datasets}
+    return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
+
+
+def report(study: Study) -> None:
+    """Tables, figures and the summary in the terminal: pure functions of what is on disk."""
+    from figures import draw_figures
+    from tables import print_summary, write_funnel, write_tables
+
+    output = study.settings.output_path
+    results, validation = write_tables(output)
+    write_funnel(output, list(study.datasets))
+    draw_figures(output, study.settings.plot_format)
+    print_summary(results, validation)
+
+
+def draw_samples(settings: Settings) -> None:
+    """Draw the embedded sample datasets where an active row marked as sample data is not there yet."""
+    wanted = {settings.resolve(settings.datasets[name].path) for name in settings.active_datasets
+              if settings.datasets[name].sample}
+    if wanted:
+        from sample_faces import write_sample_datasets
+
+        for folder in {path.parent for path in wanted}:
+            write_sample_datasets(folder)
+
+
+def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:
+    unfinished = [planned.name for planned in runs if not planned.finished and planned.name not in failures]
+    if unfinished and not train:
+        log.warning("--no-train: %d runs have no weights yet:\n  %s", len(unfinished), "\n  ".join(unfinished))
+    for name, problem in failures.items():
+        log.error("failed: %s: %s", name, problem)
+    return 1 if failures else 0
+
+
+# ---------------------------------------------------------------- command line
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a study file instead of config.py")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
+    what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
+    what.add_argument("--no-train", action="store_true", help="score and report cached models only")
+    parser.add_argument("--demo", action="store_true", help="the whole pipeline on drawn sample faces")
+    arguments = parser.parse_args(argv)
+    if arguments.demo and arguments.config:
+        parser.error("--demo has its own config; leave --config out")
+    return arguments
+
+
+def choose_config(arguments: argparse.Namespace) -> Path | None:
+    """The settings file: the one named, the demo's, or config.py (None). An empty datasets/ means the demo."""
+    if arguments.demo:
+        return DEMO
+    if arguments.config is not None or not _no_datasets(arguments.set):
+        return arguments.config
+    log.warning(
+        "%s\n  datasets/ is empty and no --config was given: running the demo on drawn SAMPLE FACES.\n"
+        "  Results go to saidas/demo/. For real data see the README, section Datasets.\n%s", "=" * 88, "=" * 88
+    )
+    return DEMO
+
+
+def _no_datasets(overrides: list[str]) -> bool:
+    settings = load_settings(None, overrides)
+    folder = settings.datasets_path
+    empty = not folder.is_dir() or not any(not child.name.startswith(".") for child in folder.iterdir())
+    return empty and not any(root.exists() for _, root in active_datasets(settings).values())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 a run failed, 2 something to mend, 130 Ctrl-C)."""
+    arguments = parse_arguments(argv)
+    start_logging()
+    try:
+        settings = load_settings(choose_config(arguments), arguments.set)
+        if arguments.check:
+            return print_check(settings, active_datasets(settings))
+        if arguments.plan:
+            study = open_study_of(settings)
+            print_plan(study, planned_runs(study))
+            return 0
+        return run_study(settings, train=not arguments.no_train)
+    except InputError as error:
+        log.error("Nothing that was finished is lost. To mend:\n- %s", "\n- ".join(error.problems))
+        return 2
+    except KeyboardInterrupt:
+        log.warning("stopped. Finished runs are kept, the current one goes on after its last whole epoch: "
+                    "run the same command again.")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Run: one training. What identifies it, where it lies, whether it is finished, who works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from settings import EMOTIONS
+from utils import fingerprint, log, read_json
+
+# Raise when the same settings and rows would train other weights than before.
+RECIPE_VERSION = 1
+
+# Hyperparameters added after version 1, with the value that reproduces what came before them. While
+# one holds that value it stays out of the key, so old weights are found again.
+ADDED_LATER: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Everything a user sets that shapes the weights, beside rows and pictures."""
+
+    architecture: str
+    weights: str | None
+    options: dict[str, Any]
+    input_size: int
+    channels: int
+    batch_size: int
+    dropout: float
+    freeze: str
+    epochs: int
+    learning_rate: float
+    optimizer: str
+    weight_decay: float
+    momentum: float
+    schedule: str
+    plateau_patience: int
+    plateau_factor: float
+    patience: int | None
+    label_smoothing: float
+    ema_decay: float
+    augmentation: dict[str, Any] | None
+    augment_engine: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what it learns from, with which network, from which seed, how it is chosen."""
+
+    train_on: tuple[str, ...]
+    variant: str
+    model: str
+    seed: int
+    split: str
+    balance: str
+    mixing: str
+    selection: str
+    hyper: Hyperparameters
+
+    @property
+    def slug(self) -> str:
+        """The readable part of the folder name; long names of many datasets are shortened."""
+        names = "+".join(self.train_on)
+        names = names if len(names) <= 40 else f"{len(self.train_on)}sets-{fingerprint(self.train_on, 4)}"
+        return f"{names}__{self.variant}__{self.model}__s{self.seed}"
+
+    def describe(self) -> dict[str, Any]:
+        """The run as plain values, for run.json and the key."""
+        return asdict(self) | {"train_on": list(self.train_on)}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run with its key's inputs and its folder."""
+
+    run: Run
+    inputs: dict[str, Any]
+    folder: Path
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def name(self) -> str:
+        """Folder name: slug and short hash."""
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        """True when the run's weights and its run.json, of these very inputs, are there."""
+        return read_run_json(self.folder, self.inputs) is not None and (self.folder / "weights.pth").is_file()
+
+
+def rows_fingerprint(samples: pd.DataFrame) -> str:
+    """Fingerprint of rows as they enter training: source content (with box), label and split, in order."""
+    return fingerprint(samples[["content", "label", "split"]].to_numpy().tolist(), length=32)
+
+
+def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:
+    """All that shapes the weights of `run`, as plain values.
+
+    `recipes`: how pictures were prepared, per dataset; `rows`: fingerprint of the training and
+    validation rows per dataset. No paths, devices, worker counts or names of experiments.
+    """
+    described = run.describe()
+    described["hyper"] = {
+        name: value
+        for name, value in described["hyper"].items()
+        if name not in ADDED_LATER or value != ADDED_LATER[name]
+    }
+    return described | {
+        "recipe_version": RECIPE_VERSION,
+        "classes": list(EMOTIONS),
+        "recipes": recipes,
+        "rows": rows,
+    }
+
+
+def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:
+    """Give `run` its key and folder `<slug>__<hash8>` under `models_folder`."""
+    inputs = key_inputs(run, recipes, rows)
+    return PlannedRun(run, inputs, models_folder / f"{run.slug}__{fingerprint(inputs)}")
+
+
+def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ."""
+    path = folder / "run.json"
+    try:
+        stored = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be read (%s); the run counts as unfinished.", path, error)
+        return None
+    if not isinstance(stored, dict) or "inputs" not in stored:
+        log.warning("%s is not a run.json of this program; the run counts as unfinished.", path)
+        return None
+    return stored if inputs is None or fingerprint(stored["inputs"], 64) == fingerprint(inputs, 64) else None
+
+
+def what_made_it_new(planned: PlannedRun) -> str:
+    """In words: which inputs differ from the nearest finished run of the same slug, or that there is none."""
+    older = [
+        stored
+        for folder in sorted(planned.folder.parent.glob(f"{planned.run.slug}__*"))
+        if folder != planned.folder and (stored := read_run_json(folder)) is not None
+    ]
+    if not older:
+        return "not trained before"
+    changes = min((_changes(stored["inputs"], planned.inputs) for stored in older), key=len)
+    return "; ".join(changes)
+
+
+def _changes(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(old.keys() | new.keys())
+        return [c for key in names for c in _changes(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+    if old == new:
+        return []
+    if name.startswith("rows."):
+        return [f"the rows of {name.removeprefix('rows.')} changed"]
+    title = name.removeprefix("hyper.").upper() if name.startswith("hyper.") else name
+    return [f"{title}: {old!r} -> {new!r}"]
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a run folder; yields False at once when another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,0 +1,103 @@
+"""The project's own small networks, for CPUs and small faces; registered with timm, so usable by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.models import register_model
+from torch import nn
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class PlainNetwork(nn.Module):
+    """3×3 convolutions with batch norm, global average pooling, dropout and one linear layer.
+
+    `stages` lists the widths of each stage; every stage after the first starts with 2×2 max pooling.
+    Input [B, in_chans, S, S] for any S of at least 2^(stages - 1); output logits [B, num_classes].
+    """
+
+    def __init__(
+        self, stages: tuple[tuple[int, ...], ...], num_classes: int, in_chans: int, drop_rate: float
+    ):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for number, widths in enumerate(stages):
+            if number:
+                layers.append(nn.MaxPool2d(2))
+            for width in widths:
+                layers.append(_convolution(in_chans, width))
+                in_chans = width
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(in_chans, num_classes)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, as timm's models have it."""
+        return self.head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
+        return self.head(self.dropout(self.features(x).mean((2, 3))))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al. 2016); the shortcut is a 1×1 convolution where shapes differ."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.first = _convolution(inputs, outputs, stride)
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut: nn.Module = nn.Identity()
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Feature maps [B, outputs, S / stride, S / stride]."""
+        return torch.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+class ResidualNetwork(nn.Module):
+    """A strided stem, one residual block per width (each after the first halves the side), average pooling, a head."""
+
+    def __init__(self, widths: tuple[int, ...], num_classes: int, in_chans: int, drop_rate: float):
+        super().__init__()
+        self.stem = _convolution(in_chans, widths[0], stride=2)
+        blocks = [ResidualBlock(widths[0], widths[0], 1)]
+        blocks += [ResidualBlock(a, b, 2) for a, b in zip(widths, widths[1:], strict=False)]
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, as timm's models have it."""
+        return self.head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
+        return self.head(self.dropout(self.blocks(self.stem(x)).mean((2, 3))))
+
+
+def _plain(stages: tuple[tuple[int, ...], ...], options: dict[str, Any]) -> PlainNetwork:
+    return PlainNetwork(
+        stages, options.get("num_classes", 7), options.get("in_chans", 3), options.get("drop_rate", 0.0)
+    )
+
+
+@register_model
+def tiny_plain(pretrained: bool = False, **options: Any) -> PlainNetwork:
+    """Four convolutions, 0.1 M parameters: the demo's first network."""
+    return _plain(((16,), (32,), (64,), (128,)), options)
+
+
+@register_model
+def tiny_residual(pretrained: bool = False, **options: Any) -> ResidualNetwork:
+    """Three residual blocks, 0.1 M parameters: the demo's second network."""
+    return ResidualNetwork(
+        (24, 48, 72), options.get("num_classes", 7), options.get("in_chans", 3), options.get("drop_rate", 0.0)
+    )

@@ -1,0 +1,26 @@
+"""The demo: the whole pipeline on drawn sample faces, in about two minutes on two CPU cores.
+
+    python main.py --demo
+
+Two sample sets with a real gap between them, two variants, two tiny networks, and their combined
+trainings: 12 runs of a few seconds. Numbers made here say nothing about real faces.
+"""
+
+ACTIVE_DATASETS = ("studio", "wild")
+DATASETS = {
+    "studio": {"path": "saidas/demo/datasets/sample_studio", "layout": "rafdb", "faces": "whole", "sample": True},
+    "wild": {"path": "saidas/demo/datasets/sample_wild", "layout": "expw", "faces": "box", "sample": True},
+}
+DATASETS_DIR = "saidas/demo/datasets"
+OUTPUT_DIR = "saidas/demo"
+
+VARIANTS = ("preprocessed", "augmented")
+EXPERIMENTS = ("individual", "combined")
+FACE_SIZE = 48
+MODEL_CONFIG = {
+    "tiny_plain": {"batch_size": 32, "weights": None, "input_size": 48, "channels": 1},
+    "tiny_residual": {"batch_size": 32, "weights": None, "input_size": 48, "channels": 1},
+}
+EPOCHS = 8
+LEARNING_RATE = 3e-3
+PATIENCE = 8

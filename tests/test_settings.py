@@ -1,0 +1,306 @@
+"""What config.py promises: every value checked, every problem told at once, in words that name the fix."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import config
+from settings import PROJECT, Settings, check_settings, load_settings
+from utils import InputError
+
+ROW = {"batch_size": 8, "weights": None, "input_size": 48}
+NAMES = list(Settings().describe())
+
+
+def problems(**values: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        check_settings(values)
+    return caught.value.problems
+
+
+def file_problems(folder: Path, text: str, *overrides: str) -> list[str]:
+    path = folder / "study.py"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_settings(path, overrides)
+    return caught.value.problems
+
+
+# ---------------------------------------------------------------- the shipped file and the defaults
+
+
+def test_config_py_holds_the_defaults_in_their_order() -> None:
+    assert load_settings() == Settings()
+    assert [name for name in vars(config) if name.isupper()] == NAMES
+
+
+def test_describe_is_json_that_loads_to_the_same_settings() -> None:
+    settings = load_settings(None, ["SEEDS=1,2", "MODEL_CONFIG.resnet50.options.drop_path_rate=0.1"])
+    assert check_settings(json.loads(json.dumps(settings.describe()))) == settings
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_settings_and_rows_are_frozen() -> None:
+    settings = Settings()
+    for record, name in ((settings, "epochs"), (settings.models["resnet50"], "batch_size")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(record, name, 1)
+
+
+def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(None, [f"DATASETS_DIR={tmp_path}"])
+    assert settings.output_path == PROJECT / "saidas" and settings.output_path.is_absolute()
+    assert settings.datasets_path == tmp_path
+
+
+def test_loading_needs_no_network_library() -> None:
+    code = (
+        "import sys, settings; settings.load_settings(); print({'torch', 'timm', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+# ---------------------------------------------------------------- study files and overrides
+
+
+def test_a_study_names_only_what_differs(tmp_path: Path) -> None:
+    study = tmp_path / "study.py"
+    study.write_text('"""Accuracy."""\nfrom math import pi\nEPOCHS = 3\nSEEDS = [1, 2]\n', encoding="utf-8")
+    assert load_settings(study) == Settings(epochs=3, seeds=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "expected"),
+    [
+        ("EPOCHS=7", "epochs", 7),
+        ("PATIENCE=None", "patience", None),
+        ("OUTPUT_DIR=/tmp/a=b", "output_dir", "/tmp/a=b"),
+        ("ACTIVE_DATASETS=rafdb, expw", "active_datasets", ("rafdb", "expw")),
+        ("SEEDS=5", "seeds", (5,)),
+        ("WORKERS=auto", "workers", "auto"),
+        ("BALANCE=weights", "balance", {"raw": "weights", "preprocessed": "weights", "augmented": "weights"}),
+        ("BALANCE.raw=weights", "balance", Settings().balance | {"raw": "weights"}),
+    ],
+)
+def test_overrides(override: str, field: str, expected: object) -> None:
+    settings = load_settings(None, [override])
+    assert getattr(settings, field) == expected
+    assert settings.model_copy(update={field: getattr(Settings(), field)}) == Settings()
+
+
+def test_dotted_overrides_change_one_entry_of_a_row(tmp_path: Path) -> None:
+    study = tmp_path / "study.py"
+    study.write_text(f'MODEL_CONFIG = {{"net.v2": {ROW}, "net": {ROW}}}', encoding="utf-8")
+    settings = load_settings(study, ["MODEL_CONFIG.net.v2.batch_size=9", "MODEL_CONFIG.net.channels=1"])
+    assert [(row.batch_size, row.channels) for row in settings.models.values()] == [(9, 3), (8, 1)]
+    added = load_settings(study, [f"MODEL_CONFIG.third={ROW}"])
+    assert list(added.models) == ["net.v2", "net", "third"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("EPOCHS", "KEY=VALUE"),
+        ("EPOCS=3", '"EPOCHS"'),
+        ("epochs=3", '"EPOCHS"'),
+        ("EPOCHS.x=3", "no parts"),
+        ("DATASETS.rafbd.path=x", '"rafdb"'),
+        ("DATASETS.rafdb.pth=x", '"path"'),
+        ("DATASETS.rafdb.path.x=x", "Shorten"),
+        ("EPOCHS=many", "a whole number from 1"),
+    ],
+)
+def test_a_bad_override_says_how_to_mend_it(override: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_settings(None, [override])
+    assert len(caught.value.problems) == 1 and words in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("EPOCHS = 3\nSEEDS = (1,\n", ["study.py, line 2"]),
+        ("EPOCHS = 3\nDEVICE = cpu\n", ["study.py, line 2", "cpu", "quotes"]),
+        ("import nothing_of_that_name", ["study.py, line 1", "nothing_of_that_name"]),
+        ("EPOCHS = 3\nEPOCHS = 4", ["study.py, line 2", "EPOCHS", "line 1"]),
+        (f'MODEL_CONFIG = {{"a": {ROW},\n"a": {ROW}}}', ["study.py, line 2", "a stands in line 1"]),
+        ("epochs = 3", ["epochs", "no effect", "Write EPOCHS"]),
+        ("\0", ["study.py"]),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(tmp_path: Path, text: str, words: list[str]) -> None:
+    (problem,) = file_problems(tmp_path, text)
+    assert all(word in problem for word in words)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "study.py").touch()
+    with pytest.raises(InputError, match=r"studdy\.py: there is no such file.*study\.py"):
+        load_settings(tmp_path / "studdy.py")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_settings(tmp_path)
+
+
+# ---------------------------------------------------------------- bad values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("EPOCHS", "10", "a whole number from 1 to"),
+        ("EPOCHS", True, "a whole number from 1 to"),
+        ("EPOCHS", 10.0, "a whole number from 1 to"),
+        ("EPOCHS", 0, "a whole number from 1 to"),
+        ("PATIENCE", 0, "or None"),
+        ("LEARNING_RATE", "fast", "a number from"),
+        ("DROPOUT", float("nan"), "at least 0 and below 1"),
+        ("VAL_FRACTION", 0.5, "above 0 and below 0.5"),
+        ("LIMIT_PER_SPLIT", 3, "from 7 to"),
+        ("ALIGN", "yes", "True or False"),
+        ("PRETRAINED", 1, "True or False"),
+        ("OUTPUT_DIR", 3, "a text in quotes"),
+        ("OUTPUT_DIR", " ", "empty"),
+        ("COPIES", "dorp", 'Did you mean "drop"?'),
+        ("WORKERS", -1, 'from 0 to 256 or "auto"'),
+        ("WORKERS", "some", 'from 0 to 256 or "auto"'),
+        ("DEVICE", "gpu", '"cuda"'),
+        ("TTA", (), "one or more"),
+        ("VARIANTS", None, "one or more"),
+        ("SEEDS", (1, 1), "more than once"),
+        ("ACTIVE_DATASETS", ["rafdb", "rafdb"], "more than once"),
+        ("BALANCE", "oversampel", 'Did you mean "oversample"?'),
+        ("BALANCE", 3, "a table with"),
+        ("MODEL_CONFIG", {}, "one or more rows"),
+        ("MODEL_CONFIG", ["resnet50"], "one or more rows"),
+    ],
+)
+def test_a_bad_value_is_told_with_what_is_allowed(name: str, value: object, words: str) -> None:
+    (problem,) = problems(**{name: value})
+    assert problem.startswith(f"{name} = ") and words in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "words"),
+    [
+        ({"EPOCS": 3}, "EPOCS", 'Did you mean "EPOCHS"?'),
+        ({"VARIANTS": ("raw", "preprocesed")}, "VARIANTS[1] = ", 'Did you mean "preprocessed"?'),
+        ({"BALANCE": {"augmentd": "none"}}, "BALANCE", 'Did you mean "augmented"?'),
+        ({"BALANCE": {"raw": "nothing"}}, 'BALANCE.raw = "nothing"', '"undersample"'),
+        ({"MODEL_CONFIG": {"net": 32}}, "MODEL_CONFIG.net = 32", '"batch_size"'),
+        ({"MODEL_CONFIG": {"net": ROW | {"chanels": 1}}}, "MODEL_CONFIG.net", 'Did you mean "channels"?'),
+        ({"MODEL_CONFIG": {"net": ROW | {"channels": 2}}}, "MODEL_CONFIG.net.channels = 2", "3 or 1"),
+        ({"MODEL_CONFIG": {"net": {"weights": None, "input_size": 48}}}, "MODEL_CONFIG.net", "batch_size"),
+        ({"MODEL_CONFIG": {"a/b": ROW}}, "MODEL_CONFIG", "folder names"),
+        ({"MODEL_CONFIG": {"a__b": ROW}}, "MODEL_CONFIG", "folder names"),
+        ({"MODEL_CONFIG": {"net": ROW, "Net": ROW}}, "MODEL_CONFIG", "upper and lower case"),
+        (
+            {"MODEL_CONFIG": {"net": ROW | {"options": {"x": print}}}},
+            "MODEL_CONFIG.net.options",
+            "numbers, texts",
+        ),
+        (
+            {"MODEL_CONFIG": {"net": ROW | {"weights": "a1", "weights_file": "a.pth"}}},
+            "MODEL_CONFIG.net = ",
+            "Set one of them to None",
+        ),
+        (
+            {"DATASETS": {"fer2013": {"path": "x", "layout": "fer2013", "faces": "box"}}},
+            "DATASETS.fer2013 = ",
+            'layout "expw" only',
+        ),
+    ],
+)
+def test_a_bad_entry_is_told_with_its_place(values: dict[str, Any], place: str, words: str) -> None:
+    found = [problem for problem in problems(**values) if problem.startswith(place)]
+    assert len(found) == 1 and words in found[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"ACTIVE_DATASETS": ("rafbd", "expw")}, ['"rafbd"', 'Did you mean "rafdb"?']),
+        ({"ACTIVE_DATASETS": ("rafdb",)}, ['"combined"', '("individual",)']),
+        ({"ACTIVE_DATASETS": ("rafdb",), "EXPERIMENTS": ("combined",)}, ['"combined"', '("individual",)']),
+        ({"SCHEDULE": "onecycle"}, ["onecycle", "PATIENCE = None"]),
+        ({"PATIENCE": 3}, ["PLATEAU_PATIENCE = 3"]),
+        ({"FREEZE": "backbone", "PRETRAINED": False}, ["PRETRAINED = False", 'FREEZE = "none"']),
+        ({"FREEZE": "backbone", "MODEL_CONFIG": {"net": ROW}}, ["net", 'FREEZE = "none"']),
+    ],
+)
+def test_values_that_contradict_each_other(values: dict[str, Any], words: list[str]) -> None:
+    (problem,) = problems(**values)
+    assert all(word in problem for word in words)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"schedule": "onecycle", "patience": None},
+        {"schedule": "onecycle", "patience": 5},
+        {"schedule": "constant", "patience": 1},
+        {"epochs": 2, "patience": 2},
+        {"active_datasets": ("rafdb",), "experiments": ("individual",)},
+    ],
+)
+def test_values_that_agree(values: dict[str, Any]) -> None:
+    assert Settings(**values)
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    text = 'EPOCHS = "10"\nEPOCS = 3\nACTIVE_DATASETS = ("rafbd",)\nseeds = 3\nTTA = "flipp"\n'
+    found = file_problems(tmp_path, text, "DEVISE=cpu", "MODEL_CONFIG.resnet50.batch_size=0")
+    for beginning in (
+        "EPOCHS = ",
+        "EPOCS ",
+        "ACTIVE_DATASETS",
+        "EXPERIMENTS",
+        "seeds",
+        "TTA",
+        "--set DEVISE",
+        "MODEL",
+    ):
+        assert sum(problem.startswith(beginning) for problem in found) == 1, beginning
+    assert len(found) == 8
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), plain, min_size=1, max_size=6))
+def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -> None:
+    try:
+        settings = check_settings(values)
+    except InputError as error:
+        assert error.problems and not any(
+            jargon in str(error) for jargon in ("Input should", "_type", "pydantic")
+        )
+    else:
+        assert check_settings(settings.describe()) == settings
+
+
+@given(st.text(alphabet="EPOCHS.=resnet50MODL_IGFbatch z3'\"{},", max_size=40))
+def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:
+    try:
+        assert isinstance(load_settings(None, [override]), Settings)
+    except InputError as error:
+        assert error.problems

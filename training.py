@@ -1,0 +1,422 @@
+"""Fit one network: epochs, schedule, early stopping, best weights, checkpoint and exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from augmentation import augment_batch
+from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
+from evaluation import METRICS, predict
+from model_utils import build_network, freeze_backbone, load_state, load_weights, save_state, train_mode
+from runs import PlannedRun, Run
+from settings import EMOTIONS, ModelRow, Settings
+from utils import derived_seed, log, pick_device, progress, write_text
+
+
+class NonFiniteLossError(Exception):
+    """The training loss became NaN or infinite; says in which epoch and step, and what to try."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run trains: none of it is part of the key."""
+
+    device: torch.device
+    workers: int = 0
+    autocast: torch.dtype | None = None
+
+
+def make_machine(settings: Settings) -> Machine:
+    """Device, workers and precision for `settings` on this computer.
+
+    AMP "auto" is on for CUDA only: bf16 is about ten times slower than fp32 on CPUs without
+    instructions for it. Raises InputError when the named device is not there.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+    device = pick_device(settings.device)
+    autocast = None
+    if settings.amp == "on" or (settings.amp == "auto" and device.type == "cuda"):
+        half = device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        autocast = torch.float16 if half else torch.bfloat16
+    torch.backends.cudnn.benchmark = True
+    return Machine(device, resolve_workers(settings.workers, device.type, os.cpu_count() or 1), autocast)
+
+
+def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[nn.Module, NetworkInput]:
+    """The network of a finished run with its weights, on the machine's device."""
+    fresh = row.model_copy(update={"weights": None, "weights_file": None})
+    run = planned.run
+    network, expected = build_network(run.model, fresh, len(EMOTIONS), False, run.hyper.dropout)
+    load_weights(network, planned.folder / "weights.pth")
+    return network.to(machine.device, memory_format=torch.channels_last), expected
+
+
+@dataclass
+class FitState:
+    """All that changes while a network is fitted; everything a checkpoint holds."""
+
+    network: nn.Module
+    expected: NetworkInput
+    optimizer: torch.optim.Optimizer
+    scheduler: lr_scheduler.LRScheduler
+    average: AveragedModel | None
+    micro_batch: int
+    epoch: int = 0
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    stale: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose scores count: the running average of weights where there is one."""
+        return self.network if self.average is None else self.average.module
+
+
+def fit(
+    run: Run, train: FaceRows, validation: dict[str, FaceRows], folder: Path, machine: Machine, row: ModelRow
+) -> dict[str, Any]:
+    """Train `run` and leave weights.pth (the kept epoch) and history.csv in `folder`.
+
+    `validation` holds one table per dataset trained on. Continues from checkpoint.pth when that is
+    there. Returns facts for run.json. Raises NonFiniteLossError, torch.OutOfMemoryError (one picture
+    does not fit), InputError (weights).
+    """
+    source = _training_source(run, train)
+    state = _start(run, len(source), machine, row, run.hyper.batch_size)
+    _restore(state, folder)
+    loader = make_loader(source, machine.workers, machine.device.type == "cuda")
+    while not _is_over(state, run):
+        try:
+            _one_epoch(state, run, loader, source, validation, folder, machine)
+        except torch.OutOfMemoryError:
+            if state.micro_batch == 1:
+                raise
+            state = _back_off(state, run, len(source), machine, row, folder)
+    return _facts(state)
+
+
+def _training_source(run: Run, train: FaceRows) -> BatchSource:
+    in_workers = run.hyper.augment_engine == "albumentations"
+    return BatchSource(
+        train,
+        run.hyper.batch_size,
+        run.seed,
+        shuffle=True,
+        mixing=run.mixing,  # type: ignore[arg-type]
+        augmentation=run.hyper.augmentation if in_workers else None,
+    )
+
+
+def _is_over(state: FitState, run: Run) -> bool:
+    out_of_patience = run.hyper.patience is not None and state.stale >= run.hyper.patience
+    return state.epoch >= run.hyper.epochs or out_of_patience
+
+
+# ---------------------------------------------------------------- state
+
+
+def _start(run: Run, steps: int, machine: Machine, row: ModelRow, micro_batch: int) -> FitState:
+    hyper = run.hyper
+    torch.manual_seed(derived_seed(run.seed))
+    pretrained = hyper.weights is not None
+    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout)
+    if hyper.freeze == "backbone":
+        freeze_backbone(network)
+    network = network.to(machine.device, memory_format=torch.channels_last)
+    optimizer = _optimizer(network, run)
+    average = None
+    if hyper.ema_decay:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.ema_decay), use_buffers=True)
+    return FitState(network, expected, optimizer, _scheduler(optimizer, run, steps), average, micro_batch)
+
+
+def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
+    hyper = run.hyper
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if hyper.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            hyper.learning_rate,
+            hyper.momentum,
+            weight_decay=hyper.weight_decay,
+            nesterov=hyper.momentum > 0,
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[hyper.optimizer]
+    return kind(parameters, hyper.learning_rate, weight_decay=hyper.weight_decay)
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, run: Run, steps: int) -> lr_scheduler.LRScheduler:
+    hyper = run.hyper
+    if hyper.schedule == "onecycle":
+        return lr_scheduler.OneCycleLR(
+            optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps
+        )
+    if hyper.schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience
+        )
+    return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def _save_checkpoint(state: FitState, folder: Path) -> None:
+    save_state(
+        folder / "checkpoint.pth",
+        {
+            "network": state.network.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "scheduler": state.scheduler.state_dict(),
+            "average": None if state.average is None else state.average.state_dict(),
+            "progress": {name: getattr(state, name) for name in PROGRESS},
+        },
+    )
+
+
+PROGRESS = ("micro_batch", "epoch", "best_score", "best_epoch", "best_loss", "stale", "history")
+
+
+def _restore(state: FitState, folder: Path) -> None:
+    """Continue from the checkpoint in `folder`, if there is one. Raises InputError when it is damaged."""
+    path = folder / "checkpoint.pth"
+    if not path.is_file():
+        return
+    stored = load_state(path)
+    state.network.load_state_dict(stored["network"])
+    state.optimizer.load_state_dict(stored["optimizer"])
+    state.scheduler.load_state_dict(stored["scheduler"])
+    if state.average is not None:
+        state.average.load_state_dict(stored["average"])
+    for name in PROGRESS:
+        setattr(state, name, stored["progress"][name])
+    log.info("continuing after epoch %d", state.epoch)
+
+
+def _back_off(
+    state: FitState, run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path
+) -> FitState:
+    """The state before the epoch that ran out of memory, with half the micro-batch."""
+    micro_batch = state.micro_batch // 2
+    log.warning(
+        "memory ran out with %d pictures at a time; going on with %d (batches stay %d, BatchNorm sees %d)",
+        state.micro_batch,
+        micro_batch,
+        run.hyper.batch_size,
+        micro_batch,
+    )
+    state.network.cpu()
+    if machine.device.type == "cuda":
+        torch.cuda.empty_cache()
+    fresh = _start(run, steps, machine, row, micro_batch)
+    _restore(fresh, folder)
+    fresh.micro_batch = micro_batch
+    return fresh
+
+
+# ---------------------------------------------------------------- one epoch
+
+
+def _one_epoch(
+    state: FitState,
+    run: Run,
+    loader: torch.utils.data.DataLoader,
+    source: BatchSource,
+    validation: dict[str, FaceRows],
+    folder: Path,
+    machine: Machine,
+) -> None:
+    """Train one epoch, validate, keep the weights if they are the best, and write a checkpoint."""
+    started = time.perf_counter()
+    learning_rate = state.optimizer.param_groups[0]["lr"]
+    loader.sampler.epoch = state.epoch  # type: ignore[union-attr]
+    torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
+    row = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
+    row |= validate(state.evaluated, state.expected, run, validation, machine)
+    row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
+    row |= {"peak_memory_mb": peak_memory_mb(machine.device), "micro_batch": state.micro_batch}
+    if run.hyper.schedule == "plateau":
+        state.scheduler.step(row["val_loss"])  # type: ignore[call-arg]
+    _note_epoch(state, run, row, folder)
+    log.info(
+        "epoch %d/%d  loss %.4f / %.4f  accuracy %.4f / %.4f  macro-F1 %.4f (train / validation)  %.0f images/s",
+        row["epoch"],
+        run.hyper.epochs,
+        row["train_loss"],
+        row["val_loss"],
+        row["train_accuracy"],
+        row["val_accuracy"],
+        row["val_macro_f1"],
+        row["images_per_second"],
+    )
+
+
+def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) -> None:
+    """Update what depends on validation, then write weights, history and checkpoint, in this order.
+
+    Killed in between, the epoch is repeated from the older checkpoint and writes the same files.
+    """
+    state.epoch += 1
+    state.history.append(row)
+    state.stale = 0 if row["val_loss"] < state.best_loss else state.stale + 1
+    state.best_loss = min(state.best_loss, row["val_loss"])
+    score = selection_score(row, run.selection)
+    if score > state.best_score or run.selection == "last":
+        state.best_score, state.best_epoch = score, state.epoch
+        weights = {name: value.cpu().contiguous() for name, value in state.evaluated.state_dict().items()}
+        save_state(folder / "weights.pth", weights)
+    write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
+    _save_checkpoint(state, folder)
+
+
+def selection_score(row: dict[str, float], selection: str) -> float:
+    """The number whose highest value marks the kept epoch; NaN counts as worst."""
+    score = -row["val_loss"] if selection in ("loss", "last") else row[f"val_{selection}"]
+    return -math.inf if math.isnan(score) else score
+
+
+def _train_epoch(
+    state: FitState, run: Run, loader: torch.utils.data.DataLoader, source: BatchSource, machine: Machine
+) -> dict[str, float]:
+    started = time.perf_counter()
+    criterion = _criterion(run, source.faces.label, machine.device)
+    scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.autocast == torch.float16)
+    train_mode(state.network)
+    losses, predicted, labels = [], [], []
+    for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
+        if run.hyper.augmentation and run.hyper.augment_engine == "batch":
+            chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
+        pixels, truth = to_network_input(chunks, state.expected, machine.device)
+        loss, logits = _step(state, criterion, scaler, pixels, truth, machine)
+        losses.append(loss)
+        predicted.append(logits)
+        labels.append(truth)
+        if run.hyper.schedule == "onecycle":
+            state.scheduler.step()
+        if number % 50 == 0:
+            _refuse_non_finite(losses, state.epoch)
+    _refuse_non_finite(losses, state.epoch)
+    probabilities = torch.cat(predicted).float().softmax(1).cpu().numpy()
+    truth_all = torch.cat(labels).cpu().numpy()
+    scores = {f"train_{name}": METRICS[name](truth_all, probabilities) for name in ("accuracy", "macro_f1")}
+    seconds = time.perf_counter() - started
+    return (
+        {"train_loss": float(torch.stack(losses).mean())}
+        | scores
+        | {"images_per_second": len(truth_all) / seconds}
+    )
+
+
+def _step(
+    state: FitState,
+    criterion: nn.CrossEntropyLoss,
+    scaler: torch.amp.GradScaler,
+    pixels: torch.Tensor,
+    truth: torch.Tensor,
+    machine: Machine,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached."""
+    state.optimizer.zero_grad(set_to_none=True)
+    norm = float(len(truth)) if criterion.weight is None else criterion.weight[truth].sum()
+    total, outputs = torch.zeros((), device=machine.device), []
+    for part, part_truth in zip(pixels.split(state.micro_batch), truth.split(state.micro_batch), strict=True):
+        part = part.contiguous(memory_format=torch.channels_last)
+        enabled = machine.autocast is not None
+        with torch.autocast(machine.device.type, dtype=machine.autocast, enabled=enabled):
+            logits = state.network(part)
+            loss = criterion(logits.float(), part_truth) / norm
+        scaler.scale(loss).backward()
+        total += loss.detach()
+        outputs.append(logits.detach())
+    scaler.step(state.optimizer)
+    scaler.update()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return total, torch.cat(outputs)
+
+
+def _criterion(run: Run, labels: np.ndarray, device: torch.device) -> nn.CrossEntropyLoss:
+    """Cross-entropy summed over the batch, weighted by inverse class frequency when `balance` is weights."""
+    weight = None
+    if run.balance == "weights":
+        from sklearn.utils.class_weight import compute_class_weight
+
+        present = np.unique(labels)
+        weight = torch.zeros(len(EMOTIONS), device=device)
+        balanced = compute_class_weight("balanced", classes=present, y=labels)
+        weight[torch.from_numpy(present)] = torch.from_numpy(balanced).float().to(device)
+    return nn.CrossEntropyLoss(weight, reduction="sum", label_smoothing=run.hyper.label_smoothing)
+
+
+def _augmented_chunks(chunks: list, run: Run, key: tuple[int, ...], device: torch.device) -> list:
+    """Each chunk moved to the device and augmented there, at pack size."""
+    strength = run.hyper.augmentation["strength"]  # type: ignore[index]
+    return [
+        (augment_batch(pixels.to(device, non_blocking=True), (*key, number), strength), labels)
+        for number, (pixels, labels) in enumerate(chunks)
+    ]
+
+
+def _refuse_non_finite(losses: list[torch.Tensor], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack(losses))
+    if not finite.all():
+        step = int((~finite).nonzero()[0]) + 1
+        raise NonFiniteLossError(
+            f"the loss became {losses[step - 1].item()} in epoch {epoch + 1}, step {step}. "
+            'Lower LEARNING_RATE, or set AMP = "off".'
+        )
+
+
+# ---------------------------------------------------------------- validation and facts
+
+
+def validate(
+    network: nn.Module, expected: NetworkInput, run: Run, validation: dict[str, FaceRows], machine: Machine
+) -> dict[str, float]:
+    """Validation loss and metrics: the mean over datasets of each one's own value."""
+    scores = []
+    for faces in validation.values():
+        probabilities = predict(
+            network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, machine.autocast
+        )["none"]
+        chosen = np.clip(probabilities[np.arange(len(faces)), faces.label], 1e-12, None)
+        row = {"val_loss": float(-np.log(chosen).mean())}
+        for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+            row[f"val_{name}"] = METRICS[name](faces.label, probabilities)
+        scores.append(row)
+    return pd.DataFrame(scores).mean().to_dict()
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of the GPU since start, or the present memory of this process on a CPU, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def _facts(state: FitState) -> dict[str, Any]:
+    history = pd.DataFrame(state.history)
+    return {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "train_seconds": round(float(history["seconds"].sum()), 2),
+        "images_per_second": round(float(history["images_per_second"].median()), 1),
+        "peak_memory_mb": round(float(history["peak_memory_mb"].max()), 1),
+        "micro_batch": state.micro_batch,
+        "best_validation": json.loads(history.iloc[state.best_epoch - 1].to_json()),
+    }

@@ -1,0 +1,175 @@
+"""Variants: the faces of a dataset as raw, preprocessed or augmented pictures, ready to gather in batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
+from data_loader import PACK_VERSION, FaceRows, Pack, pack_or_load, pack_size
+from preprocessing import preprocess_or_load
+from preprocessing import recipe as preparation_recipe
+from runs import Run
+from samples import BOX, DatasetSamples
+from settings import EMOTIONS, Settings
+from utils import InputError, fingerprint
+
+
+def scored_variant(variant: str) -> str:
+    """The variant of the pictures a network trained on `variant` is validated and, by default, tested on."""
+    return "preprocessed" if variant == "augmented" else variant
+
+
+def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> dict[str, Any]:
+    """All that shapes the pixels of `variant` beside the source pictures, as plain values without paths."""
+    recipe: dict[str, Any] = {
+        "variant": variant,
+        "faces": data.row.faces,
+        "pack": [PACK_VERSION, _side(data, variant, network_size, settings)],
+    }
+    if variant != "raw":
+        recipe["preparation"] = preparation_recipe(settings, data.row)
+        recipe["no_face"] = settings.no_face
+    if _has_extras(variant, settings):
+        recipe["extras"] = [
+            EXTRAS_VERSION, settings.split_seed, settings.light_strength, settings.light_probability
+        ]
+    return recipe
+
+
+def _has_extras(variant: str, settings: Settings) -> bool:
+    return variant == "augmented" and settings.balance_of("augmented") == "oversample"
+
+
+def _side(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> int:
+    if variant != "raw":
+        return min(settings.face_size, network_size)
+    return pack_size(data.samples["width"], data.samples["height"], network_size)
+
+
+# ---------------------------------------------------------------- faces of one dataset
+
+
+def _packed(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> Pack:
+    """All rows of `data.samples`, in order, as raw or preprocessed pictures."""
+    files = data.samples[["path", "content", *BOX]]
+    root, gray = data.root, bool(data.samples["gray"].all())
+    if variant != "raw":
+        root, files = _prepared_files(data, settings)
+        gray = gray or settings.grayscale
+    side = _side(data, variant, network_size, settings)
+    folder = settings.output_path / "cache" / "packed"
+    return pack_or_load(files, root, side, gray, folder, f"{data.name}__{variant}")
+
+
+def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
+    """Folder of the prepared pictures and a files table for `pack_or_load`, in the order of the samples."""
+    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    files = manifest.set_index("sample_id").loc[data.samples["sample_id"], ["file"]].reset_index(drop=True)
+    recipe = fingerprint(preparation_recipe(settings, data.row))
+    content = data.samples["content"].to_numpy() + ":" + recipe
+    return folder, _whole_pictures(files["file"].to_numpy(), content)
+
+
+def _whole_pictures(paths: np.ndarray, content: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"path": paths, "content": content}).reindex(columns=["path", "content", *BOX])
+
+
+def test_faces(data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings) -> FaceRows:
+    """The rows of one split as raw or preprocessed pictures."""
+    pack = _packed(data, variant, network_size, settings)
+    rows = np.flatnonzero((data.samples["split"] == split).to_numpy())
+    return _rows_of(pack, data.samples, rows)
+
+
+def _rows_of(pack: Pack, samples: pd.DataFrame, rows: np.ndarray) -> FaceRows:
+    chosen = samples.iloc[rows]
+    return FaceRows.from_pack(pack, rows, chosen["label"].to_numpy(), chosen["sample_id"].tolist())
+
+
+# ---------------------------------------------------------------- faces to train on
+
+
+def training_faces(
+    datasets: dict[str, DatasetSamples], samples: dict[str, pd.DataFrame], run: Run, settings: Settings
+) -> tuple[FaceRows, dict[str, FaceRows], dict[str, dict[str, Any]]]:
+    """Balanced training rows, validation rows per dataset, and counts per dataset for run.json.
+
+    `samples` holds the training and validation rows of each dataset of `run.train_on`.
+    Raises InputError when nothing is left to train or to validate on.
+    """
+    parts, validation, counts = [], {}, {}
+    for name, table in samples.items():
+        train, balanced, val = _one_dataset(datasets[name], table, run, settings)
+        if not len(train) or not len(val):
+            raise InputError(
+                f"{name}: {len(train)} training and {len(val)} validation pictures; both are needed. "
+                "Raise VAL_FRACTION, or leave the dataset out."
+            )
+        parts.append(balanced)
+        validation[name] = val
+        counts[name] = {
+            "n_train": len(train),
+            "n_val": len(val),
+            "original": _per_class(train),
+            "balanced": _per_class(balanced),
+        }
+    return FaceRows.join(parts), validation, counts
+
+
+def _per_class(faces: FaceRows) -> list[int]:
+    return np.bincount(faces.label, minlength=len(EMOTIONS)).tolist()
+
+
+def _one_dataset(
+    data: DatasetSamples, table: pd.DataFrame, run: Run, settings: Settings
+) -> tuple[FaceRows, FaceRows, FaceRows]:
+    """Training rows as they are, the same balanced, and validation rows."""
+    size = run.hyper.input_size
+    pack = _packed(data, scored_variant(run.variant), size, settings)
+    wanted = data.samples["sample_id"].isin(table["sample_id"])
+    is_train = wanted & (data.samples["split"] == "train")
+    if run.variant != "raw" and settings.no_face == "reject":
+        is_train &= _face_found(data, settings)
+    train = _rows_of(pack, data.samples, np.flatnonzero(is_train))
+    val = _rows_of(pack, data.samples, np.flatnonzero(wanted & (data.samples["split"] == "val")))
+    return train, _balance(train, data, is_train, run, settings), val
+
+
+def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:
+    _, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    found = manifest.set_index("sample_id").loc[data.samples["sample_id"], "found"]
+    return pd.Series(found.to_numpy(dtype=bool), index=data.samples.index)
+
+
+def _balance(
+    train: FaceRows, data: DatasetSamples, is_train: pd.Series, run: Run, settings: Settings
+) -> FaceRows:
+    """Oversample or undersample to equal classes; other choices leave the rows as they are."""
+    if run.balance == "undersample":
+        return train.take(undersampled(train.label, settings.split_seed))
+    if run.balance != "oversample":
+        return train
+    if run.variant != "augmented":
+        return train.take(oversampled(train.label, settings.split_seed))
+    extras = _extras(data, is_train, run.hyper.input_size, settings)
+    return FaceRows.join([train, extras], one_source=True)
+
+
+def _extras(data: DatasetSamples, is_train: pd.Series, network_size: int, settings: Settings) -> FaceRows:
+    """The offline copies of rare classes as their own pack, made from training rows only."""
+    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    rows = data.samples[is_train]
+    extras_folder, extras = write_extras_or_load(rows, folder, manifest, settings, data.name)
+    strays = ~extras["source_id"].isin(rows["sample_id"])
+    assert not strays.any(), f"extra copies left training: {extras.loc[strays, 'source_id'].tolist()[:3]}"
+    side = _side(data, "augmented", network_size, settings)
+    content = extras["sample_id"].to_numpy(dtype=object)
+    files = _whole_pictures(extras["file"].to_numpy(), content)
+    gray = settings.grayscale or bool(data.samples["gray"].all())
+    cache = settings.output_path / "cache" / "packed"
+    pack = pack_or_load(files, extras_folder, side, gray, cache, f"{data.name}__extras")
+    return FaceRows.from_pack(pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist())
