@@ -47,11 +47,9 @@ class Sitter:
 
 def draw_head(
     rng: np.random.Generator, who: Identity, expression: Expression, light: Light, scale: float
-) -> tuple[Array, Canvas]:
-    """A head facing the viewer at `scale` pixels per face unit: RGBA uint8, and the canvas that places it."""
-    left, top, width, height = FRAME
-    blank = np.empty((round(height * scale), round(width * scale), 3), np.float32)
-    sitter = Sitter(Canvas(blank, (left, top), scale), who, expression)
+) -> tuple[Canvas, Array]:
+    """A head facing the viewer at `scale` pixels per face unit, and its coverage (H, W) of the canvas."""
+    sitter = Sitter(blank_canvas(scale), who, expression)
     paint_skin(sitter, rng)
     paint_beard(sitter)
     paint_brow_folds(sitter)
@@ -66,10 +64,13 @@ def draw_head(
     if who.glasses:
         paint_glasses(sitter, rng)
     shade(sitter, light)
-    rgba = np.empty((*cover.shape, 4), np.uint8)
-    rgba[..., :3] = np.minimum(sitter.canvas.colour, 1) * 255
-    rgba[..., 3] = cover * 255
-    return rgba, sitter.canvas
+    return sitter.canvas, cover
+
+
+def blank_canvas(scale: float) -> Canvas:
+    """A canvas as large as the frame of a head; its colours are not set yet."""
+    left, top, width, height = FRAME
+    return Canvas(np.empty((round(height * scale), round(width * scale), 3), np.float32), (left, top), scale)
 
 
 # ---------------------------------------------------------------- skin and shape
@@ -93,9 +94,9 @@ def head_cover(sitter: Sitter) -> Array:
     return cover
 
 
-def relief(sitter: Sitter) -> Array:
-    """Height (H, W) of the face towards the viewer, in face units."""
-    canvas, who, e, jaw = sitter.canvas, sitter.who, sitter.expression, sitter.jaw
+def relief(sitter: Sitter, canvas: Canvas) -> Array:
+    """Height (H, W) of the face towards the viewer, in face units, for every pixel of a canvas."""
+    who, e, jaw = sitter.who, sitter.expression, sitter.jaw
     nose_y, mouth_y = who.nose_y - 0.06 * e("nose_wrinkle"), who.mouth_y
     cheek = 0.06 + 0.09 * e("cheek_raise") + 0.06 * e("lip_pull")
     bumps = [
@@ -123,9 +124,11 @@ def relief(sitter: Sitter) -> Array:
 
 def shade(sitter: Sitter, light: Light) -> None:
     """Multiply the painted colours by the light on the relief, and add the gloss of the skin."""
-    height = relief(sitter)
-    across = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=sitter.canvas.scale / 8)
-    down = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=sitter.canvas.scale / 8)
+    # The relief is smooth: a canvas of half the size is enough for the light.
+    canvas, coarse = sitter.canvas, blank_canvas(sitter.canvas.scale / 2)
+    height = relief(sitter, coarse)
+    across = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=coarse.scale / 8)
+    down = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=coarse.scale / 8)
     steepness = 1 / np.sqrt(1 + down * down + across * across)
     between = light.direction + np.array((0.0, 0.0, 1.0))
     facing, gloss = (
@@ -134,8 +137,9 @@ def shade(sitter: Sitter, light: Light) -> None:
     )
     for _ in range(4):
         gloss *= gloss
-    sitter.canvas.colour *= light.ambient + facing[..., None] * light.direct
-    sitter.canvas.colour += (gloss * np.float32(light.gloss))[..., None]
+    size = canvas.colour.shape[1::-1]
+    canvas.colour *= cv2.resize(light.ambient + facing[..., None] * light.direct, size)
+    canvas.colour += cv2.resize(gloss * np.float32(light.gloss), size)[..., None]
 
 
 def paint_skin(sitter: Sitter, rng: np.random.Generator) -> None:

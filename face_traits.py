@@ -194,7 +194,7 @@ def _draw_colours(rng: np.random.Generator) -> dict[str, Array]:
     hair = (*DARK_HAIR, *LIGHT_HAIR) if fair else DARK_HAIR
     iris = (*DARK_IRIS, *LIGHT_IRIS) if fair else DARK_IRIS
     colours = {
-        "skin": skin * rng.uniform(0.95, 1.05, 3),
+        "skin": skin * rng.uniform(0.93, 1.05) * rng.uniform(0.98, 1.02, 3),
         "hair": np.asarray(hair[rng.integers(len(hair))]) * rng.uniform(0.8, 1.2),
         "iris": np.asarray(iris[rng.integers(len(iris))]),
     }

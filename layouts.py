@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,7 @@ class LabelSheet:
 
     def reject_repeated(self, columns: list[str]) -> None:
         """Keep the first of the rows that agree in `columns`."""
-        first = self.rows.groupby(columns)[["line", "label"]].transform("first")
+        first = self.rows.groupby(columns, sort=False)[["line", "label"]].transform("first")
         self.rows = self.rows.assign(first_line=first["line"], first_label=first["label"])
         self.reject(
             self.rows["line"] != self.rows["first_line"],
@@ -195,12 +196,14 @@ def _read_rafdb_original(place: Place) -> Reading:
     sheet.rows["path"] = _look_up(_picture_index(place, "Image/aligned", "Image/aligned/aligned"), crops)
     sheet.reject(sheet.rows["path"] == "", "the aligned crop of {file!r:.60} is not in Image/aligned/")
     sheet.reject_repeated(["path"])
-    rows = sheet.rows
-    samples = pd.DataFrame({"path": rows["path"], "split": rows["file"].str.partition("_")[0]})
-    samples["label"] = [RAFDB_CLASSES[f"{label:g}"] for label in rows["label"]]
+    files = sheet.rows["file"].to_list()
+    samples = sheet.rows[["path"]].assign(
+        split=[file.partition("_")[0] for file in files],
+        label=[RAFDB_CLASSES[f"{label:g}"] for label in sheet.rows["label"]],
+    )
     if place.row.faces != "whole":
         return Reading(samples, sheet.rejected)
-    samples["original_path"] = _look_up(_picture_index(place, "Image/original"), rows["file"].to_list())
+    samples["original_path"] = _look_up(_picture_index(place, "Image/original"), files)
     without = int((samples["original_path"] == "").sum())
     note = f"{without} of {len(samples)} faces have no photo in Image/original/; detected in the aligned crop"
     return Reading(samples, sheet.rejected, [note] if without else [])
@@ -240,29 +243,31 @@ def _read_expw_original(place: Place) -> Reading:
     sheet = LabelSheet(place, file, EXPW_COLUMNS)
     sheet.make_numbers(list(EXPW_COLUMNS[1:]))
     notes = _sieve_expw(sheet, index)
-    rows = sheet.rows
-    ids = pd.Series(
-        [
-            f"{place.name}/{path}#{face:g}"
-            for path, face in zip(rows["path"].to_list(), rows["face"], strict=True)
-        ]
+    paths = sheet.rows["path"].to_list()
+    samples = sheet.rows[["path", "label", "confidence", *BOX_COLUMNS]].assign(
+        sample_id=_face_ids(place.name, paths, sheet.rows["face"].to_list()),
+        photo=[path.rpartition("/")[2] for path in paths],
     )
-    again = ids.groupby(ids).cumcount()  # a face id given twice in a photo, with different boxes
-    ids = ids.where(again == 0, ids + "." + (again + 1).astype(str))
-    wanted = ["path", "label", "confidence", *BOX_COLUMNS]
-    return Reading(
-        rows[wanted].assign(
-            sample_id=ids, photo=[path.rpartition("/")[2] for path in rows["path"].to_list()]
-        ),
-        sheet.rejected,
-        notes,
-    )
+    return Reading(samples, sheet.rejected, notes)
+
+
+def _face_ids(name: str, paths: list[str], faces: list[float]) -> list[str]:
+    """`<name>/<path>#<face>`; a face id given twice in one photo (with another box) gets `.2` behind it."""
+    ids, seen = [], Counter[str]()
+    for path, face in zip(paths, faces, strict=True):
+        sample_id = f"{name}/{path}#{int(face)}"
+        seen[sample_id] += 1
+        ids.append(sample_id if seen[sample_id] == 1 else f"{sample_id}.{seen[sample_id]}")
+    return ids
 
 
 def _sieve_expw(sheet: LabelSheet, index: Mapping[str, str]) -> list[str]:
     """Take unusable lines out of the sheet, add the column `path`; returns notes."""
-    total, notes, rows = len(sheet.rows), [], sheet.rows
-    sheet.reject(~rows["label"].isin(range(7)), "label {label:g} is not one of 0 to 6")
+    total, notes = len(sheet.rows), []
+    sheet.reject(~sheet.rows["label"].isin(range(7)), "label {label:g} is not one of 0 to 6")
+    sheet.reject(
+        (sheet.rows["face"] < 0) | (sheet.rows["face"] % 1 != 0), "face id {face:g} is no whole number"
+    )
     rows = sheet.rows
     empty = (rows["box_right"] <= rows["box_left"]) | (rows["box_bottom"] <= rows["box_top"])
     reason = "empty box: top {box_top:g} left {box_left:g} right {box_right:g} bottom {box_bottom:g}"

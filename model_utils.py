@@ -11,6 +11,8 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 import small_networks  # noqa: F401  (registers the project's own networks with timm)
@@ -55,16 +57,15 @@ def _network_input(row: ModelRow, mean: tuple[float, ...], std: tuple[float, ...
 def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn.Module:
     if row.weights_file is not None:
         file = Path(row.weights_file)
-        if file.suffix != ".safetensors":
-            load_state(file)  # refuses anything but a state dict before timm reads it
+        load_state(file)  # refuses anything but a state dict before timm reads it
         if timm.get_pretrained_cfg(architecture) is None:
             return _own_pretrained(architecture, file, options)
         return timm.create_model(
             architecture, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options
         )
     tag = f"{architecture}.{row.weights}"
-    if timm.get_pretrained_cfg(tag) is None:
-        known = [name.split(".", 1)[1] for name in timm.list_pretrained(f"{architecture}.*")]
+    known = [name.split(".", 1)[1] for name in timm.list_pretrained(f"{architecture}.*")]
+    if row.weights not in known:
         raise InputError(
             f'MODEL_CONFIG "{architecture}": no weights "{row.weights}". timm has: {known or "none"}'
         )
@@ -164,6 +165,8 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     """
     fix = "Delete it to train that run again, or name another file."
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path, str(device))
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. {fix}") from error
@@ -171,7 +174,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         raise InputError(
             f"{path} holds more than tensors and could run code; it was not loaded. {fix}"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{path} is damaged or no state dict ({error}). {fix}") from error
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path} is no state dict but {type(state).__name__}. {fix}")

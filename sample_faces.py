@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ RAF_NUMBERS = {"surprise": 1, "fear": 2, "disgust": 3, "happy": 4, "sad": 5, "an
 RAF_TRAIN = (705, 717, 281, 4772, 1982, 1290, 2524)
 RAF_TEST = (162, 160, 74, 1185, 478, 329, 680)
 EXPW_ALL = (3671, 3995, 1088, 30537, 10559, 7060, 34883)
+NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
 # ExpW's pictures are named by the query that found them, which is not their label.
 MOODS = ("angry", "disgusted", "afraid", "excited", "happy", "sad", "upset", "surprised", "calm")
 PEOPLE = ("actor", "baby", "boss", "bride", "doctor", "student", "woman", "man", "family")
@@ -75,7 +77,7 @@ def studio_picture(rng: np.random.Generator, label: int) -> tuple[Array, Face]:
     unit = min(width, height) * rng.uniform(0.2, 0.24)
     centre = (width * rng.uniform(0.46, 0.54), height * 0.5 - unit * rng.uniform(0.05, 0.25))
     face = add_person(picture, rng, label, STUDIO, centre, unit)
-    return develop(picture, rng, noise=rng.uniform(0.002, 0.012)), face
+    return add_noise(develop(picture), rng, rng.uniform(0.5, 3)), face
 
 
 def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array, list[Face]]:
@@ -91,7 +93,8 @@ def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array
             x = unit * rng.uniform(0.7, 0.9)
         centre = (x, height * rng.uniform(0.4, 0.5))
         faces.append(add_person(picture, rng, label, WILD, centre, unit))
-    return spoil(picture, rng, float(units.min())), faces
+    pixels = spoil(develop(picture), rng, float(units.min()))
+    return add_noise(pixels, rng, rng.uniform(1, 13)), faces
 
 
 def add_person(
@@ -108,8 +111,8 @@ def add_person(
     turn = np.radians(np.clip(rng.normal(0, limits), -1.8 * limits, 1.8 * limits)).tolist()
     view = View(centre, unit, *turn)
     paint_body(picture, rng, who, light, view)
-    head, canvas = draw_head(rng, who, expression, light, min(unit, 60.0))
-    place(picture, head, canvas, view)
+    head, cover = draw_head(rng, who, expression, light, min(unit, 48.0))
+    place(picture, head, cover, view)
     unsure = domain == WILD and rng.random() < 0.06
     if unsure:
         smear(picture, view)
@@ -144,22 +147,30 @@ def paint_body(picture: Array, rng: np.random.Generator, who: Identity, light: L
     corner = tuple(-(np.array(view.centre) + 0.5) / view.unit)
     canvas = Canvas(picture, corner, view.unit)
     brightness = light.ambient + 0.7 * light.direct
-    skin, cloth = who.skin * brightness, rng.uniform(0.05, 0.9, 3) * brightness
+    skin, cloth = who.skin * brightness, muted(rng) * brightness
     below = picture.shape[0] / view.unit + corner[1] + 1
     shoulders = [(0.0, 2.0), (0.6, 2.02), (1.2, 2.25), (1.9, 2.5), (2.3, 3.2)]
     canvas.paint(mirrored([*shoulders, (2.4, max(below, 3.5)), (0.0, max(below, 3.6))]), cloth, 1.0, 0.01)
+    if who.style in ("bob", "long"):
+        canvas.paint(oval(0, 0.6, 1.1, 1.0 if who.style == "bob" else 1.5), who.hair * brightness * 0.6, 1.0, 0.03)
     half = 0.62 if who.jaw_width > 1 else 0.52
-    neck = np.array([(half, 0.9), (half, 1.7), (half + 0.25, 2.1), (0.3, 2.2)])
-    canvas.paint(np.concatenate([neck, neck[::-1] * (-1, 1)]), skin, 1.0, 0.012)
+    right = np.array([(half, 0.9), (half, 1.7), (half + 0.25, 2.1), (0.3, 2.2)])
+    neck = np.concatenate([right, right[::-1] * (-1, 1)])
+    canvas.paint(neck, skin, 1.0, 0.012)
     dip = rng.uniform(2.15, 2.8)
     canvas.paint(np.array([(-0.5, 2.0), (0.5, 2.0), (0.05, dip), (-0.05, dip)]), skin * 0.96, 1.0, 0.02)
     side = -1 if light.direction[0] > 0 else 1
     dark = float(min(0.15 + abs(light.direction[0]), 0.7))
-    canvas.paint(oval(side * half, 1.6, 0.35, 0.7), skin * 0.45, dark, 0.12)
-    canvas.paint(oval(0, 1.55, 0.75, 0.3), skin * 0.4, 0.6, 0.12)
+    canvas.paint(oval(side * half, 1.6, 0.35, 0.7), skin * 0.45, dark, 0.12, neck)
+    canvas.paint(oval(0, 1.55, 0.75, 0.3), skin * 0.4, 0.6, 0.12, neck)
 
 
 # ---------------------------------------------------------------- backgrounds and the camera
+
+
+def muted(rng: np.random.Generator) -> Array:
+    """A random colour, most often not far from gray."""
+    return rng.uniform(0.08, 0.85) * (1 + rng.normal(0, 0.25, 3))
 
 
 def backdrop(rng: np.random.Generator, width: int, height: int) -> Array:
@@ -177,16 +188,17 @@ def clutter(rng: np.random.Generator, width: int, height: int) -> Array:
 
     from face_canvas import Canvas, oval
 
-    shrink = float(rng.uniform(2, 7))
+    shrink = float(rng.uniform(3, 8))
     size = (round(width / shrink), round(height / shrink))
-    grid = rng.uniform(0.1, 0.8, 3) + rng.normal(0, 0.15, (int(rng.integers(3, 9)), int(rng.integers(3, 9)), 3))
+    cells = (int(rng.integers(3, 9)), int(rng.integers(3, 9)))
+    grid = muted(rng) + rng.normal(0, 0.14, (*cells, 1)) + rng.normal(0, 0.05, (*cells, 3))
     small = cv2.resize(grid.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     canvas = Canvas(small, (0.0, 0.0), float(size[1]))
     for _ in range(rng.integers(4, 16)):
         x, y, half_width, half_height = rng.uniform(0, 1.4), rng.uniform(0, 1), *rng.exponential(0.12, 2)
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_width, half_height) + (x, y)
         shape = oval(x, y, half_width, half_width) if rng.random() < 0.35 else corners
-        canvas.paint(shape, rng.uniform(0, 1, 3), rng.uniform(0.3, 1.0))
+        canvas.paint(shape, muted(rng), rng.uniform(0.3, 1.0))
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
@@ -200,7 +212,10 @@ def smear(picture: Array, view: View) -> None:
 
 
 def spoil(picture: Array, rng: np.random.Generator, unit: float) -> Array:
-    """A cheap camera: blur by up to a 20th of the smallest face unit, contrast, cast, noise, some gray."""
+    """A cheap camera: blur by up to a 20th of the smallest face unit, poor contrast, some pictures gray.
+
+    Takes and returns RGB uint8.
+    """
     import cv2
 
     blur = rng.uniform(0, 0.05) * unit
@@ -208,21 +223,27 @@ def spoil(picture: Array, rng: np.random.Generator, unit: float) -> Array:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     if rng.random() < 0.12:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    contrast, brightness = rng.uniform(0.7, 1.15), rng.normal(0, 0.04)
-    picture -= 0.5
-    picture *= np.float32(contrast)
-    picture += np.float32(0.5 + brightness)
-    return develop(picture, rng, noise=rng.uniform(0.005, 0.05))
+    contrast, brightness = rng.uniform(0.7, 1.15), rng.normal(0, 10)
+    levels = (np.arange(256) - 128) * contrast + 128 + brightness
+    return cv2.LUT(picture, np.clip(levels, 0, 255).astype(np.uint8))
 
 
-def develop(picture: Array, rng: np.random.Generator, noise: float) -> Array:
-    """Add gray noise of the given deviation; float picture (0..1) -> RGB uint8. Changes `picture`."""
-    grain = rng.standard_normal(picture.shape[:2], np.float32)
-    grain *= np.float32(noise)
-    picture += grain[..., None]
-    picture *= 255
-    np.clip(picture, 0, 255, out=picture)
-    return picture.astype(np.uint8)
+def develop(picture: Array) -> Array:
+    """Float RGB (0..1) -> uint8."""
+    import cv2
+
+    return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture), alpha=255)
+
+
+def add_noise(picture: Array, rng: np.random.Generator, deviation: float) -> Array:
+    """Add gray Gaussian noise to RGB uint8, its deviation in levels."""
+    import cv2
+
+    # One random byte picks one of 256 equally likely values: ten times as fast as normal numbers.
+    values = np.rint(NORMAL_QUANTILES * deviation + 128).clip(0, 255).astype(np.uint8)
+    height, width = picture.shape[:2]
+    grain = cv2.LUT(rng.integers(0, 256, (height, width), np.uint8), values)
+    return cv2.addWeighted(picture, 1, cv2.merge([grain, grain, grain]), 1, -128)
 
 
 # ---------------------------------------------------------------- the two datasets

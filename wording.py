@@ -29,7 +29,7 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], record: type[
         if not loc:
             found.update({line: line for line in own_words.split("\n")})
             continue
-        if at_key or kind in ("extra_forbidden", "missing"):
+        if at_key or kind in ("extra_forbidden", "invalid_key", "missing"):
             loc = loc[:-1] if at_key else loc
             place, hint, _ = _reach(loc[:-1], values, record)
             text = own_words or _about_name(place, hint, str(loc[-1]), missing=kind == "missing")
@@ -57,13 +57,14 @@ def _reach(loc: Iterable[int | str], values: Any, hint: Any) -> tuple[str, Any, 
     """Follow a pydantic location as far as the user's values have such a part: place, its type, its value."""
     place = ""
     for part in loc:
-        known = isinstance(values, Mapping) and part in values
-        if not known and not (isinstance(values, list | tuple) and isinstance(part, int)):
+        if isinstance(values, list | tuple) and isinstance(part, int):
+            place, values = f"{place}[{part}]", values[part]
+        elif isinstance(values, Mapping) and str(part) in (keys := {str(key): key for key in values}):
+            place, values = f"{place}.{part}".lstrip("."), values[keys[str(part)]]
+        else:
             break
         inner = _inner_types(hint)
         hint = inner[part] if part in inner else _items_type(hint)
-        place = f"{place}[{part}]" if isinstance(part, int) else f"{place}.{part}".lstrip(".")
-        values = values[part]
     return place, hint, values
 
 

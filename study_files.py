@@ -1,0 +1,178 @@
+"""What a study left on disk, read back: study.json, run.json, predictions, histories, class counts.
+
+Tables, figures and reports see a study only through here, so they need neither config.py, nor the
+datasets, nor torch, and cover exactly the runs and predictions of the present plan. What is damaged is
+left out: readers raise InputError naming the file, callers log it and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation import Predictions, load_predictions
+from runs import read_run_json
+from samples import SPLITS
+from settings import EMOTIONS
+from utils import InputError, log, read_json
+
+HISTORY_COLUMNS = (
+    "epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "train_macro_f1", "val_macro_f1",
+    "learning_rate",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run. `run` describes it (see runs.Run), `counts` its rows per dataset, `facts` its cost."""
+
+    name: str
+    folder: Path
+    run: dict[str, Any]
+    counts: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+
+    @property
+    def train_on(self) -> str:
+        """Names of the datasets trained on, joined by "+"."""
+        return "+".join(self.run["train_on"])
+
+    def rows(self, which: str) -> int:
+        """`n_train` or `n_val`: rows before balancing, over all datasets trained on."""
+        return sum(counts[which] for counts in self.counts.values())
+
+
+@dataclass(frozen=True)
+class PredictionEntry:
+    """One predictions file the present plan asks for: where it lies, its key, and what it scored."""
+
+    run: StoredRun
+    path: Path
+    key: str
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+
+    def stamp(self) -> list[Any]:
+        """Changes when the file should be read again: the key, and the file's size and time."""
+        if not self.path.is_file():
+            return [self.key]
+        state = self.path.stat()
+        return [self.key, state.st_size, state.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """The present plan as far as it is done. `runs` are the finished ones, `planned` counts all."""
+
+    output: Path
+    planned: int
+    runs: tuple[StoredRun, ...]
+    predictions: tuple[PredictionEntry, ...]
+    datasets: tuple[str, ...]
+    sample_data: frozenset[str]
+    limit: int | None
+
+    def is_sample(self, *names: str) -> bool:
+        """True when one of the datasets is drawn sample data."""
+        return not self.sample_data.isdisjoint(names)
+
+
+def read_study(output: Path) -> StoredStudy:
+    """Read study.json and the run.json of every finished run under `output`.
+
+    Raises InputError when study.json is not there, damaged, or of another version.
+    """
+    path = output / "study.json"
+    try:
+        stored = read_json(path)
+        runs = {name: found for name in stored["runs"] if (found := _read_run(output, name)) is not None}
+        return StoredStudy(
+            output=output,
+            planned=len(stored["runs"]),
+            runs=tuple(runs.values()),
+            predictions=tuple(_entries(runs, stored["predictions"])),
+            datasets=tuple(stored["counts"]),
+            sample_data=frozenset(stored["sample_data"]),
+            limit=stored["config"]["LIMIT_PER_SPLIT"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} cannot be used ({type(error).__name__}: {error}). "
+            "Run main.py with the study's config: it is written again, and nothing finished is repeated."
+        ) from error
+
+
+def _read_run(output: Path, name: str) -> StoredRun | None:
+    folder = output / "saved_models" / name
+    stored = read_run_json(folder)
+    if stored is None:
+        return None
+    try:
+        return StoredRun(name, folder, stored["run"], stored["counts"], stored["facts"])
+    except KeyError as error:
+        log.warning("%s has no %s; the run is left out.", folder / "run.json", error)
+        return None
+
+
+def _entries(
+    runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]
+) -> Iterator[PredictionEntry]:
+    for name, run in runs.items():
+        for item in listed.get(name, []):
+            scored = {field: item[field] for field in ("key", "test_on", "split", "test_variant", "tta")}
+            yield PredictionEntry(run=run, path=run.folder / "predictions" / item["file"], **scored)
+
+
+def read_predictions(entry: PredictionEntry) -> Predictions:
+    """The probabilities of an entry.
+
+    Raises InputError when the file is damaged, holds other classes, or was made from other weights or rows.
+    """
+    found = load_predictions(entry.path)
+    rows, classes = len(found.labels), len(EMOTIONS)
+    if found.classes != EMOTIONS:
+        problem = f"its classes are {', '.join(found.classes)}, not {', '.join(EMOTIONS)}"
+    elif found.key != entry.key:
+        problem = "it was made from other weights or rows than the plan's"
+    elif rows == 0 or found.probabilities.shape != (rows, classes):
+        problem = f"probabilities {found.probabilities.shape} for {rows} labels"
+    elif not np.isfinite(found.probabilities).all():
+        problem = "some probabilities are not finite"
+    else:
+        return found
+    raise InputError(f"{entry.path} cannot be used: {problem}. Delete it; main.py makes it again.")
+
+
+def read_history(run: StoredRun) -> pd.DataFrame:
+    """history.csv of a run, one row an epoch. Raises InputError when it is damaged."""
+    path = run.folder / "history.csv"
+    try:
+        history = pd.read_csv(path)
+        numbers = history[list(HISTORY_COLUMNS)].astype(float)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}); its learning curves are left out.") from error
+    if numbers.empty:
+        raise InputError(f"{path} holds no epoch; its learning curves are left out.")
+    return history
+
+
+def read_class_counts(output: Path, dataset: str) -> pd.DataFrame:
+    """Rows in use per split (index train, val, test) and class (columns 0..C-1).
+
+    Raises InputError when the dataset's samples table is damaged.
+    """
+    path = output / "samples" / f"{dataset}_samples.csv"
+    try:
+        rows = pd.read_csv(path, usecols=["label", "split"], dtype={"label": int, "split": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}). Run main.py: it is written again.") from error
+    return pd.crosstab(rows["split"], rows["label"]).reindex(
+        index=list(SPLITS), columns=range(len(EMOTIONS)), fill_value=0
+    )

@@ -1,0 +1,66 @@
+"""Shared fixtures: tiny drawn datasets and settings that train in about a second on one CPU thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+from settings import EMOTIONS, Settings, check_settings
+
+# Tests run side by side: more threads than cores would only slow them. Timing is never tested.
+os.environ["OMP_NUM_THREADS"] = "1"
+hypothesis.settings.register_profile("fer", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.load_profile("fer")
+
+TINY_MODEL = {"batch_size": 16, "weights": None, "input_size": 16, "channels": 1}
+
+
+def draw_class_picture(path: Path, label: int, number: int, side: int = 20) -> None:
+    """A gray picture whose class is a bright bar at one of seven heights, with noise of its own."""
+    draws = np.random.default_rng((label, number, side))
+    pixels = draws.integers(0, 90, (side, side))
+    top = label * side // len(EMOTIONS)
+    pixels[top : top + 3] += 150
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def draw_folders(root: Path, per_class: dict[str, list[int]], start: int = 0) -> Path:
+    """`root/<split>/<class>/*.png`; `per_class` gives the number of pictures of each class per split."""
+    for split, counts in per_class.items():
+        offset = start + {"train": 0, "val": 1000, "test": 2000}[split]
+        for label, count in enumerate(counts):
+            for number in range(count):
+                name = f"{EMOTIONS[label]}_{number:03d}.png"
+                draw_class_picture(root / split / EMOTIONS[label] / name, label, offset + number)
+    return root
+
+
+@pytest.fixture
+def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """A function that draws a small dataset per name given and returns settings over them."""
+
+    def make(*names: str, **changes: Any) -> Settings:
+        names = names or ("alpha",)
+        rows = {}
+        for number, name in enumerate(names):
+            root = tmp_path / "in" / name
+            if not root.exists():
+                draw_folders(root, {"train": [14, 8, 8, 20, 10, 8, 12], "test": [4] * 7}, 5000 * number)
+            rows[name] = {"path": str(root), "layout": "folders", "faces": "cropped"}
+        values: dict[str, Any] = {
+            "ACTIVE_DATASETS": names, "DATASETS": rows, "DATASETS_DIR": str(tmp_path / "prepared"),
+            "OUTPUT_DIR": str(tmp_path / "out"), "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",),
+            "MODEL_CONFIG": {"tiny_plain": TINY_MODEL}, "EPOCHS": 2, "LEARNING_RATE": 3e-3,
+            "FACE_SIZE": 16, "DEVICE": "cpu", "WORKERS": 0, "VAL_FRACTION": 0.2,
+        }  # fmt: skip
+        return check_settings(values | changes)
+
+    return make

@@ -1,0 +1,139 @@
+"""Promises about scores: hand-computed cases, absent classes, TTA, damaged prediction files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from test_data_loader import faces as faces  # the fixture
+
+from data_loader import FaceRows, NetworkInput
+from evaluation import (
+    METRICS,
+    TTA_POLICIES,
+    VIEWS,
+    Predictions,
+    all_metrics,
+    class_scores,
+    load_predictions,
+    predict,
+    store_predictions,
+    stored_key,
+)
+from settings import Settings
+from utils import InputError
+
+EXPECTED = NetworkInput(16, 1, (0.5,), (0.25,))
+
+
+def one_hot(predicted: list[int], classes: int = 4) -> np.ndarray:
+    return np.eye(classes, dtype=np.float32)[predicted]
+
+
+def test_metrics_against_a_hand_computed_case_with_an_absent_class() -> None:
+    # Classes 0, 1, 2 occur; 3 has no row; 2 is never predicted; one row of class 0 is called 3.
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 2])
+    probabilities = one_hot([0, 0, 0, 3, 1, 1, 0, 1])
+    scores = class_scores(labels, probabilities)
+    assert np.allclose(scores["recall"], [3 / 4, 2 / 3, 0, np.nan], equal_nan=True)
+    assert np.allclose(scores["precision"], [3 / 4, 2 / 3, 0, np.nan], equal_nan=True)
+    assert np.allclose(scores["f1"], [3 / 4, 2 / 3, 0, np.nan], equal_nan=True)
+    assert scores["support"].tolist() == [4, 3, 1, 0]
+    assert np.isnan(scores["auc"][3])
+    got = all_metrics(labels, probabilities)
+    assert got["accuracy"] == pytest.approx(5 / 8)
+    assert got["balanced_accuracy"] == pytest.approx((3 / 4 + 2 / 3) / 3)
+    assert got["macro_f1"] == got["macro_precision"] == pytest.approx((3 / 4 + 2 / 3) / 3)
+    expected = (4 * 4 + 3 * 3 + 1 * 0 + 0 * 1) / 64
+    assert got["cohen_kappa"] == pytest.approx((5 / 8 - expected) / (1 - expected))
+    assert got["n_classes"] == 3
+
+
+def test_a_single_class_gives_nan_where_nothing_is_defined() -> None:
+    got = all_metrics(np.zeros(5, dtype=int), one_hot([0] * 5))
+    assert got["accuracy"] == got["macro_f1"] == 1
+    assert np.isnan(got["macro_auc"])
+    assert np.isnan(got["cohen_kappa"])
+
+
+def test_every_metric_is_finite_on_ordinary_predictions() -> None:
+    draws = np.random.default_rng(0)
+    probabilities = draws.dirichlet(np.ones(7), 200).astype(np.float32)
+    labels = draws.integers(0, 7, 200)
+    assert all(np.isfinite(METRICS[name](labels, probabilities)) for name in METRICS)
+
+
+class Lopsided(torch.nn.Module):
+    """Answers by brightness of the left and right half, so that a flip changes the answer."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = x[..., :8].mean((1, 2, 3)), x[..., 8:].mean((1, 2, 3))
+        return torch.stack([left, right, x.amax((1, 2, 3))], 1)
+
+
+def test_identity_tta_equals_plain_evaluation_and_flip_averages(faces: FaceRows) -> None:
+    network, device = Lopsided(), torch.device("cpu")
+    found = predict(network, EXPECTED, faces, ("none", "flip", "three_views"), 16, device)
+    plain = predict(network, EXPECTED, faces, ("none",), 16, device)["none"]
+    assert np.array_equal(found["none"], plain)
+    assert not np.allclose(found["flip"], plain)
+    assert np.allclose(found["flip"][:, 0], found["flip"][:, 1], atol=0.2)
+    assert np.allclose(found["three_views"].sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_predictions_do_not_depend_on_the_batch_size(faces: FaceRows, batch_size: int) -> None:
+    device = torch.device("cpu")
+    whole = predict(Lopsided(), EXPECTED, faces, ("none",), 65, device)["none"]
+    parts = predict(Lopsided(), EXPECTED, faces, ("none",), batch_size, device)["none"]
+    assert np.allclose(whole, parts, atol=1e-6)
+
+
+def test_predictions_keep_the_order_of_the_rows(faces: FaceRows) -> None:
+    shuffled = faces.take(np.random.default_rng(1).permutation(len(faces)))
+    device = torch.device("cpu")
+    ours = dict(zip(faces.sample_ids, predict(Lopsided(), EXPECTED, faces, ("none",), 9, device)["none"], strict=True))
+    theirs = predict(Lopsided(), EXPECTED, shuffled, ("none",), 9, device)["none"]
+    assert all(np.allclose(ours[name], row, atol=1e-6) for name, row in zip(shuffled.sample_ids, theirs, strict=True))
+
+
+def test_the_crop_view_enlarges_the_centre() -> None:
+    picture = torch.zeros(1, 1, 20, 20)
+    picture[..., 0, :] = 1
+    assert VIEWS["crop"](picture).abs().sum() == 0
+    assert VIEWS["crop"](picture).shape == picture.shape
+
+
+def test_policies_are_those_a_user_can_set() -> None:
+    (allowed, *_) = [a for a in get_args(Settings.model_fields["tta"].annotation) if get_args(a)]
+    assert set(get_args(allowed)) == set(TTA_POLICIES)
+
+
+PREDICTIONS = Predictions(
+    "run", "alpha", "test", "raw", "none", ("a", "b"), np.array(["x", "y"]), np.array([0, 1]),
+    np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32), "k",
+)  # fmt: skip
+
+
+def test_predictions_survive_the_disk(tmp_path: Path) -> None:
+    store_predictions(tmp_path / "p.npz", PREDICTIONS)
+    loaded = load_predictions(tmp_path / "p.npz")
+    assert np.array_equal(loaded.probabilities, PREDICTIONS.probabilities)
+    assert replace(loaded, sample_ids=0, labels=0, probabilities=0) == replace(
+        PREDICTIONS, sample_ids=0, labels=0, probabilities=0
+    )
+    assert stored_key(tmp_path / "p.npz") == "k"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 nothing", None])
+def test_damaged_predictions_are_named(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "p.npz"
+    store_predictions(path, PREDICTIONS)
+    path.write_bytes(path.read_bytes()[:300] if damage is None else damage)
+    assert stored_key(path) is None
+    with pytest.raises(InputError, match=r"p\.npz is damaged"):
+        load_predictions(path)

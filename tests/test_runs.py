@@ -1,0 +1,134 @@
+"""Promises about keys: they change exactly when something that shapes the weights does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import runs
+from experiments import open_study, planned_runs
+from runs import Hyperparameters, Run, held, key_inputs, plan_run, read_run_json, rows_fingerprint, what_made_it_new
+from settings import Settings
+from utils import fingerprint
+
+HYPER = Hyperparameters(
+    architecture="resnet50", weights="a1_in1k", options={}, input_size=224, channels=3, batch_size=64, dropout=0.0,
+    freeze="none", epochs=50, learning_rate=1e-4, optimizer="adamw", weight_decay=0.01, momentum=0.9,
+    schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=10, label_smoothing=0.0, ema_decay=0.0,
+    augmentation={"kind": "strong", "strength": 1.0, "probability": 0.8}, augment_engine="albumentations",
+)  # fmt: skip
+RUN = Run(("rafdb",), "augmented", "resnet50", 42, "official", "oversample", "natural", "macro_f1", HYPER)
+RECIPES, ROWS = {"rafdb": {"variant": "augmented"}}, {"rafdb": "0" * 32}
+
+
+def key_of(run: Run, recipes: dict[str, Any] = RECIPES, rows: dict[str, str] = ROWS) -> str:
+    return fingerprint(key_inputs(run, recipes, rows))
+
+
+def test_example_keys_are_pinned() -> None:
+    """A night of training is found again by these. If one changes, RECIPE_VERSION must rise, knowingly."""
+    scratch = replace(RUN, hyper=replace(HYPER, weights=None, augmentation=None), variant="raw", balance="none")
+    assert [key_of(RUN), key_of(scratch), key_of(replace(RUN, train_on=("rafdb", "expw")))] == PINNED
+
+
+PINNED = ["", "", ""]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Hyperparameters)])
+def test_every_hyperparameter_is_in_the_key(name: str) -> None:
+    assert key_of(replace(RUN, hyper=replace(HYPER, **{name: "other"}))) != key_of(RUN)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Run) if field.name != "hyper"])
+def test_every_field_of_a_run_is_in_the_key(name: str) -> None:
+    other = ("expw",) if name == "train_on" else "other"
+    assert key_of(replace(RUN, **{name: other})) != key_of(RUN)
+
+
+def test_rows_enter_by_content_label_and_split_in_order() -> None:
+    rows = pd.DataFrame({"content": ["a", "b"], "label": [0, 1], "split": ["train", "val"], "path": ["x", "y"]})
+    same = rows_fingerprint(rows)
+    assert rows_fingerprint(rows.assign(path=["moved", "too"])) == same
+    for column, values in (("content", ["a", "c"]), ("label", [0, 2]), ("split", ["val", "val"])):
+        assert rows_fingerprint(rows.assign(**{column: values})) != same
+    assert rows_fingerprint(rows.iloc[::-1]) != same
+
+
+def test_a_setting_added_later_stays_out_while_it_reproduces_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key_of(RUN)
+    without = {name: value for name, value in key_inputs(RUN, RECIPES, ROWS)["hyper"].items() if name != "dropout"}
+    monkeypatch.setattr(runs, "ADDED_LATER", {"dropout": 0.0})
+    assert key_inputs(RUN, RECIPES, ROWS)["hyper"] == without
+    assert key_of(RUN) != before
+    assert key_of(replace(RUN, hyper=replace(HYPER, dropout=0.1))) != key_of(RUN)
+
+
+IRRELEVANT = {"WORKERS": 1, "PLOT_FORMAT": "svg", "TTA": ("none",), "EVALUATE_TEST": False, "AMP": "off"}
+RELEVANT = {
+    "EPOCHS": 3, "LEARNING_RATE": 0.1, "SPLIT_SEED": 7, "VAL_FRACTION": 0.3, "LIMIT_PER_SPLIT": 21, "SEEDS": (1,),
+    "SELECT_BY": "accuracy", "BALANCE": "weights", "ONLINE_AUGMENTATION": "light", "DROPOUT": 0.2,
+    "OPTIMIZER": "sgd", "LABEL_SMOOTHING": 0.1,
+}  # fmt: skip
+
+
+def names(settings: Settings) -> list[str]:
+    return [planned.name for planned in planned_runs(open_study(settings))]
+
+
+@pytest.mark.parametrize("name", IRRELEVANT)
+def test_the_key_ignores_what_does_not_shape_weights(tiny_settings: Callable[..., Settings], name: str) -> None:
+    assert names(tiny_settings(**{name: IRRELEVANT[name]})) == names(tiny_settings())
+
+
+@pytest.mark.parametrize("name", RELEVANT)
+def test_the_key_follows_what_shapes_weights(tiny_settings: Callable[..., Settings], name: str) -> None:
+    assert names(tiny_settings(**{name: RELEVANT[name]})) != names(tiny_settings())
+
+
+def test_the_key_ignores_which_other_datasets_are_active(tiny_settings: Callable[..., Settings]) -> None:
+    alone, both = names(tiny_settings("alpha")), names(tiny_settings("alpha", "beta"))
+    assert set(alone) < set(both)
+
+
+def test_combined_runs_and_equal_experiments_are_planned_once(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings("alpha", "beta", EXPERIMENTS=("individual", "combined"), VARIANTS=("raw", "preprocessed"))
+    planned = planned_runs(open_study(settings))
+    assert [run.run.train_on for run in planned if run.run.variant == "raw"] == [
+        ("alpha",), ("beta",), ("alpha", "beta")
+    ]  # fmt: skip
+    assert len({run.name for run in planned}) == len(planned) == 6
+
+
+def test_the_plan_says_which_value_made_a_run_new(tmp_path: Path) -> None:
+    old = plan_run(RUN, RECIPES, ROWS, tmp_path)
+    old.folder.mkdir(parents=True)
+    (old.folder / "run.json").write_text(json.dumps({"inputs": old.inputs}))
+    new = plan_run(replace(RUN, hyper=replace(HYPER, epochs=80)), RECIPES, {"rafdb": "1" * 32}, tmp_path)
+    said = what_made_it_new(new)
+    assert "EPOCHS: 50 -> 80" in said
+    assert "rows of rafdb changed" in said
+    assert what_made_it_new(plan_run(replace(RUN, seed=1), RECIPES, ROWS, tmp_path)) == "not trained before"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"inputs": {}}'])
+def test_a_damaged_or_foreign_run_json_counts_as_unfinished(tmp_path: Path, text: str) -> None:
+    planned = plan_run(RUN, RECIPES, ROWS, tmp_path)
+    planned.folder.mkdir(parents=True)
+    (planned.folder / "weights.pth").write_bytes(b"x")
+    (planned.folder / "run.json").write_text(text)
+    assert read_run_json(planned.folder, planned.inputs) is None
+    assert not planned.finished
+
+
+def test_a_run_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with held(tmp_path / "run") as first, held(tmp_path / "run") as second:
+        assert first
+        assert not second
+    with held(tmp_path / "run") as again:
+        assert again

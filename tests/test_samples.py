@@ -1,0 +1,135 @@
+"""Promises about rows: no group and no content in two splits, nothing lost without a reason."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from conftest import draw_class_picture
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samples import (
+    SPLITS,
+    assign_splits,
+    connected_groups,
+    drop_copies,
+    limit_per_split,
+    load_samples,
+)
+from settings import EMOTIONS, Settings
+
+
+def rows_of(table: list[tuple[int, str, str, str, str]]) -> pd.DataFrame:
+    rows = pd.DataFrame(table, columns=["label", "split", "subject", "photo", "content"])
+    rows["sample_id"] = [f"d/{i:05d}.png" for i in range(len(rows))]
+    return rows
+
+
+NAMES = st.sampled_from(["", "a", "b", "c", "d"])
+CONTENT = st.integers(0, 40).map(str)
+FREE_ROWS = st.lists(st.tuples(st.integers(0, 6), st.just(""), NAMES, NAMES, CONTENT), min_size=1, max_size=80)
+OFFICIAL = st.sampled_from(["train", "train", "train", "val", "test", ""])
+ANY_ROWS = st.lists(st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80)
+
+
+@given(FREE_ROWS, st.integers(0, 99))
+def test_no_group_in_two_splits_where_none_is_official(table: list, seed: int) -> None:
+    rows = rows_of(table)
+    rows["group"] = connected_groups(rows)
+    rows["split"] = assign_splits(rows, seed, 0.2, 0.2)
+    assert set(rows["split"]) <= set(SPLITS)
+    assert (rows.groupby("group")["split"].nunique() == 1).all()
+    for column in ("subject", "photo", "content"):
+        named = rows[rows[column] != ""]
+        assert (named.groupby(column)["split"].nunique() == 1).all()
+
+
+@given(ANY_ROWS, st.integers(0, 99))
+def test_dropping_copies_leaves_no_content_in_two_splits_and_every_test_row(table: list, seed: int) -> None:
+    rows = rows_of(table)
+    rows["group"] = connected_groups(rows)
+    rows["split"] = assign_splits(rows, seed, 0.2, 0.2)
+    kept, removed = drop_copies(rows)
+    assert (kept.groupby("content")["split"].nunique() == 1).all()
+    assert not (removed["split"] == "test").any()
+    assert len(kept) + len(removed) == len(rows)
+    assert (removed["reason"] != "").all()
+
+
+@given(ANY_ROWS)
+def test_official_rows_never_move(table: list) -> None:
+    rows = rows_of(table)
+    rows["group"] = connected_groups(rows)
+    split = assign_splits(rows, 1, 0.2, 0.2)
+    official = rows["split"].isin(["val", "test"])
+    assert (split[official] == rows["split"][official]).all()
+
+
+def test_groups_join_through_a_chain() -> None:
+    rows = rows_of([(0, "", "ann", "", "1"), (0, "", "ann", "p", "2"), (0, "", "", "p", "3"), (0, "", "", "", "4")])
+    group = connected_groups(rows)
+    assert group[0] == group[1] == group[2] != group[3]
+
+
+def test_splits_are_stratified_and_close_to_the_fraction() -> None:
+    draws = np.random.default_rng(0)
+    labels = draws.choice(7, 5000, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04])
+    rows = rows_of([(int(label), "", "", "", str(i)) for i, label in enumerate(labels)])
+    rows["group"] = connected_groups(rows)
+    split = assign_splits(rows, 3, 0.1, 0.2)
+    share = pd.crosstab(labels, split, normalize="index")
+    assert np.allclose(share["test"], 0.2, atol=0.01)
+    assert np.allclose(share["val"], 0.08, atol=0.01)
+
+
+def test_the_limit_is_stratified_and_keeps_every_class() -> None:
+    rows = rows_of([(i % 2, "train", "", "", str(i)) for i in range(400)] + [(6, "train", "", "", "rare")])
+    kept = limit_per_split(rows, 40, seed=1)
+    assert 40 <= len(kept) <= 42
+    assert set(kept["label"]) == {0, 1, 6}
+    assert abs((kept["label"] == 0).sum() - (kept["label"] == 1).sum()) <= 1
+
+
+def test_every_listed_row_is_used_or_rejected_with_a_reason(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings(LIMIT_PER_SPLIT=40)
+    root = settings.resolve(settings.datasets["alpha"].path)
+    shutil.copy(root / "test/happy/happy_000.png", root / "train/happy/copy.png")
+    (root / "train/sad/broken.png").write_bytes(b"not a picture")
+    data = load_samples("alpha", settings)
+    listed = sum(1 for _ in root.rglob("*.png"))
+    assert len(data.samples) + len(data.rejected) == listed == data.funnel["kept"].iloc[0]
+    assert data.funnel["kept"].iloc[-1] == len(data.samples)
+    steps = data.rejected.set_index("path")["step"]
+    assert steps["train/sad/broken.png"] == "readable"
+    assert steps["train/happy/copy.png"] == "copies"
+    assert (data.rejected["reason"].str.len() > 3).all()
+
+
+def test_cached_samples_equal_fresh_ones_and_follow_the_folder(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    first, second = load_samples("alpha", settings), load_samples("alpha", settings)
+    pd.testing.assert_frame_equal(first.samples, second.samples, check_dtype=False)
+    root = settings.resolve(settings.datasets["alpha"].path)
+    draw_class_picture(root / "train/fear/new.png", EMOTIONS.index("fear"), 999)
+    third = load_samples("alpha", settings)
+    assert len(third.samples) == len(first.samples) + 1
+    assert (third.rows("test")["sample_id"].tolist()) == first.rows("test")["sample_id"].tolist()
+
+
+def test_a_damaged_cache_is_made_again(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    first = load_samples("alpha", settings)
+    table = settings.output_path / "samples" / "alpha_samples.csv"
+    table.write_text(table.read_text()[:200])
+    assert load_samples("alpha", settings).samples["sample_id"].tolist() == first.samples["sample_id"].tolist()
+
+
+def test_thin_classes_are_named(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    shutil.rmtree(settings.resolve(settings.datasets["alpha"].path) / "test/disgust")
+    notes = load_samples("alpha", settings).notes
+    assert any("no test picture of disgust" in note for note in notes)
+    assert any("validation pictures of" in note for note in notes)

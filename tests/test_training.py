@@ -1,0 +1,230 @@
+"""Promises about training: the best epoch is kept, resume is exact, memory and loss failures are handled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import training
+from data_loader import FaceRows, Pack
+from evaluation import METRICS, predict
+from experiments import open_study, planned_runs, training_samples
+from model_utils import build_network, load_state, load_weights
+from runs import PlannedRun
+from settings import Settings
+from training import Machine, NonFiniteLossError, fit, selection_score
+from utils import InputError
+from variants import training_faces
+
+CPU = Machine(torch.device("cpu"))
+
+
+class Prepared:
+    """One planned run with its faces, ready to fit in a folder of its own."""
+
+    def __init__(self, settings: Settings, **changes: Any):
+        study = open_study(settings)
+        self.settings = settings
+        self.planned: PlannedRun = planned_runs(study)[0]
+        self.run = replace(
+            self.planned.run,
+            **{k: v for k, v in changes.items() if k != "hyper"},
+            hyper=replace(self.planned.run.hyper, **changes.get("hyper", {})),
+        )
+        samples = training_samples(study, self.run.train_on)
+        self.train, self.validation, _ = training_faces(study.datasets, samples, self.run, settings)
+        self.row = settings.models[self.run.model]
+
+    def fit(self, folder: Path, machine: Machine = CPU) -> dict[str, Any]:
+        return fit(self.run, self.train, self.validation, folder, machine, self.row)
+
+
+@pytest.fixture
+def prepare(tiny_settings: Callable[..., Settings]) -> Callable[..., Prepared]:
+    return lambda *names, settings={}, **changes: Prepared(tiny_settings(*names, **settings), **changes)  # type: ignore[misc]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_state(folder / "weights.pth")
+
+
+def same(first: Path, second: Path) -> bool:
+    ours, theirs = weights_of(first), weights_of(second)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("selection", ["macro_f1", "accuracy", "loss", "last"])
+def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_path: Path, selection: str) -> None:
+    job = prepare(selection=selection, hyper={"epochs": 6, "learning_rate": 0.02})
+    facts = job.fit(tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    scores = [selection_score(row, selection) for row in history.to_dict("records")]
+    best = len(scores) if selection == "last" else int(np.argmax(scores)) + 1
+    assert facts["best_epoch"] == best
+    network, expected = build_network(job.run.model, job.row, 7, False)
+    load_weights(network, tmp_path / "run" / "weights.pth")
+    (faces,) = job.validation.values()
+    found = predict(network, expected, faces, ("none",), 16, torch.device("cpu"))["none"]
+    kept = history.iloc[best - 1]
+    assert METRICS["accuracy"](faces.label, found) == pytest.approx(kept["val_accuracy"], abs=1e-6)
+    assert METRICS["macro_f1"](faces.label, found) == pytest.approx(kept["val_macro_f1"], abs=1e-6)
+
+
+VARIED = [
+    {"hyper": {"epochs": 4, "dropout": 0.3}},
+    {"hyper": {"epochs": 4, "optimizer": "sgd", "schedule": "onecycle", "ema_decay": 0.9, "patience": None}},
+    {"hyper": {"epochs": 4, "augmentation": {"kind": "strong", "strength": 1.0, "probability": 0.8}}},
+]
+
+
+@pytest.mark.parametrize("changes", VARIED)
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, stop_after: int
+) -> None:
+    job = prepare(**changes)
+    job.fit(tmp_path / "whole")
+    note_epoch = training._note_epoch
+
+    def interrupt(state: Any, run: Any, row: Any, folder: Path) -> None:
+        note_epoch(state, run, row, folder)
+        if state.epoch == stop_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_note_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        job.fit(tmp_path / "parts")
+    monkeypatch.setattr(training, "_note_epoch", note_epoch)
+    job.fit(tmp_path / "parts")
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    drop = ["seconds", "images_per_second", "peak_memory_mb"]
+    ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_seeds_differ_and_the_same_seed_repeats(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    prepare(seed=1).fit(tmp_path / "a")
+    prepare(seed=1).fit(tmp_path / "b")
+    prepare(seed=2).fit(tmp_path / "c")
+    assert same(tmp_path / "a", tmp_path / "b")
+    assert not same(tmp_path / "a", tmp_path / "c")
+
+
+def test_it_learns_well_above_chance(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    facts = prepare(hyper={"epochs": 12, "learning_rate": 0.01}).fit(tmp_path / "run")
+    assert facts["best_validation"]["val_accuracy"] > 0.6
+
+
+def test_patience_stops_after_epochs_without_a_better_loss(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(tmp_path / "r")
+    history = pd.read_csv(tmp_path / "r" / "history.csv")
+    best = history["val_loss"].idxmin() + 1
+    assert facts["epochs"] == best + 2 < 30
+
+
+def test_non_finite_loss_names_epoch_and_step(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"epoch \d+, step \d+.*LEARNING_RATE"):
+        prepare(hyper={"learning_rate": 1e30, "optimizer": "sgd", "epochs": 5}).fit(tmp_path / "r")
+
+
+def test_out_of_memory_halves_the_micro_batch_and_says_so(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = prepare()
+    build = training.build_network
+
+    def small_memory(*arguments: Any, **options: Any) -> Any:
+        network, expected = build(*arguments, **options)
+
+        def refuse(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            if network.training and len(inputs[0]) > 4:
+                raise torch.OutOfMemoryError("pretended")
+
+        network.register_forward_pre_hook(refuse)
+        return network, expected
+
+    monkeypatch.setattr(training, "build_network", small_memory)
+    with caplog.at_level("WARNING", logger="fer"):
+        facts = job.fit(tmp_path / "r")
+    assert facts["micro_batch"] == 4
+    assert set(pd.read_csv(tmp_path / "r" / "history.csv")["micro_batch"]) == {4}
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..., Prepared]) -> None:
+    job = prepare(balance="weights")
+    gradients = []
+    for micro_batch in (16, 4):
+        state = training._start(job.run, 4, CPU, job.row, micro_batch)
+        state.network.eval()  # BatchNorm sees the micro-batch, by design; everything else must agree
+        draws = torch.Generator().manual_seed(0)
+        pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
+        criterion = training._criterion(job.run, job.train.label, torch.device("cpu"))
+        training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, CPU)
+        gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> None:
+    job = prepare(balance="weights")
+    weight = training._criterion(job.run, job.train.label, torch.device("cpu")).weight
+    counts = np.bincount(job.train.label, minlength=7)
+    assert weight is not None
+    assert np.allclose(weight.numpy() * counts, weight.numpy()[0] * counts[0])
+
+
+def test_a_combined_run_is_selected_by_the_mean_over_datasets(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    job = prepare("alpha", "beta", settings={"EXPERIMENTS": ("combined",)})
+    assert set(job.validation) == {"alpha", "beta"}
+    network, expected = build_network(job.run.model, job.row, 7, False)
+    both = training.validate(network, expected, job.run, job.validation, CPU)
+    each = [training.validate(network, expected, job.run, {name: job.validation[name]}, CPU) for name in job.validation]
+    assert both["val_macro_f1"] == pytest.approx(np.mean([scores["val_macro_f1"] for scores in each]))
+
+
+class Payload:
+    """What a hostile .pth would hold."""
+
+    def __reduce__(self) -> tuple:
+        return print, ("this must never be printed",)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "damaged"), (b"junk" * 50, "could run code|damaged"), ([1, 2], "no state dict"), (Payload(), "run code")],
+)
+def test_bad_weights_are_refused(
+    tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=said):
+        load_state(path)
+    assert "never" not in capsys.readouterr().out
+
+
+def test_weights_of_another_network_are_refused(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    job = prepare()
+    other, _ = build_network("tiny_residual", job.row, 7, False)
+    torch.save(other.state_dict(), tmp_path / "weights.pth")
+    network, _ = build_network("tiny_plain", job.row, 7, False)
+    with pytest.raises(InputError, match="not of this network"):
+        load_weights(network, tmp_path / "weights.pth")
+
+
+def test_a_pack_removed_while_in_use_is_named(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    job = prepare()
+    gone = FaceRows((Pack(tmp_path / "gone.npy", (9, 16, 16, 1)),), *(getattr(job.train, n) for n in
+                    ("pack", "row", "label", "source", "sample_ids")))  # fmt: skip
+    job.train = gone
+    with pytest.raises(InputError, match="removed while in use"):
+        job.fit(tmp_path / "r")
