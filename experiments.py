@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from runs import Hyperparameters, PlannedRun, Run, held, plan_run, read_run_json, rows_fingerprint
 from samples import SPLITS, DatasetSamples, load_samples
-from settings import Settings
+from settings import ModelRow, Settings
 from utils import InputError, environment, file_fingerprint, fingerprint, log, write_json, write_text
 from variants import picture_recipe, scored_variant, test_faces, training_faces
 
@@ -125,6 +125,14 @@ def _weights(settings: Settings, model: str) -> str | None:
     return f"file:{file_fingerprint(path)}"
 
 
+def _model_row(settings: Settings, model: str) -> ModelRow:
+    """The row of a model with its weights_file as an absolute path."""
+    row = settings.models[model]
+    if row.weights_file is None:
+        return row
+    return row.model_copy(update={"weights_file": str(settings.resolve(row.weights_file))})
+
+
 def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     """Training and validation rows of each dataset in `train_on`.
 
@@ -219,20 +227,23 @@ def _train(study: Study, planned: PlannedRun) -> None:
     machine = make_machine(settings)
     samples = training_samples(study, run.train_on)
     train, validation, counts = training_faces(study.datasets, samples, run, settings)
-    row = settings.models[run.model]
+    row = _model_row(settings, run.model)
     facts = fit(run, train, validation, planned.folder, machine, row)
     network, expected = load_trained(planned, row, machine)
     facts |= network_cost(network, expected, machine.device)
-    write_json(planned.folder / "run.json", {
-        "run": run.describe(),
-        "inputs": planned.inputs,
-        "counts": counts,
-        "facts": facts,
-        "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
-        "config": settings.describe(),
-        "environment": environment(machine.device),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    })
+    write_json(
+        planned.folder / "run.json",
+        {
+            "run": run.describe(),
+            "inputs": planned.inputs,
+            "counts": counts,
+            "facts": facts,
+            "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
+            "config": settings.describe(),
+            "environment": environment(machine.device),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        },
+    )
     (planned.folder / "checkpoint.pth").unlink(missing_ok=True)
 
 
@@ -306,22 +317,45 @@ def _score(study: Study, planned: PlannedRun) -> None:
     for (name, split, variant), files in groups.items():
         faces = test_faces(study.datasets[name], split, variant, planned.run.hyper.input_size, study.settings)
         policies = tuple(file.tta for file in files)
-        found = predict(network, expected, faces, policies, planned.run.hyper.batch_size, machine.device,
-                        0, machine.autocast)
+        found = predict(
+            network,
+            expected,
+            faces,
+            policies,
+            planned.run.hyper.batch_size,
+            machine.device,
+            0,
+            machine.autocast,
+        )
         if split == "test":
             _count_test_read(study, name, planned.name)
         for file in files:
-            store_predictions(file.path, Predictions(
-                planned.name, name, split, variant, file.tta, tuple(planned.inputs["classes"]),
-                pd.Series(faces.sample_ids).to_numpy(dtype=str), faces.label, found[file.tta], file.key,
-            ))
+            store_predictions(
+                file.path,
+                Predictions(
+                    planned.name,
+                    name,
+                    split,
+                    variant,
+                    file.tta,
+                    tuple(planned.inputs["classes"]),
+                    pd.Series(faces.sample_ids).to_numpy(dtype=str),
+                    faces.label,
+                    found[file.tta],
+                    file.key,
+                ),
+            )
 
 
 def _count_test_read(study: Study, test_on: str, run: str) -> None:
     """Note in test_reads.csv that `run` has been scored on a test set; each run counts once."""
     path = study.settings.output_path / "test_reads.csv"
     with FileLock(path.with_suffix(".lock")):
-        known = pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["test_on", "run", "first_scored"])
+        known = (
+            pd.read_csv(path, dtype=str)
+            if path.is_file()
+            else pd.DataFrame(columns=["test_on", "run", "first_scored"])
+        )
         if ((known["test_on"] == test_on) & (known["run"] == run)).any():
             return
         known.loc[len(known)] = [test_on, run, datetime.now(timezone.utc).isoformat(timespec="seconds")]
@@ -335,7 +369,8 @@ def estimate(study: Study, planned: PlannedRun) -> dict[str, Any]:
     """Seconds and bytes of a run to do, from finished runs of the same network; None where none is known."""
     rows = sum((t["split"] == "train").sum() for t in training_samples(study, planned.run.train_on).values())
     known = [
-        stored for folder in study.models_folder.glob(f"*__{planned.run.model}__*")
+        stored
+        for folder in study.models_folder.glob(f"*__{planned.run.model}__*")
         if (stored := read_run_json(folder)) is not None
         and stored["inputs"]["hyper"]["input_size"] == planned.run.hyper.input_size
     ]

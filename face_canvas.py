@@ -56,7 +56,9 @@ _STEPS = np.arange(100.0)
 
 def ribbon(line: Array, widths: list[float] | Array) -> Array:
     """Polygon around a line (N, 2), of the given full widths spread evenly along it."""
-    width = np.interp(np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1)), _STEPS[: len(widths)], widths)
+    width = np.interp(
+        np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1)), _STEPS[: len(widths)], widths
+    )
     along = np.empty_like(line)
     along[1:-1], along[0], along[-1] = line[2:] - line[:-2], line[1] - line[0], line[-1] - line[-2]
     sideways = along[:, ::-1] * (-1, 1) * (width / (2 * np.hypot(along[:, 0], along[:, 1]) + 1e-9))[:, None]
@@ -76,9 +78,10 @@ def oval(x: float, y: float, radius_x: float, radius_y: float) -> Array:
 
 @dataclass
 class Canvas:
-    """A float32 RGB picture (0..1) in face units: pixel = (point - corner) * scale - 0.5.
+    """A float32 RGB picture (3, H, W), from 0 to 1, in face units: pixel = (point - corner) * scale - 0.5.
 
-    Painting changes `colour` in place. Values above 1 are allowed until the picture is saved.
+    Painting changes `colour` in place. Values above 1 are allowed until the picture is saved. Whole planes,
+    one per colour, since blending them is three times as fast as blending pixels of three numbers.
     """
 
     colour: Array
@@ -88,7 +91,7 @@ class Canvas:
     y: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        height, width = self.colour.shape[:2]
+        height, width = self.colour.shape[1:]
         self.x = ((np.arange(width) + 0.5) / self.scale + self.corner[0]).astype(np.float32)
         self.y = ((np.arange(height) + 0.5) / self.scale + self.corner[1]).astype(np.float32)
 
@@ -108,7 +111,7 @@ class Canvas:
         pixels = self._pixels(points)
         blur = softness * self.scale
         pad = 2 + round(2.5 * blur)
-        height, width = self.colour.shape[:2]
+        height, width = self.colour.shape[1:]
         (least_x, least_y), (most_x, most_y) = pixels.min(0).tolist(), pixels.max(0).tolist()
         left, top = max(int(least_x) - pad, 0), max(int(least_y) - pad, 0)
         right, bottom = min(int(most_x) + pad + 1, width), min(int(most_y) + pad + 1, height)
@@ -116,20 +119,20 @@ class Canvas:
             return
         mask = _filled(pixels - (left, top), (bottom - top, right - left))
         mask = _blurred(mask, blur)
-        cover = mask.astype(np.float32) * np.float32(opacity / 255)
+        cover = mask * np.float32(opacity / 255)
         if within is not None:
             cover *= _filled(self._pixels(within) - (left, top), cover.shape) * np.float32(1 / 255)
-        region = self.colour[top:bottom, left:right]
-        region += cover[..., None] * (np.asarray(colour, np.float32) - region)
+        region = self.colour[:, top:bottom, left:right]
+        region += cover * (np.asarray(colour, np.float32)[:, None, None] - region)
 
     def cover(self, points: Array, softness: float = 0.0) -> Array:
         """How much of each pixel of the whole canvas a polygon covers, float32 (H, W) from 0 to 1."""
-        mask = _filled(self._pixels(points), self.colour.shape[:2])
-        return _blurred(mask, softness * self.scale).astype(np.float32) * np.float32(1 / 255)
+        mask = _filled(self._pixels(points), self.colour.shape[1:])
+        return _blurred(mask, softness * self.scale) * np.float32(1 / 255)
 
     def blend(self, cover: Array, colour: Array) -> None:
-        """Blend one colour per pixel (H, W, 3) over the whole canvas with a coverage (H, W)."""
-        cv2.blendLinear(colour, self.colour, cover, 1 - cover, dst=self.colour)
+        """Blend one colour per pixel (3, H, W) over the whole canvas with a coverage (H, W)."""
+        self.colour += cover * (colour - self.colour)
 
     def bumps(self, table: list[tuple[float, float, float, float, float]]) -> Array:
         """Sum (H, W) of Gaussians, each (height, x, y, width, length); one with x > 0 stands on both sides."""
@@ -212,8 +215,8 @@ def to_head(x: Array, y: Array, view: View) -> tuple[Array, Array]:
 
 
 def place(picture: Array, head: Canvas, cover: Array, view: View) -> None:
-    """Turn a head and its coverage (H, W) into `view` and blend it into a float32 RGB picture, in place."""
-    height, width = picture.shape[:2]
+    """Turn a head and its coverage (H, W) into `view` and blend it into a float32 picture (3, H, W), in place."""
+    height, width = picture.shape[1:]
     x, y = view.centre
     left, right = max(int(x - 1.9 * view.unit), 0), min(int(x + 1.9 * view.unit), width)
     top, bottom = max(int(y - 2.2 * view.unit), 0), min(int(y + 2.2 * view.unit), height)
@@ -224,7 +227,7 @@ def place(picture: Array, head: Canvas, cover: Array, view: View) -> None:
     points = np.stack(to_head(*np.meshgrid(grid_x, grid_y), view), -1)
     maps = ((points - np.asarray(head.corner)) * head.scale - 0.5).astype(np.float32)
     maps = cv2.resize(maps, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-    colour = cv2.remap(head.colour, maps, None, cv2.INTER_LINEAR)
+    colour = cv2.split(cv2.remap(cv2.merge(head.colour), maps, None, cv2.INTER_LINEAR))
     cover = cv2.remap(cover, maps, None, cv2.INTER_LINEAR)
-    region = picture[top:bottom, left:right]
-    region[:] = cv2.blendLinear(region, colour, 1 - cover, cover)
+    for plane, turned in zip(picture[:, top:bottom, left:right], colour, strict=True):
+        plane += cover * (turned - plane)

@@ -70,7 +70,7 @@ def draw_head(
 def blank_canvas(scale: float) -> Canvas:
     """A canvas as large as the frame of a head; its colours are not set yet."""
     left, top, width, height = FRAME
-    return Canvas(np.empty((round(height * scale), round(width * scale), 3), np.float32), (left, top), scale)
+    return Canvas(np.empty((3, round(height * scale), round(width * scale)), np.float32), (left, top), scale)
 
 
 # ---------------------------------------------------------------- skin and shape
@@ -137,9 +137,11 @@ def shade(sitter: Sitter, light: Light) -> None:
     )
     for _ in range(4):
         gloss *= gloss
-    size = canvas.colour.shape[1::-1]
-    canvas.colour *= cv2.resize(light.ambient + facing[..., None] * light.direct, size)
-    canvas.colour += cv2.resize(gloss * np.float32(light.gloss), size)[..., None]
+    size = canvas.colour.shape[:0:-1]
+    facing, gloss = cv2.resize(facing, size), cv2.resize(gloss, size) * np.float32(light.gloss)
+    for plane, ambient, direct in zip(canvas.colour, light.ambient, light.direct, strict=True):
+        plane *= ambient + facing * direct
+        plane += gloss
 
 
 def paint_skin(sitter: Sitter, rng: np.random.Generator) -> None:
@@ -163,11 +165,11 @@ def paint_skin(sitter: Sitter, rng: np.random.Generator) -> None:
         (0.05, 0.97, 0.2, 0.15, 0.3),
     ]
     mottling = 1 + 0.035 * rng.standard_normal((14, 12), np.float32)
-    size = canvas.colour.shape[1::-1]
+    size = canvas.colour.shape[:0:-1]
     brightness = (1 - canvas.bumps(hollows)) * cv2.resize(mottling, size, interpolation=cv2.INTER_CUBIC)
     pallor = brightness * (1 - canvas.bumps(redness))
-    for channel, field in enumerate((brightness, pallor, pallor)):
-        np.multiply(field, who.skin[channel], out=canvas.colour[..., channel])
+    for plane, field, skin in zip(canvas.colour, (brightness, pallor, pallor), who.skin, strict=True):
+        np.multiply(field, skin, out=plane)
 
 
 def paint_beard(sitter: Sitter) -> None:
@@ -249,7 +251,9 @@ def paint_nose(sitter: Sitter) -> None:
     y, wide = who.nose_y - 0.06 * wrinkle, who.nose_width * (1 + 0.12 * wrinkle)
     for s in SIDES:
         canvas.paint(oval(s * wide * 0.45, y + 0.005, 0.075, 0.035), who.skin * 0.2, 0.85, 0.015)
-        wing = open_curve([(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)])
+        wing = open_curve(
+            [(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)]
+        )
         canvas.paint(ribbon(wing, [0.01, 0.035, 0.02]), shade_of_skin, 0.55, 0.015)
     edge = open_curve([(-wide * 0.75, y + 0.02), (0, y + 0.055), (wide * 0.75, y + 0.02)])
     canvas.paint(ribbon(edge, [0.02, 0.05, 0.02]), shade_of_skin, 0.5, 0.02)
@@ -418,7 +422,7 @@ def paint_hair(sitter: Sitter, rng: np.random.Generator) -> Array:
     streaks = (height // 4 if who.style == "curly" else 5, width // 2)
     strands = cv2.resize(1 + 0.22 * rng.standard_normal(streaks, np.float32), (width, height))
     thin = {"bald": 0.35 * np.clip(canvas.y + 1, 0, 1)[:, None], "cropped": 0.85}.get(who.style, 1.0)
-    canvas.blend(cover * thin, strands[..., None] * who.hair)
+    canvas.blend(cover * thin, strands * who.hair[:, None, None])
     if who.style == "bald":
         return np.zeros_like(cover)
     if who.style != "cap":

@@ -26,7 +26,9 @@ def refuse_bad_output(output: Path) -> None:
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise InputError(f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder.") from error
+        raise InputError(
+            f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder."
+        ) from error
 
 
 # ---------------------------------------------------------------- --check
@@ -52,12 +54,15 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
 
 def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> None:
     listing = read_dataset(name, row, root)
-    table = Table(title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
-                  + (" (sample data)" if row.sample else ""))
+    table = Table(
+        title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
+        + (" (sample data)" if row.sample else "")
+    )
     for column in ("official split", *EMOTIONS):
         table.add_column(column, justify="left" if column == "official split" else "right")
     counts = pd.crosstab(listing.samples["split"], listing.samples["label"]).reindex(
-        columns=range(len(EMOTIONS)), fill_value=0)
+        columns=range(len(EMOTIONS)), fill_value=0
+    )
     for split, values in counts.iterrows():
         table.add_row(str(split) or "none", *(str(value) for value in values))
     console.print(table)
@@ -73,10 +78,14 @@ def _print_machine(console: Console, settings: Settings) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**30
     writable = os.access(folder, os.W_OK)
-    console.print(f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}")
+    console.print(
+        f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}"
+    )
     gpu = shutil.which("nvidia-smi") is not None
-    console.print(f"device: DEVICE = {settings.device}; {os.cpu_count()} CPU cores; NVIDIA driver "
-                  f"{'found' if gpu else 'not found'}; torch {'installed' if find_spec('torch') else 'MISSING'}")
+    console.print(
+        f"device: DEVICE = {settings.device}; {os.cpu_count()} CPU cores; NVIDIA driver "
+        f"{'found' if gpu else 'not found'}; torch {'installed' if find_spec('torch') else 'MISSING'}"
+    )
 
 
 # ---------------------------------------------------------------- --plan
@@ -91,11 +100,18 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
     known = [cost["seconds"] for cost in costs if cost["seconds"] is not None]
     log.info("plan: %d runs, %d done, %d to do", len(runs), len(runs) - len(to_do), len(to_do))
     if known:
-        log.info("estimate: up to %.0f minutes of training for %d of %d runs to do (early stopping may end sooner), "
-                 "%.0f MB of weights", sum(known) / 60, len(known), len(to_do),
-                 sum(cost["megabytes"] for cost in costs if cost["megabytes"]))
+        log.info(
+            "estimate: up to %.0f minutes of training for %d of %d runs to do (early stopping may end sooner), "
+            "%.0f MB of weights",
+            sum(known) / 60,
+            len(known),
+            len(to_do),
+            sum(cost["megabytes"] for cost in costs if cost["megabytes"]),
+        )
     if len(known) < len(to_do):
-        log.info("no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known))
+        log.info(
+            "no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known)
+        )
 
 
 def _print_runs(study: Study, runs: list[PlannedRun]) -> None:

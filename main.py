@@ -67,8 +67,11 @@ def report(study: Study) -> None:
 
 def draw_samples(settings: Settings) -> None:
     """Draw the embedded sample datasets where an active row marked as sample data is not there yet."""
-    wanted = {settings.resolve(settings.datasets[name].path) for name in settings.active_datasets
-              if settings.datasets[name].sample}
+    wanted = {
+        settings.resolve(settings.datasets[name].path)
+        for name in settings.active_datasets
+        if settings.datasets[name].sample
+    }
     if wanted:
         from sample_faces import write_sample_datasets
 
@@ -79,7 +82,9 @@ def draw_samples(settings: Settings) -> None:
 def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:
     unfinished = [planned.name for planned in runs if not planned.finished and planned.name not in failures]
     if unfinished and not train:
-        log.warning("--no-train: %d runs have no weights yet:\n  %s", len(unfinished), "\n  ".join(unfinished))
+        log.warning(
+            "--no-train: %d runs have no weights yet:\n  %s", len(unfinished), "\n  ".join(unfinished)
+        )
     for name, problem in failures.items():
         log.error("failed: %s: %s", name, problem)
     return 1 if failures else 0
@@ -92,7 +97,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
     parser.add_argument("--config", type=Path, metavar="FILE", help="a study file instead of config.py")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
@@ -112,7 +119,9 @@ def choose_config(arguments: argparse.Namespace) -> Path | None:
         return arguments.config
     log.warning(
         "%s\n  datasets/ is empty and no --config was given: running the demo on drawn SAMPLE FACES.\n"
-        "  Results go to saidas/demo/. For real data see the README, section Datasets.\n%s", "=" * 88, "=" * 88
+        "  Results go to saidas/demo/. For real data see the README, section Datasets.\n%s",
+        "=" * 88,
+        "=" * 88,
     )
     return DEMO
 
@@ -141,8 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("Nothing that was finished is lost. To mend:\n- %s", "\n- ".join(error.problems))
         return 2
     except KeyboardInterrupt:
-        log.warning("stopped. Finished runs are kept, the current one goes on after its last whole epoch: "
-                    "run the same command again.")
+        log.warning(
+            "stopped. Finished runs are kept, the current one goes on after its last whole epoch: "
+            "run the same command again."
+        )
         return 130
 
 

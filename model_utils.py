@@ -105,9 +105,11 @@ def _torchvision_network(
         raise InputError(f'MODEL_CONFIG "{name}" comes from torchvision and needs "channels": 3.')
     if row.weights_file is not None:
         raise InputError(f'MODEL_CONFIG "{name}": "weights_file" works for timm networks only.')
-    weights = models.get_model_weights(name)["DEFAULT"] if pretrained else None
+    known = [weights.name for weights in models.get_model_weights(name)]
+    if pretrained and row.weights not in known:
+        raise InputError(f'MODEL_CONFIG "{name}": no weights "{row.weights}". torchvision has: {known}')
     try:
-        network = models.get_model(name, weights=weights, **row.options)
+        network = models.get_model(name, weights=row.weights if pretrained else None, **row.options)
     except OSError as error:
         raise InputError(
             f"The pretrained weights of torchvision's {name} cannot be fetched. Connect this machine to the "

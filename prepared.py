@@ -77,11 +77,11 @@ class Job:
     what: str
 
 
-def make_or_load(job: Job) -> pd.DataFrame:
-    """Make every wanted picture that is not there yet; return a manifest row for each, in the order wanted.
+def make_or_load(job: Job) -> tuple[Path, pd.DataFrame]:
+    """Make every wanted picture that is not there yet; return the folder and a manifest row for each.
 
-    Columns: those of PLACE and ORIGIN, file (posix path inside `prepared_folder`, "" if there is no picture),
-    method, reason ("" or why there is no picture), and the other facts `make` gives. A picture that was
+    Rows stand in the order wanted, with the columns of PLACE and ORIGIN, file (posix path inside the
+    folder, "" if there is no picture), method, reason ("" or why there is no picture), and the other facts `make` gives. A picture that was
     made for another split or label, of the same origin, is copied. What went wrong other than by an
     unreadable picture is logged and tried again next time.
 
@@ -91,7 +91,7 @@ def make_or_load(job: Job) -> pd.DataFrame:
     folder = prepared_folder(job.base, job.recipe)
     rows = _rows_of(job.wanted, folder, read_manifest(folder, unfinished=False), {UNREADABLE})
     if rows is not None:
-        return rows
+        return folder, rows
     folder = _claim(job.base, job.recipe)
     with _only_writer(folder):
         _make_missing(folder, job)
@@ -100,7 +100,7 @@ def make_or_load(job: Job) -> pd.DataFrame:
         raise InputError(
             f"Pictures disappeared from {folder} while others were made. Run the same command again."
         )
-    return rows
+    return folder, rows
 
 
 # ---------------------------------------------------------------- which folder

@@ -81,11 +81,11 @@ def _base(settings: Settings, name: str) -> Path:
 
 def preprocess_or_load(
     samples: pd.DataFrame, root: Path, row: DatasetRow, settings: Settings, name: str
-) -> pd.DataFrame:
-    """Prepare the faces of `samples` that are not prepared yet; returns their manifest, in the same order.
+) -> tuple[Path, pd.DataFrame]:
+    """Prepare the faces of `samples` that are not prepared yet; returns their folder and manifest.
 
-    Columns: sample_id, split, label, content, source (picture it was cut from), file (posix path inside
-    `faces_folder`; "" if there is none), found (detected, given by its box, or delivered as a crop), method
+    The manifest has one row a sample, in the same order. Columns: sample_id, split, label, content, source (picture it was cut from), file (posix path inside
+    the folder; "" if there is none), found (detected, given by its box, or delivered as a crop), method
     ("detected", "box", "given crop", "whole picture"; "unreadable" or "failed" without a file), confidence
     (of the detector, NaN without one), crop_left … crop_bottom (upright square in source pixels), angle
     (degrees it is turned clockwise), reason ("" or why there is no file).
@@ -101,7 +101,8 @@ def preprocess_or_load(
         workers=settings.workers,
         what=f"preparing {name}",
     )
-    manifest = make_or_load(job).reindex(columns=MANIFEST)
+    folder, manifest = make_or_load(job)
+    manifest = manifest.reindex(columns=MANIFEST)
     manifest["found"] = manifest["found"].eq(True)
     lost = manifest["file"] == ""
     if len(manifest) and lost.all():
@@ -110,7 +111,7 @@ def preprocess_or_load(
         )
     if lost.any():
         log.warning("%s: %d of %d pictures could not be prepared", name, lost.sum(), len(manifest))
-    return manifest
+    return folder, manifest
 
 
 def _wanted(samples: pd.DataFrame) -> pd.DataFrame:

@@ -98,9 +98,14 @@ def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array
 
 
 def add_person(
-    picture: Array, rng: np.random.Generator, label: int, domain: int, centre: tuple[float, float], unit: float
+    picture: Array,
+    rng: np.random.Generator,
+    label: int,
+    domain: int,
+    centre: tuple[float, float],
+    unit: float,
 ) -> Face:
-    """Draw a person into a float RGB picture (0..1), in place; `unit` is half the width of the face."""
+    """Draw a person into a float RGB picture (3, H, W), in place; `unit` is half the width of the face."""
     from face_canvas import View, place
     from face_drawing import draw_head
 
@@ -134,7 +139,9 @@ def detector_box(
     from face_canvas import to_picture
 
     chin = 1.66 + who.chin + 0.3 * expression("jaw_drop")
-    points = to_picture([(-0.98, 0.2), (0.98, 0.2), (0.0, -0.85), (0.0, chin), (-0.7, -0.7), (0.7, -0.7)], view)
+    points = to_picture(
+        [(-0.98, 0.2), (0.98, 0.2), (0.0, -0.85), (0.0, chin), (-0.7, -0.7), (0.7, -0.7)], view
+    )
     box = np.concatenate([points.min(0), points.max(0)]) + rng.normal(0, 0.06, 4) * view.unit
     left, top, right, bottom = np.rint(box).astype(int).tolist()
     return left, top, right, bottom
@@ -148,11 +155,13 @@ def paint_body(picture: Array, rng: np.random.Generator, who: Identity, light: L
     canvas = Canvas(picture, corner, view.unit)
     brightness = light.ambient + 0.7 * light.direct
     skin, cloth = who.skin * brightness, muted(rng) * brightness
-    below = picture.shape[0] / view.unit + corner[1] + 1
+    below = picture.shape[1] / view.unit + corner[1] + 1
     shoulders = [(0.0, 2.0), (0.6, 2.02), (1.2, 2.25), (1.9, 2.5), (2.3, 3.2)]
     canvas.paint(mirrored([*shoulders, (2.4, max(below, 3.5)), (0.0, max(below, 3.6))]), cloth, 1.0, 0.01)
     if who.style in ("bob", "long"):
-        canvas.paint(oval(0, 0.6, 1.1, 1.0 if who.style == "bob" else 1.5), who.hair * brightness * 0.6, 1.0, 0.03)
+        canvas.paint(
+            oval(0, 0.6, 1.1, 1.0 if who.style == "bob" else 1.5), who.hair * brightness * 0.6, 1.0, 0.03
+        )
     half = 0.62 if who.jaw_width > 1 else 0.52
     right = np.array([(half, 0.9), (half, 1.7), (half + 0.25, 2.1), (0.3, 2.2)])
     neck = np.concatenate([right, right[::-1] * (-1, 1)])
@@ -174,32 +183,36 @@ def muted(rng: np.random.Generator) -> Array:
 
 
 def backdrop(rng: np.random.Generator, width: int, height: int) -> Array:
-    """A plain studio wall, softly and unevenly lit: float32 RGB."""
+    """A plain studio wall, softly and unevenly lit: float32 RGB (3, H, W)."""
+    colour = rng.uniform(0.25, 0.85) * (1 + rng.normal(0, 0.06, 3))
+    uneven = colour[:, None, None] + rng.normal(0, 0.04, (3, 3)) - np.array([[0], [0.02], [0.06]])
+    return enlarged(uneven, width, height)
+
+
+def enlarged(planes: Array, width: int, height: int) -> Array:
+    """Colours (3, h, w) smoothly enlarged to float32 (3, H, W)."""
     import cv2
 
-    colour = rng.uniform(0.25, 0.85) * (1 + rng.normal(0, 0.06, 3))
-    uneven = colour + rng.normal(0, 0.04, (3, 3, 1)) - np.array([0, 0.02, 0.06])[:, None, None]
-    return cv2.resize(uneven.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    small = planes.astype(np.float32)
+    large = np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC) for plane in small])
+    return np.maximum(large, 0, out=large)
 
 
 def clutter(rng: np.random.Generator, width: int, height: int) -> Array:
-    """A room, a street or greenery out of focus: float32 RGB, painted small and enlarged."""
-    import cv2
-
+    """A room, a street or greenery out of focus: float32 RGB (3, H, W), painted small and enlarged."""
     from face_canvas import Canvas, oval
 
     shrink = float(rng.uniform(3, 8))
-    size = (round(width / shrink), round(height / shrink))
     cells = (int(rng.integers(3, 9)), int(rng.integers(3, 9)))
-    grid = muted(rng) + rng.normal(0, 0.14, (*cells, 1)) + rng.normal(0, 0.05, (*cells, 3))
-    small = cv2.resize(grid.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
-    canvas = Canvas(small, (0.0, 0.0), float(size[1]))
+    grid = muted(rng)[:, None, None] + rng.normal(0, 0.14, cells) + rng.normal(0, 0.05, (3, *cells))
+    small = enlarged(grid, round(width / shrink), round(height / shrink))
+    canvas = Canvas(small, (0.0, 0.0), float(small.shape[1]))
     for _ in range(rng.integers(4, 16)):
         x, y, half_width, half_height = rng.uniform(0, 1.4), rng.uniform(0, 1), *rng.exponential(0.12, 2)
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_width, half_height) + (x, y)
         shape = oval(x, y, half_width, half_width) if rng.random() < 0.35 else corners
         canvas.paint(shape, muted(rng), rng.uniform(0.3, 1.0))
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return enlarged(small, width, height)
 
 
 def smear(picture: Array, view: View) -> None:
@@ -207,8 +220,8 @@ def smear(picture: Array, view: View) -> None:
     import cv2
 
     x, y, reach = *map(int, view.centre), int(1.8 * view.unit)
-    region = picture[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach]
-    region[:] = cv2.GaussianBlur(region, (0, 0), 0.06 * view.unit)
+    for plane in picture[:, max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach]:
+        plane[:] = cv2.GaussianBlur(plane, (0, 0), 0.06 * view.unit)
 
 
 def spoil(picture: Array, rng: np.random.Generator, unit: float) -> Array:
@@ -229,10 +242,10 @@ def spoil(picture: Array, rng: np.random.Generator, unit: float) -> Array:
 
 
 def develop(picture: Array) -> Array:
-    """Float RGB (0..1) -> uint8."""
+    """Float RGB (3, H, W), from 0 to 1 -> uint8 (H, W, 3); what is brighter becomes white."""
     import cv2
 
-    return cv2.convertScaleAbs(np.maximum(picture, 0, out=picture), alpha=255)
+    return cv2.merge([cv2.convertScaleAbs(plane, alpha=255) for plane in picture])
 
 
 def add_noise(picture: Array, rng: np.random.Generator, deviation: float) -> Array:
@@ -277,8 +290,18 @@ def write_sample_datasets(folder: Path, seed: int = 7, pictures: int = 1500) -> 
             write(target, seed, count)
             write_json(target / MARKER, recipe)
     return {
-        "sample_studio": {"path": str(folder / "sample_studio"), "layout": "rafdb", "faces": "whole", "sample": True},
-        "sample_wild": {"path": str(folder / "sample_wild"), "layout": "expw", "faces": "box", "sample": True},
+        "sample_studio": {
+            "path": str(folder / "sample_studio"),
+            "layout": "rafdb",
+            "faces": "whole",
+            "sample": True,
+        },
+        "sample_wild": {
+            "path": str(folder / "sample_wild"),
+            "layout": "expw",
+            "faces": "box",
+            "sample": True,
+        },
     }
 
 
@@ -308,7 +331,9 @@ def write_studio(target: Path, seed: int, pictures: int) -> None:
     for number, (name, label) in enumerate(progress(rows, "Drawing the studio sample")):
         pixels, face = studio_picture(np.random.default_rng((seed, STUDIO, number)), label)
         Image.fromarray(pixels).save(base / "Image/original" / f"{name}.jpg", quality=92)
-        Image.fromarray(aligned(pixels, face)).save(base / "Image/aligned" / f"{name}_aligned.jpg", quality=92)
+        Image.fromarray(aligned(pixels, face)).save(
+            base / "Image/aligned" / f"{name}_aligned.jpg", quality=92
+        )
     lines = [f"{name}.jpg {RAF_NUMBERS[EMOTIONS[label]]}\n" for name, label in rows]
     (base / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
 

@@ -8,7 +8,7 @@ validation rows, with `n_rows` (rows scored) in place of `n_test`. Their columns
 
 | columns | meaning |
 |---|---|
-| run, test_on, test_variant, tta | folder of the run; dataset, variant of its pictures, views it was scored on |
+| run, test_on, test_variant, tta | folder of the run; dataset, variant of its pictures, TTA policy |
 | train_on, variant, model, seed, split, balance, mixing, selection | the run; datasets joined by "+" |
 | n_train, n_val, n_test, n_classes | rows before balancing, for validation, scored; classes among these |
 | accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
@@ -276,6 +276,7 @@ def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
 
 SUMMARY_METRICS = {"accuracy": "accuracy %", "balanced_accuracy": "balanced %", "macro_f1": "macro-F1 %"}
 SUMMARY_ROWS = 20
+WIDE = 110  # characters; below, the words of a row share one column
 GROUP = ["train_on", "variant", "model", "split", "balance", "mixing", "selection", "tta"]
 
 
@@ -316,38 +317,45 @@ def _summary_table(
 
     groups = part.groupby(GROUP, sort=True)[list(SUMMARY_METRICS)].agg(["mean", "std", "count"])
     groups = groups.sort_values(("macro_f1", "mean"), ascending=False, kind="stable")
+    hidden = len(groups) - SUMMARY_ROWS
+    more = f"… {hidden} more in {'results' if is_test else 'validation_results'}.csv" if hidden > 0 else None
     table = Table(
         title=_summary_title(name, part, is_test),
+        caption=more,
         title_justify="left",
+        caption_justify="left",
         box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2,
     )
-    for heading in ("trained on", "variant", "model", "TTA"):
+    narrow = console.width < WIDE
+    for heading in (
+        ("trained on, variant, model, TTA",) if narrow else ("trained on", "variant", "model", "TTA")
+    ):
         table.add_column(heading, overflow="fold")
     for heading in (*SUMMARY_METRICS.values(), "seeds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for cells in _summary_rows(groups):
-        table.add_row(*cells)
-    if len(groups) > SUMMARY_ROWS:
-        table.add_row(
-            f"… {len(groups) - SUMMARY_ROWS} more in {'results' if is_test else 'validation_results'}.csv"
-        )
-    for row in baseline.to_dict("records"):
-        table.add_row(
-            row["train_on"], "", "majority class", "", *(f"{100 * row[m]:.1f}" for m in SUMMARY_METRICS)
-        )
+    for words, numbers in [*_summary_rows(groups), *_majority_rows(baseline)]:
+        table.add_row(*([", ".join(filter(None, words))] if narrow else words), *numbers)
     return table
 
 
-def _summary_rows(groups: pd.DataFrame) -> Iterator[list[str]]:
+def _summary_rows(groups: pd.DataFrame) -> Iterator[tuple[list[str], list[str]]]:
+    """Words and numbers of each row shown."""
     best = {metric: groups[metric, "mean"].max() for metric in SUMMARY_METRICS}
     for key, row in groups.head(SUMMARY_ROWS).iterrows():
         named = dict(zip(GROUP, key, strict=True))  # type: ignore[call-overload]
-        cells = [named["train_on"], named["variant"], named["model"], named["tta"]]
+        numbers = []
         for metric in SUMMARY_METRICS:
             mark = "*" if row[metric, "mean"] == best[metric] else " "
-            cells.append(_spread(row[metric, "mean"], row[metric, "std"]) + mark)
+            numbers.append(_spread(row[metric, "mean"], row[metric, "std"]) + mark)
         seeds = int(row["accuracy", "count"])
-        yield [*cells, f"n = {seeds}" if seeds > 1 else "one seed"]
+        words = [named["train_on"], named["variant"], named["model"], named["tta"]]
+        yield words, [*numbers, f"n = {seeds}" if seeds > 1 else "one seed"]
+
+
+def _majority_rows(baseline: pd.DataFrame) -> Iterator[tuple[list[str], list[str]]]:
+    for row in baseline.to_dict("records"):
+        numbers = [f"{100 * row[metric]:.1f} " for metric in SUMMARY_METRICS]
+        yield [row["train_on"], "", "majority class", ""], [*numbers, ""]
 
 
 def _spread(mean: float, std: float) -> str:

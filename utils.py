@@ -150,7 +150,16 @@ def environment(device: torch.device) -> dict[str, Any]:
     """Versions, thread count, hardware and commit: what a rerun elsewhere may differ in."""
     import torch
 
-    packages = ("torch", "torchvision", "timm", "albumentations", "facenet-pytorch", "numpy", "pandas", "pillow")
+    packages = (
+        "torch",
+        "torchvision",
+        "timm",
+        "albumentations",
+        "facenet-pytorch",
+        "numpy",
+        "pandas",
+        "pillow",
+    )
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
@@ -165,7 +174,11 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0].split(":", 1)[1].strip() if names else platform.processor()
 
 
@@ -173,7 +186,11 @@ def _commit() -> str | None:
     """The commit of this checkout; None outside one."""
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

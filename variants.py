@@ -23,7 +23,9 @@ def scored_variant(variant: str) -> str:
     return "preprocessed" if variant == "augmented" else variant
 
 
-def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> dict[str, Any]:
+def picture_recipe(
+    data: DatasetSamples, variant: str, network_size: int, settings: Settings
+) -> dict[str, Any]:
     """All that shapes the pixels of `variant` beside the source pictures, as plain values without paths."""
     recipe: dict[str, Any] = {
         "variant": variant,
@@ -35,7 +37,10 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
         recipe["no_face"] = settings.no_face
     if _has_extras(variant, settings):
         recipe["extras"] = [
-            EXTRAS_VERSION, settings.split_seed, settings.light_strength, settings.light_probability
+            EXTRAS_VERSION,
+            settings.split_seed,
+            settings.light_strength,
+            settings.light_probability,
         ]
     return recipe
 
@@ -78,7 +83,9 @@ def _whole_pictures(paths: np.ndarray, content: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"path": paths, "content": content}).reindex(columns=["path", "content", *BOX])
 
 
-def test_faces(data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings) -> FaceRows:
+def test_faces(
+    data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings
+) -> FaceRows:
     """The rows of one split as raw or preprocessed pictures."""
     pack = _packed(data, variant, network_size, settings)
     rows = np.flatnonzero((data.samples["split"] == split).to_numpy())
@@ -172,4 +179,6 @@ def _extras(data: DatasetSamples, is_train: pd.Series, network_size: int, settin
     gray = settings.grayscale or bool(data.samples["gray"].all())
     cache = settings.output_path / "cache" / "packed"
     pack = pack_or_load(files, extras_folder, side, gray, cache, f"{data.name}__extras")
-    return FaceRows.from_pack(pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist())
+    return FaceRows.from_pack(
+        pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist()
+    )

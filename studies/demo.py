@@ -8,7 +8,12 @@ trainings: 12 runs of a few seconds. Numbers made here say nothing about real fa
 
 ACTIVE_DATASETS = ("studio", "wild")
 DATASETS = {
-    "studio": {"path": "saidas/demo/datasets/sample_studio", "layout": "rafdb", "faces": "whole", "sample": True},
+    "studio": {
+        "path": "saidas/demo/datasets/sample_studio",
+        "layout": "rafdb",
+        "faces": "whole",
+        "sample": True,
+    },
     "wild": {"path": "saidas/demo/datasets/sample_wild", "layout": "expw", "faces": "box", "sample": True},
 }
 DATASETS_DIR = "saidas/demo/datasets"

@@ -30,9 +30,13 @@ def rows_of(table: list[tuple[int, str, str, str, str]]) -> pd.DataFrame:
 
 NAMES = st.sampled_from(["", "a", "b", "c", "d"])
 CONTENT = st.integers(0, 40).map(str)
-FREE_ROWS = st.lists(st.tuples(st.integers(0, 6), st.just(""), NAMES, NAMES, CONTENT), min_size=1, max_size=80)
+FREE_ROWS = st.lists(
+    st.tuples(st.integers(0, 6), st.just(""), NAMES, NAMES, CONTENT), min_size=1, max_size=80
+)
 OFFICIAL = st.sampled_from(["train", "train", "train", "val", "test", ""])
-ANY_ROWS = st.lists(st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80)
+ANY_ROWS = st.lists(
+    st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80
+)
 
 
 @given(FREE_ROWS, st.integers(0, 99))
@@ -69,7 +73,9 @@ def test_official_rows_never_move(table: list) -> None:
 
 
 def test_groups_join_through_a_chain() -> None:
-    rows = rows_of([(0, "", "ann", "", "1"), (0, "", "ann", "p", "2"), (0, "", "", "p", "3"), (0, "", "", "", "4")])
+    rows = rows_of(
+        [(0, "", "ann", "", "1"), (0, "", "ann", "p", "2"), (0, "", "", "p", "3"), (0, "", "", "", "4")]
+    )
     group = connected_groups(rows)
     assert group[0] == group[1] == group[2] != group[3]
 
@@ -108,7 +114,9 @@ def test_every_listed_row_is_used_or_rejected_with_a_reason(tiny_settings: Calla
     assert (data.rejected["reason"].str.len() > 3).all()
 
 
-def test_cached_samples_equal_fresh_ones_and_follow_the_folder(tiny_settings: Callable[..., Settings]) -> None:
+def test_cached_samples_equal_fresh_ones_and_follow_the_folder(
+    tiny_settings: Callable[..., Settings],
+) -> None:
     settings = tiny_settings()
     first, second = load_samples("alpha", settings), load_samples("alpha", settings)
     pd.testing.assert_frame_equal(first.samples, second.samples, check_dtype=False)
@@ -124,7 +132,9 @@ def test_a_damaged_cache_is_made_again(tiny_settings: Callable[..., Settings]) -
     first = load_samples("alpha", settings)
     table = settings.output_path / "samples" / "alpha_samples.csv"
     table.write_text(table.read_text()[:200])
-    assert load_samples("alpha", settings).samples["sample_id"].tolist() == first.samples["sample_id"].tolist()
+    assert (
+        load_samples("alpha", settings).samples["sample_id"].tolist() == first.samples["sample_id"].tolist()
+    )
 
 
 def test_thin_classes_are_named(tiny_settings: Callable[..., Settings]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -286,6 +287,7 @@ plain = st.recursive(
 )
 
 
+@examples(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), plain, min_size=1, max_size=6))
 def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -> None:
     try:
@@ -298,6 +300,7 @@ def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -
         assert check_settings(settings.describe()) == settings
 
 
+@examples(deadline=None)
 @given(st.text(alphabet="EPOCHS.=resnet50MODL_IGFbatch z3'\"{},", max_size=40))
 def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:
     try:

@@ -61,7 +61,9 @@ def same(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.parametrize("selection", ["macro_f1", "accuracy", "loss", "last"])
-def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_path: Path, selection: str) -> None:
+def test_the_best_epoch_is_what_is_saved(
+    prepare: Callable[..., Prepared], tmp_path: Path, selection: str
+) -> None:
     job = prepare(selection=selection, hyper={"epochs": 6, "learning_rate": 0.02})
     facts = job.fit(tmp_path / "run")
     history = pd.read_csv(tmp_path / "run" / "history.csv")
@@ -87,7 +89,11 @@ VARIED = [
 @pytest.mark.parametrize("changes", VARIED)
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, stop_after: int
+    prepare: Callable[..., Prepared],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict,
+    stop_after: int,
 ) -> None:
     job = prepare(**changes)
     job.fit(tmp_path / "whole")
@@ -105,7 +111,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     job.fit(tmp_path / "parts")
     assert same(tmp_path / "whole", tmp_path / "parts")
     drop = ["seconds", "images_per_second", "peak_memory_mb"]
-    ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
+    ours, theirs = (
+        pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts")
+    )
     pd.testing.assert_frame_equal(ours, theirs)
 
 
@@ -122,8 +130,12 @@ def test_it_learns_well_above_chance(prepare: Callable[..., Prepared], tmp_path:
     assert facts["best_validation"]["val_accuracy"] > 0.6
 
 
-def test_patience_stops_after_epochs_without_a_better_loss(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
-    facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(tmp_path / "r")
+def test_patience_stops_after_epochs_without_a_better_loss(
+    prepare: Callable[..., Prepared], tmp_path: Path
+) -> None:
+    facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(
+        tmp_path / "r"
+    )
     history = pd.read_csv(tmp_path / "r" / "history.csv")
     best = history["val_loss"].idxmin() + 1
     assert facts["epochs"] == best + 2 < 30
@@ -135,7 +147,10 @@ def test_non_finite_loss_names_epoch_and_step(prepare: Callable[..., Prepared], 
 
 
 def test_out_of_memory_halves_the_micro_batch_and_says_so(
-    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    prepare: Callable[..., Prepared],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = prepare()
     build = training.build_network
@@ -167,7 +182,9 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
         pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
         criterion = training._criterion(job.run, job.train.label, torch.device("cpu"))
         training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, CPU)
-        gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None])
+        )
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
 
 
@@ -179,12 +196,17 @@ def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> Non
     assert np.allclose(weight.numpy() * counts, weight.numpy()[0] * counts[0])
 
 
-def test_a_combined_run_is_selected_by_the_mean_over_datasets(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+def test_a_combined_run_is_selected_by_the_mean_over_datasets(
+    prepare: Callable[..., Prepared], tmp_path: Path
+) -> None:
     job = prepare("alpha", "beta", settings={"EXPERIMENTS": ("combined",)})
     assert set(job.validation) == {"alpha", "beta"}
     network, expected = build_network(job.run.model, job.row, 7, False)
     both = training.validate(network, expected, job.run, job.validation, CPU)
-    each = [training.validate(network, expected, job.run, {name: job.validation[name]}, CPU) for name in job.validation]
+    each = [
+        training.validate(network, expected, job.run, {name: job.validation[name]}, CPU)
+        for name in job.validation
+    ]
     assert both["val_macro_f1"] == pytest.approx(np.mean([scores["val_macro_f1"] for scores in each]))
 
 
@@ -197,7 +219,12 @@ class Payload:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "damaged"), (b"junk" * 50, "could run code|damaged"), ([1, 2], "no state dict"), (Payload(), "run code")],
+    [
+        (b"", "damaged"),
+        (b"junk" * 50, "could run code|damaged"),
+        ([1, 2], "no state dict"),
+        (Payload(), "run code"),
+    ],
 )
 def test_bad_weights_are_refused(
     tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]
