@@ -34,7 +34,7 @@ Images = TypeVar("Images", np.ndarray, list[np.ndarray])
 
 
 def _albumentations() -> Any:
-    """The package, without its look-up of newer versions, and with OpenCV on one thread: workers share the cores."""
+    """The package, not looking for newer versions; OpenCV on one thread, since workers share the cores."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
     import cv2
@@ -43,9 +43,7 @@ def _albumentations() -> Any:
     return albumentations
 
 
-def make_transform(
-    kind: Literal["light", "strong"], strength: float, probability: float
-) -> albumentations.Compose:
+def make_transform(kind: Literal["light", "strong"], strength: float, probability: float) -> albumentations.Compose:
     """The set called `kind`: see `light_transform` and `strong_transform`."""
     return {"light": light_transform, "strong": strong_transform}[kind](strength, probability)
 
@@ -90,9 +88,7 @@ def _geometry(a: Any, strength: float, degrees: float, shift: float, scale: floa
     edge = {"border_mode": _replicate(), "p": 1}
     return [
         a.Affine(rotate=(-turn, turn), **edge),
-        a.Affine(
-            translate_percent={"x": (-move, move), "y": (-move, move)}, scale=(1 - zoom, 1 + zoom), **edge
-        ),
+        a.Affine(translate_percent={"x": (-move, move), "y": (-move, move)}, scale=(1 - zoom, 1 + zoom), **edge),
     ]
 
 
@@ -154,9 +150,7 @@ def augment_batch(batch: torch.Tensor, seed_key: Sequence[int], strength: float 
     if strength == 0 or len(batch) == 0:
         return batch
     pixels = batch if batch.is_floating_point() else batch.float()
-    grid = affine_grid(
-        _draw_views(len(batch), seed_key, strength).to(pixels), list(batch.shape), align_corners=False
-    )
+    grid = affine_grid(_draw_views(len(batch), seed_key, strength).to(pixels), list(batch.shape), align_corners=False)
     moved = grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return moved if batch.is_floating_point() else moved.round().clamp(0, 255).to(torch.uint8)
 

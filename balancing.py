@@ -39,7 +39,7 @@ def oversampled(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def undersampled(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Sorted positions of the rows kept when every class is cut to the smallest one present: int64 [M], M <= N.
+    """Positions kept when every class is cut to the smallest one present: int64 [M], M <= N, sorted.
 
     By imbalanced-learn's RandomUnderSampler.
     """
@@ -75,9 +75,7 @@ def write_extras_or_load(
     """
     strays = train.loc[train["split"] != "train", "sample_id"]
     if len(strays):
-        raise ValueError(
-            f"only training rows may be balanced, not {strays.iloc[0]} and {len(strays) - 1} others"
-        )
+        raise ValueError(f"only training rows may be balanced, not {strays.iloc[0]} and {len(strays) - 1} others")
     recipe = extras_recipe(folder, settings)
     wanted = _wanted_extras(train, manifest, settings.split_seed)
     job = Job(
@@ -136,10 +134,11 @@ def _wanted_extras(train: pd.DataFrame, manifest: pd.DataFrame, seed: int) -> pd
     return extras.drop(columns="file").sort_values("sample_id", ignore_index=True)
 
 
-def make_extra(
-    extra: Row, folder: Path, seed: int, strength: float, probability: float
-) -> tuple[Image.Image, Row]:
-    """One changed copy of a prepared face. `extra` has source_file, content and copy. Raises UnreadablePicture."""
+def make_extra(extra: Row, folder: Path, seed: int, strength: float, probability: float) -> tuple[Image.Image, Row]:
+    """One changed copy of a prepared face; `extra` has source_file, content and copy.
+
+    Raises UnreadablePicture.
+    """
     face = open_picture(folder, extra["source_file"])
     pixels = np.asarray(face).reshape(face.height, face.width, -1)
     key = (seed, int(fingerprint(extra["content"], 16), 16), int(extra["copy"]))

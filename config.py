@@ -55,9 +55,7 @@ FACE_SIZE = 224  # pixels a side, 16 to 1024, of prepared faces; 224 is what the
 CROP_MARGIN = 0.2  # 0 to 1, of the box's longer side, added to it: brows, chin and jaw carry expression
 ALIGN = True  # turn the face until the eyes are level
 GRAYSCALE = True  # one gray channel: FER2013 has no colour, so colour would give the dataset away
-FACE_POLICY = (
-    "box"  # of several faces: "largest", "central", or "box" = fits the given box (none given: central)
-)
+FACE_POLICY = "box"  # of several faces: "largest", "central", or "box" = fits the given box (none given: central)
 NO_FACE = "keep"  # none found: "keep" the box or the whole picture; "reject" the row, in training only
 DETECTION_THRESHOLD = 0.9  # above 0, below 1: how sure MTCNN must be; lower finds more, faces or not
 SAVE_FORMAT = "png"  # "png" is exact; "jpeg" (quality 95) takes about a third of the disk
@@ -107,6 +105,9 @@ PLATEAU_FACTOR = 0.5  # above 0, below 1: what it is then multiplied by
 PATIENCE = 10  # epochs, 1 or more, without one before a run stops early; None = never: right for "onecycle"
 LABEL_SMOOTHING = 0.0  # 0 up to below 1; 0.05 to 0.1 helps where labels are doubtful, as in FER2013
 EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
+# ((0.4, 32), (0.7, 40)): train at 32 px until 40 % of EPOCHS, at 40 px until 70 %, then at the input size; early
+# epochs then cost less. For convolutional networks; () = always the input size
+TRAIN_SIZES = ()
 # The epoch that is kept, by validation score: "macro_f1" minds rare classes; "accuracy", "balanced_accuracy",
 # "loss"; "last" = no choosing. The test set has no say in it
 SELECT_BY = "macro_f1"

@@ -24,9 +24,7 @@ def read_config(path: Path, known: Collection[str]) -> tuple[dict[str, Any], lis
     try:
         exec(compile(tree, str(path), "exec", dont_inherit=True), namespace)
     except Exception as error:
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-        ]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
         hint = " A text needs quotes." if isinstance(error, NameError) else ""
         raise InputError(f"{path}{where}: {type(error).__name__}: {error}.{hint}") from error
@@ -47,9 +45,7 @@ def _parse(path: Path) -> ast.Module:
             "config.py; a relative path starts at the folder the command is given in."
         ) from None
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}). Name a python file of values."
-        ) from error
+        raise InputError(f"{path} cannot be read ({error.strerror}). Name a python file of values.") from error
     except (SyntaxError, ValueError) as error:  # ValueError: zero bytes, before Python 3.12
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         text = f": {error.text.strip()}" if isinstance(error, SyntaxError) and error.text else ""

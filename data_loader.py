@@ -49,9 +49,7 @@ class Pack:
         try:
             return np.load(self.pixels, mmap_mode="r")
         except FileNotFoundError as error:
-            raise InputError(
-                f"{self.pixels} was removed while in use. Run the same command again."
-            ) from error
+            raise InputError(f"{self.pixels} was removed while in use. Run the same command again.") from error
 
 
 def pack_size(widths: pd.Series, heights: pd.Series, network_size: int) -> int:
@@ -149,9 +147,7 @@ class FaceRows:
     def from_pack(pack: Pack, rows: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> FaceRows:
         """Faces `rows` of a single pack."""
         zeros = np.zeros(len(rows), dtype=np.int64)
-        return FaceRows(
-            (pack,), zeros, rows.astype(np.int64), labels.astype(np.int64), zeros, tuple(sample_ids)
-        )
+        return FaceRows((pack,), zeros, rows.astype(np.int64), labels.astype(np.int64), zeros, tuple(sample_ids))
 
     @staticmethod
     def join(parts: Sequence[FaceRows], one_source: bool = False) -> FaceRows:

@@ -24,7 +24,7 @@ Policy = Literal["box", "largest", "central"]
 
 # facenet-pytorch's defaults: the smallest face looked for, and the step of the picture pyramid.
 SMALLEST_FACE, PYRAMID_STEP = 20.0, 0.709
-# Views smaller than this never reach MTCNN: below 20 px a side it crashes in torch.cat.
+# Smaller views never reach MTCNN: with no step of its pyramid inside, it crashes in torch.cat.
 SMALLEST_VIEW = 40
 # Whole pictures are enlarged to this shorter side (a 100-px face crop is found in 100 instead of 99 of
 # 100 cases) and reduced to this longer side (12 megapixels take seconds, and faces of 2 % are enough).
@@ -103,14 +103,15 @@ def find_faces(
     """Every face of confidence `threshold` or more in `region` (None: all) of uint8 [H, W] or [H, W, 3].
 
     The region is enlarged by `scale` before MTCNN looks for faces of about `smallest` px and more in the
-    enlarged view. A view below SMALLEST_VIEW px a side holds no face.
+    enlarged view. A view narrower than that, or than SMALLEST_VIEW, holds no face: MTCNN never sees it.
     """
     import cv2
 
     height, width = pixels.shape[:2]
     left, top, right, bottom = _inside(region or (0, 0, width, height), width, height)
     size = round((right - left) * scale), round((bottom - top) * scale)
-    if min(size) < SMALLEST_VIEW:
+    start = pyramid_start(smallest)
+    if min(size) < max(start, SMALLEST_VIEW):
         return []
     view = cv2.resize(
         pixels[top:bottom, left:right], size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -120,17 +121,15 @@ def find_faces(
     back = np.array([(right - left) / size[0], (bottom - top) / size[1]])
     with _one_thread():
         detector = _detector()
-        detector.min_face_size = pyramid_start(smallest)
+        detector.min_face_size = start
         boxes, confidences, points = detector.detect(view, landmarks=True)
     if boxes is None:
         return []
-    corners = np.asarray(boxes, dtype=float).reshape(-1, 2, 2) * back + (left, top)
-    eyes = np.asarray(points, dtype=float)[:, :2] * back + (left, top)
+    corners = (np.asarray(boxes, dtype=float).reshape(-1, 2, 2) * back + (left, top)).tolist()
+    eyes = (np.asarray(points, dtype=float)[:, :2] * back + (left, top)).tolist()
     return [
-        Face((left, top, right, bottom), float(sure), ((pair[0, 0], pair[0, 1]), (pair[1, 0], pair[1, 1])))
-        for ((left, top), (right, bottom)), sure, pair in zip(
-            corners.tolist(), confidences, eyes, strict=True
-        )
+        Face((*first, *last), float(sure), (tuple(left_eye), tuple(right_eye)))
+        for (first, last), sure, (left_eye, right_eye) in zip(corners, confidences, eyes, strict=True)
         if sure >= threshold
     ]
 
@@ -194,9 +193,7 @@ def agree(found: Box, given: Box) -> bool:
     return aside <= width / 4 and above <= height / 4 and 0.25 <= _area(found) / _area(given) <= 4
 
 
-def choose_face(
-    faces: Sequence[Face], policy: Policy, centre: tuple[float, float], box: Box | None
-) -> Face | None:
+def choose_face(faces: Sequence[Face], policy: Policy, centre: tuple[float, float], box: Box | None) -> Face | None:
     """One face of several: the largest, the one nearest to `centre`, or the best match of `box`.
 
     Policy "box" without a box is "central". None when there is no face.

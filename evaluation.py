@@ -120,9 +120,7 @@ def _positions(source: BatchSource, number: int) -> np.ndarray:
     return rows[np.argsort(source.faces.pack[rows], kind="stable")]
 
 
-def _probabilities(
-    network: torch.nn.Module, pixels: torch.Tensor, autocast: torch.dtype | None
-) -> np.ndarray:
+def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: torch.dtype | None) -> np.ndarray:
     """Softmax in float32; a batch too large for memory is halved until it fits."""
     import torch
 
@@ -152,9 +150,7 @@ def load_predictions(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Predictions.__annotations__}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is damaged ({error}). Delete it; it is made again from the weights."
-        ) from error
+        raise InputError(f"{path} is damaged ({error}). Delete it; it is made again from the weights.") from error
     for name in ("run", "test_on", "split", "test_variant", "tta", "key"):
         fields[name] = str(fields[name])
     fields["classes"] = tuple(fields["classes"].tolist())

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,7 @@ def _plan(study: Study, train_on: tuple[str, ...], variant: str, model: str, see
         hyper=_hyperparameters(settings, variant, model),
     )
     samples = training_samples(study, train_on)
-    recipes = {
-        name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings)
-        for name in train_on
-    }
+    recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
     rows = {name: rows_fingerprint(table) for name, table in samples.items()}
     return plan_run(run, recipes, rows, study.models_folder)
 
@@ -108,7 +105,7 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
 # Hyperparameters that config.py sets once for all models.
 SHARED_HYPERPARAMETERS = (
     "dropout", "freeze", "epochs", "learning_rate", "optimizer", "weight_decay", "momentum", "schedule",
-    "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "augment_engine",
+    "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "train_sizes", "augment_engine",
 )  # fmt: skip
 
 
@@ -158,19 +155,28 @@ def _without_copies(table: pd.DataFrame, val: set[str], test: set[str]) -> pd.Da
 
 
 def write_study(study: Study, runs: list[PlannedRun]) -> None:
-    """Name the runs of the present plan in study.json: tables and figures cover exactly these."""
+    """Name the runs and predictions of the present plan in study.json: tables and figures cover exactly these."""
     write_json(
         study.settings.output_path / "study.json",
         {
             "runs": [planned.name for planned in runs],
+            "predictions": {planned.name: _listed_predictions(study, planned) for planned in runs},
             "config": study.settings.describe(),
             "sample_data": [name for name, data in study.datasets.items() if data.row.sample],
             "counts": {
-                name: {split: len(data.rows(split)) for split in SPLITS}
-                for name, data in study.datasets.items()
+                name: {split: len(data.rows(split)) for split in SPLITS} for name, data in study.datasets.items()
             },
         },
     )
+
+
+def _listed_predictions(study: Study, planned: PlannedRun) -> list[dict[str, str]]:
+    files = prediction_files(study, planned)
+    return [
+        {"file": file.path.name}
+        | {name: getattr(file, name) for name in ("key", "test_on", "split", "test_variant", "tta")}
+        for file in files
+    ]
 
 
 def execute(study: Study, runs: list[PlannedRun], train: bool = True) -> dict[str, str]:
@@ -241,7 +247,7 @@ def _train(study: Study, planned: PlannedRun) -> None:
             "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
             "config": settings.describe(),
             "environment": environment(machine.device),
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
     (planned.folder / "checkpoint.pth").unlink(missing_ok=True)
@@ -352,13 +358,11 @@ def _count_test_read(study: Study, test_on: str, run: str) -> None:
     path = study.settings.output_path / "test_reads.csv"
     with FileLock(path.with_suffix(".lock")):
         known = (
-            pd.read_csv(path, dtype=str)
-            if path.is_file()
-            else pd.DataFrame(columns=["test_on", "run", "first_scored"])
+            pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["test_on", "run", "first_scored"])
         )
         if ((known["test_on"] == test_on) & (known["run"] == run)).any():
             return
-        known.loc[len(known)] = [test_on, run, datetime.now(timezone.utc).isoformat(timespec="seconds")]
+        known.loc[len(known)] = [test_on, run, datetime.now(UTC).isoformat(timespec="seconds")]
         write_text(path, known.to_csv(index=False))
 
 

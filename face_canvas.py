@@ -56,9 +56,7 @@ _STEPS = np.arange(100.0)
 
 def ribbon(line: Array, widths: list[float] | Array) -> Array:
     """Polygon around a line (N, 2), of the given full widths spread evenly along it."""
-    width = np.interp(
-        np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1)), _STEPS[: len(widths)], widths
-    )
+    width = np.interp(np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1)), _STEPS[: len(widths)], widths)
     along = np.empty_like(line)
     along[1:-1], along[0], along[-1] = line[2:] - line[:-2], line[1] - line[0], line[-1] - line[-2]
     sideways = along[:, ::-1] * (-1, 1) * (width / (2 * np.hypot(along[:, 0], along[:, 1]) + 1e-9))[:, None]

@@ -251,9 +251,7 @@ def paint_nose(sitter: Sitter) -> None:
     y, wide = who.nose_y - 0.06 * wrinkle, who.nose_width * (1 + 0.12 * wrinkle)
     for s in SIDES:
         canvas.paint(oval(s * wide * 0.45, y + 0.005, 0.075, 0.035), who.skin * 0.2, 0.85, 0.015)
-        wing = open_curve(
-            [(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)]
-        )
+        wing = open_curve([(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)])
         canvas.paint(ribbon(wing, [0.01, 0.035, 0.02]), shade_of_skin, 0.55, 0.015)
     edge = open_curve([(-wide * 0.75, y + 0.02), (0, y + 0.055), (wide * 0.75, y + 0.02)])
     canvas.paint(ribbon(edge, [0.02, 0.05, 0.02]), shade_of_skin, 0.5, 0.02)

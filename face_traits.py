@@ -14,46 +14,80 @@ import numpy as np
 Array = np.ndarray
 Colour = tuple[float, float, float]
 
-# Each expression in the ways people show it: action unit -> strength at full intensity. Not FACS units:
-# lip_square (bared teeth: 10 + 16 + 25), tongue (19), look_down (64).
+# Each expression in three ways, from the posed to the spontaneous one: action unit -> strength at full
+# intensity. Not FACS units: lip_square (teeth bared: 10 + 16 + 25), tongue (19), look_down (64).
 POSES: dict[str, tuple[dict[str, float], ...]] = {
     "angry": (
-        dict(brow_lower=1.0, lid_tighten=0.7, lip_press=1.0, lip_depress=0.25, chin_raise=0.4),
-        dict(brow_lower=1.0, lid_raise=0.5, lip_press=0.8, nose_wrinkle=0.25, lip_depress=0.3),
-        dict(brow_lower=1.0, lid_raise=0.4, nose_wrinkle=0.3, lips_part=0.8, lip_square=1.0, jaw_drop=0.25),
+        {"brow_lower": 1.0, "lid_tighten": 0.7, "lip_press": 1.0, "lip_depress": 0.25, "chin_raise": 0.4},
+        {"brow_lower": 1.0, "lid_raise": 0.5, "lip_press": 0.8, "nose_wrinkle": 0.25, "lip_depress": 0.3},
+        {
+            "brow_lower": 1.0, "lid_raise": 0.4, "nose_wrinkle": 0.3, "lips_part": 0.8, "lip_square": 1.0,
+            "jaw_drop": 0.25
+        },
     ),
     "disgust": (
-        dict(nose_wrinkle=1.0, lip_raise=1.0, lid_tighten=0.7, cheek_raise=0.5, brow_lower=0.4, lip_depress=0.4),
-        dict(nose_wrinkle=1.0, lip_raise=1.0, lid_tighten=0.7, lips_part=0.5, brow_lower=0.4, lip_depress=0.5),
-        dict(nose_wrinkle=0.9, lip_raise=0.9, eye_close=0.35, jaw_drop=0.3, lips_part=0.6, tongue=1.0),
+        {
+            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "cheek_raise": 0.5, "brow_lower":
+            0.4, "lip_depress": 0.4
+        },
+        {
+            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "lips_part": 0.5, "brow_lower": 0.4,
+            "lip_depress": 0.5
+        },
+        {
+            "nose_wrinkle": 0.9, "lip_raise": 0.9, "eye_close": 0.35, "jaw_drop": 0.3, "lips_part": 0.6,
+            "tongue": 1.0
+        },
     ),
     "fear": (
-        dict(
-            brow_inner_raise=1.0, brow_outer_raise=0.3, brow_lower=0.45, lid_raise=1.0, lip_stretch=1.0,
-            lips_part=0.7, jaw_drop=0.2,
-        ),
-        dict(
-            brow_inner_raise=1.0, brow_outer_raise=0.5, brow_lower=0.5, lid_raise=1.0, lip_stretch=0.9,
-            lips_part=0.6, jaw_drop=0.4,
-        ),
+        {
+            "brow_inner_raise": 1.0, "brow_outer_raise": 0.3, "brow_lower": 0.45, "lid_raise": 1.0,
+            "lip_stretch": 1.0, "lips_part": 0.7, "jaw_drop": 0.2
+        },
+        {
+            "brow_inner_raise": 1.0, "brow_outer_raise": 0.5, "brow_lower": 0.5, "lid_raise": 1.0,
+            "lip_stretch": 0.9, "lips_part": 0.6, "jaw_drop": 0.4
+        },
+        {
+            "brow_inner_raise": 0.9, "brow_lower": 0.5, "lid_raise": 0.9, "lip_stretch": 0.9,
+            "lip_depress": 0.3
+        },
     ),
     "happy": (
-        dict(lip_pull=1.0, cheek_raise=0.8, lips_part=0.9),
-        dict(lip_pull=1.0, cheek_raise=1.0, lips_part=1.0, jaw_drop=0.35, eye_close=0.15),
-        dict(lip_pull=0.9, cheek_raise=0.6),
+        {"lip_pull": 0.9, "cheek_raise": 0.6},
+        {"lip_pull": 1.0, "cheek_raise": 0.8, "lips_part": 0.9},
+        {"lip_pull": 1.0, "cheek_raise": 1.0, "lips_part": 1.0, "jaw_drop": 0.35, "eye_close": 0.15},
     ),
     "sad": (
-        dict(
-            brow_inner_raise=0.9, brow_lower=0.3, lip_depress=1.0, chin_raise=0.6, eye_close=0.3, look_down=0.6
-        ),
-        dict(brow_inner_raise=1.0, brow_lower=0.4, lip_depress=0.9, eye_close=0.45, look_down=1.0),
-        dict(brow_inner_raise=1.0, lip_depress=1.0, lip_stretch=0.4, lips_part=0.3, cheek_raise=0.4),
+        {
+            "brow_inner_raise": 0.9, "brow_lower": 0.3, "lip_depress": 1.0, "chin_raise": 0.6, "eye_close":
+            0.3, "look_down": 0.6
+        },
+        {"brow_inner_raise": 1.0, "brow_lower": 0.4, "lip_depress": 0.8, "eye_close": 0.5, "look_down": 1.0},
+        {
+            "brow_inner_raise": 1.0, "lip_depress": 1.0, "lip_stretch": 0.4, "lips_part": 0.4,
+            "cheek_raise": 0.5, "nose_wrinkle": 0.2
+        },
     ),
     "surprise": (
-        dict(brow_inner_raise=1.0, brow_outer_raise=1.0, lid_raise=0.8, jaw_drop=0.8, lips_part=1.0),
-        dict(brow_inner_raise=1.0, brow_outer_raise=1.0, lid_raise=0.9, jaw_drop=0.5, lips_part=1.0),
+        {
+            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.8,
+            "lips_part": 1.0
+        },
+        {
+            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.9, "jaw_drop": 0.5,
+            "lips_part": 1.0
+        },
+        {
+            "brow_inner_raise": 0.8, "brow_outer_raise": 0.9, "lid_raise": 0.6, "jaw_drop": 0.2,
+            "lips_part": 0.7
+        },
     ),
-    "neutral": ({},),
+    "neutral": (
+        {},
+        {"lips_part": 0.3},
+        {"lips_part": 0.5, "jaw_drop": 0.2},
+    ),
 }  # fmt: skip
 ACTION_UNITS = tuple(sorted({unit for poses in POSES.values() for pose in poses for unit in pose}))
 NEVER_STRAY = ("tongue", "look_down", "jaw_drop")
@@ -88,9 +122,16 @@ HAIR_STYLES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Manner:
-    """How one domain shows faces: ranges of uniform draws, spreads of normal ones; angles in degrees."""
+    """How one domain shows faces: ranges of uniform draws, spreads of normal ones; angles in degrees.
 
+    `spontaneous` is how often each of the three poses of an expression occurs, `mixture` the most a second
+    expression is mixed in, `stray` the spread of action units that do not belong to the expression.
+    """
+
+    spontaneous: tuple[float, float, float]
     intensity: tuple[float, float]
+    mixture: float
+    stray: float
     asymmetry: float
     yaw: float
     pitch: float
@@ -147,18 +188,27 @@ class Expression:
     """
 
     def __init__(self, rng: np.random.Generator, name: str, manner: Manner):
-        pose = POSES[name][rng.integers(len(POSES[name]))]
+        pose = _draw_pose(rng, name, manner)
         intensity = rng.uniform(*manner.intensity)
+        other = _draw_pose(rng, str(rng.choice(list(POSES))), manner)
+        mixed = manner.mixture * rng.uniform(0, 1) ** 2
         vary = rng.uniform(0.8, 1.2, len(ACTION_UNITS))
-        stray = np.maximum(rng.normal(0, 0.07, len(ACTION_UNITS)), 0)
+        stray = np.maximum(rng.normal(0, manner.stray, len(ACTION_UNITS)), 0)
         self.lean = float(rng.normal(0, manner.asymmetry))
         self.strength = {
-            unit: float(pose.get(unit, 0) * intensity * vary[i] + (unit not in NEVER_STRAY) * stray[i])
+            unit: float(
+                (pose.get(unit, 0) * intensity + other.get(unit, 0) * mixed) * vary[i]
+                + (unit not in NEVER_STRAY) * stray[i]
+            )
             for i, unit in enumerate(ACTION_UNITS)
         }
 
     def __call__(self, unit: str, side: int = 0) -> float:
         return min(self.strength[unit] * (1 + self.lean * side), 1.2)
+
+
+def _draw_pose(rng: np.random.Generator, name: str, manner: Manner) -> dict[str, float]:
+    return POSES[name][rng.choice(3, p=manner.spontaneous)]
 
 
 def draw_identity(rng: np.random.Generator) -> Identity:
@@ -179,12 +229,12 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         nose_width=rng.uniform(0.22, 0.32),
         mouth_y=rng.uniform(0.98, 1.08),
         mouth_width=rng.uniform(0.36, 0.45),
-        mouth_curve=rng.normal(0, 0.015),
+        mouth_curve=rng.normal(0, 0.025),
         lip_fullness=rng.uniform(0.7, 1.3),
         lip_redness=rng.uniform(0.15, 0.45) if man else rng.uniform(0.3, 1.0),
-        brow_height=rng.uniform(-0.03, 0.06),
+        brow_height=rng.uniform(-0.05, 0.08),
         brow_thickness=rng.uniform(0.07, 0.12) if man else rng.uniform(0.045, 0.08),
-        brow_slope=rng.normal(0, 0.012),
+        brow_slope=rng.normal(0, 0.025),
         age=rng.uniform(0, 1) ** 1.5,
         beard=beard,
         moustache=0.8 if man and rng.random() < 0.08 else moustache,

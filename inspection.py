@@ -26,9 +26,7 @@ def refuse_bad_output(output: Path) -> None:
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise InputError(
-            f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder."
-        ) from error
+        raise InputError(f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder.") from error
 
 
 # ---------------------------------------------------------------- --check
@@ -78,9 +76,7 @@ def _print_machine(console: Console, settings: Settings) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**30
     writable = os.access(folder, os.W_OK)
-    console.print(
-        f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}"
-    )
+    console.print(f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}")
     gpu = shutil.which("nvidia-smi") is not None
     console.print(
         f"device: DEVICE = {settings.device}; {os.cpu_count()} CPU cores; NVIDIA driver "
@@ -109,9 +105,7 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
             sum(cost["megabytes"] for cost in costs if cost["megabytes"]),
         )
     if len(known) < len(to_do):
-        log.info(
-            "no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known)
-        )
+        log.info("no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known))
 
 
 def _print_runs(study: Study, runs: list[PlannedRun]) -> None:

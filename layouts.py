@@ -265,9 +265,7 @@ def _sieve_expw(sheet: LabelSheet, index: Mapping[str, str]) -> list[str]:
     """Take unusable lines out of the sheet, add the column `path`; returns notes."""
     total, notes = len(sheet.rows), []
     sheet.reject(~sheet.rows["label"].isin(range(7)), "label {label:g} is not one of 0 to 6")
-    sheet.reject(
-        (sheet.rows["face"] < 0) | (sheet.rows["face"] % 1 != 0), "face id {face:g} is no whole number"
-    )
+    sheet.reject((sheet.rows["face"] < 0) | (sheet.rows["face"] % 1 != 0), "face id {face:g} is no whole number")
     rows = sheet.rows
     empty = (rows["box_right"] <= rows["box_left"]) | (rows["box_bottom"] <= rows["box_top"])
     reason = "empty box: top {box_top:g} left {box_left:g} right {box_right:g} bottom {box_bottom:g}"
@@ -436,9 +434,7 @@ LAYOUTS = {
     "fer2013 folders": Layout(
         "fer2013", ("train/<class>", "test/<class>"), ("fer2013", "images"), _read_fer2013_folders
     ),
-    "folders": Layout(
-        "folders", ("train/<class> or training/<class> or <class>",), ("images",), _read_plain_folders
-    ),
+    "folders": Layout("folders", ("train/<class> or training/<class> or <class>",), ("images",), _read_plain_folders),
 }
 
 

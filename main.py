@@ -56,6 +56,7 @@ def active_datasets(settings: Settings) -> dict:
 def report(study: Study) -> None:
     """Tables, figures and the summary in the terminal: pure functions of what is on disk."""
     from figures import draw_figures
+
     from tables import print_summary, write_funnel, write_tables
 
     output = study.settings.output_path
@@ -82,9 +83,7 @@ def draw_samples(settings: Settings) -> None:
 def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:
     unfinished = [planned.name for planned in runs if not planned.finished and planned.name not in failures]
     if unfinished and not train:
-        log.warning(
-            "--no-train: %d runs have no weights yet:\n  %s", len(unfinished), "\n  ".join(unfinished)
-        )
+        log.warning("--no-train: %d runs have no weights yet:\n  %s", len(unfinished), "\n  ".join(unfinished))
     for name, problem in failures.items():
         log.error("failed: %s: %s", name, problem)
     return 1 if failures else 0
@@ -97,9 +96,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
     parser.add_argument("--config", type=Path, metavar="FILE", help="a study file instead of config.py")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")

@@ -60,15 +60,11 @@ def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn
         load_state(file)  # refuses anything but a state dict before timm reads it
         if timm.get_pretrained_cfg(architecture) is None:
             return _own_pretrained(architecture, file, options)
-        return timm.create_model(
-            architecture, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options
-        )
+        return timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options)
     tag = f"{architecture}.{row.weights}"
     known = [name.split(".", 1)[1] for name in timm.list_pretrained(f"{architecture}.*")]
     if row.weights not in known:
-        raise InputError(
-            f'MODEL_CONFIG "{architecture}": no weights "{row.weights}". timm has: {known or "none"}'
-        )
+        raise InputError(f'MODEL_CONFIG "{architecture}": no weights "{row.weights}". timm has: {known or "none"}')
     try:
         return timm.create_model(tag, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
@@ -173,9 +169,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. {fix}") from error
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than tensors and could run code; it was not loaded. {fix}"
-        ) from error
+        raise InputError(f"{path} holds more than tensors and could run code; it was not loaded. {fix}") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{path} is damaged or no state dict ({error}). {fix}") from error
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):

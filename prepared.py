@@ -81,9 +81,9 @@ def make_or_load(job: Job) -> tuple[Path, pd.DataFrame]:
     """Make every wanted picture that is not there yet; return the folder and a manifest row for each.
 
     Rows stand in the order wanted, with the columns of PLACE and ORIGIN, file (posix path inside the
-    folder, "" if there is no picture), method, reason ("" or why there is no picture), and the other facts `make` gives. A picture that was
-    made for another split or label, of the same origin, is copied. What went wrong other than by an
-    unreadable picture is logged and tried again next time.
+    folder, "" if there is no picture), method, reason (why there is none, or ""), and the other facts that
+    `make` gives. A picture made for another split or label, of the same origin, is copied. What went wrong
+    other than by an unreadable picture is logged and tried again next time.
 
     Raises InputError for a damaged recipe or manifest and for a worker that died, OSError for a full disk;
     what is finished by then is kept.
@@ -97,9 +97,7 @@ def make_or_load(job: Job) -> tuple[Path, pd.DataFrame]:
         _make_missing(folder, job)
         rows = _rows_of(job.wanted, folder, read_manifest(folder), {UNREADABLE, FAILED})
     if rows is None:
-        raise InputError(
-            f"Pictures disappeared from {folder} while others were made. Run the same command again."
-        )
+        raise InputError(f"Pictures disappeared from {folder} while others were made. Run the same command again.")
     return folder, rows
 
 
@@ -212,9 +210,7 @@ def _is_settled(manifest: pd.DataFrame, folder: Path, without_file: set[str]) ->
     return manifest["file"].isin(_files_in(folder)) | manifest["method"].isin(without_file)
 
 
-def _rows_of(
-    wanted: pd.DataFrame, folder: Path, manifest: pd.DataFrame, without_file: set[str]
-) -> pd.DataFrame | None:
+def _rows_of(wanted: pd.DataFrame, folder: Path, manifest: pd.DataFrame, without_file: set[str]) -> pd.DataFrame | None:
     """Manifest rows in the order of `wanted`, or None when one is missing, outdated or lacks its file."""
     settled = manifest[_is_settled(manifest, folder, without_file)]
     rows = wanted[PLACE + ORIGIN].merge(settled, how="left", on=PLACE + ORIGIN, validate="1:1")
@@ -273,9 +269,7 @@ def _make_noting(folder: Path, rows: list[Row], job: Job) -> None:
             for row in progress(made, job.what, len(rows)):
                 problem = row.pop("traceback", "")
                 if row["file"] == "":
-                    log.warning(
-                        "%s: %s is left out: %s\n%s", job.what, row["sample_id"], row["reason"], problem
-                    )
+                    log.warning("%s: %s is left out: %s\n%s", job.what, row["sample_id"], row["reason"], problem)
                 finished.append(row)
                 if len(finished) >= NOTED_EVERY:
                     _note(folder, finished)
@@ -326,13 +320,9 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def make_chunk(
-    folder: Path, make: Make, save_format: Literal["png", "jpeg"], rows: Sequence[Row]
-) -> list[Row]:
+def make_chunk(folder: Path, make: Make, save_format: Literal["png", "jpeg"], rows: Sequence[Row]) -> list[Row]:
     """Make and save some pictures; returns their manifest rows. Raises errors of the disk and of memory."""
-    return [
-        {name: row[name] for name in PLACE + ORIGIN} | _made(folder, make, save_format, row) for row in rows
-    ]
+    return [{name: row[name] for name in PLACE + ORIGIN} | _made(folder, make, save_format, row) for row in rows]
 
 
 def _made(folder: Path, make: Make, save_format: Literal["png", "jpeg"], row: Row) -> Row:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from pictures import UnreadablePicture, open_picture
-from prepared import Job, Row, make_or_load, picture_stem, prepared_folder
+from prepared import Job, Row, make_or_load, picture_stem
 from samples import BOX
 from settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
@@ -67,15 +67,6 @@ def recipe(settings: Settings, row: DatasetRow) -> dict[str, Any]:
     return rules
 
 
-def faces_folder(settings: Settings, row: DatasetRow, name: str) -> Path:
-    """The folder that holds, or would hold, the prepared faces of dataset `name`. Changes nothing."""
-    return prepared_folder(_base(settings, name), recipe(settings, row))
-
-
-def _base(settings: Settings, name: str) -> Path:
-    return settings.datasets_path / f"preprocessed_{name}"
-
-
 # ---------------------------------------------------------------- all faces of a dataset
 
 
@@ -84,16 +75,17 @@ def preprocess_or_load(
 ) -> tuple[Path, pd.DataFrame]:
     """Prepare the faces of `samples` that are not prepared yet; returns their folder and manifest.
 
-    The manifest has one row a sample, in the same order. Columns: sample_id, split, label, content, source (picture it was cut from), file (posix path inside
-    the folder; "" if there is none), found (detected, given by its box, or delivered as a crop), method
-    ("detected", "box", "given crop", "whole picture"; "unreadable" or "failed" without a file), confidence
-    (of the detector, NaN without one), crop_left … crop_bottom (upright square in source pixels), angle
-    (degrees it is turned clockwise), reason ("" or why there is no file).
+    The manifest has one row a sample, in the same order: sample_id, split, label, content, source (the
+    picture it is named after), file (posix path inside the folder, "" if there is none), found (detected,
+    given by its box, or delivered as a crop), method ("detected", "box", "given crop", "whole picture";
+    "unreadable" or "failed" without a file), confidence (of the detector, NaN without one), crop_left …
+    crop_bottom (the square, upright, in source pixels), angle (degrees it is turned clockwise), reason
+    (why there is no file, or why the whole photo was not used; else "").
 
     Raises InputError where a folder is damaged or no picture at all could be prepared.
     """
     job = Job(
-        base=_base(settings, name),
+        base=settings.datasets_path / f"preprocessed_{name}",
         recipe=recipe(settings, row),
         wanted=_wanted(samples),
         make=partial(prepare_face, root=root, rules=recipe(settings, row)),
@@ -106,9 +98,7 @@ def preprocess_or_load(
     manifest["found"] = manifest["found"].eq(True)
     lost = manifest["file"] == ""
     if len(manifest) and lost.all():
-        raise InputError(
-            f"{name}: none of {len(manifest)} pictures could be prepared: {manifest['reason'][0]}."
-        )
+        raise InputError(f"{name}: none of {len(manifest)} pictures could be prepared: {manifest['reason'][0]}.")
     if lost.any():
         log.warning("%s: %d of %d pictures could not be prepared", name, lost.sum(), len(manifest))
     return folder, manifest
@@ -133,9 +123,7 @@ def detection_rates(manifest: pd.DataFrame) -> pd.DataFrame:
     tables = [manifest, manifest.assign(label=-1)]
     rows = pd.concat(tables).assign(tried=lambda t: ~((t["method"] == GIVEN_CROP) & t["found"]))
     methods = [DETECTED, GIVEN_BOX, GIVEN_CROP, WHOLE_PICTURE, "unreadable", "failed"]
-    counts = pd.crosstab([rows["split"], rows["label"]], rows["method"]).reindex(
-        columns=methods, fill_value=0
-    )
+    counts = pd.crosstab([rows["split"], rows["label"]], rows["method"]).reindex(columns=methods, fill_value=0)
     tried = rows.groupby(["split", "label"])["tried"].sum()
     counts.insert(0, "n", counts.sum(axis=1))
     counts["rate"] = counts[DETECTED] / tried.where(tried > 0)

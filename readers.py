@@ -99,9 +99,7 @@ def read_dataset(name: str, row: DatasetRow, root: Path) -> Listing:
     rejected = pd.DataFrame([*reading.rejected, *doubtful], columns=REJECTED_COLUMNS)
     if samples.empty:
         why = "; ".join(rejected["reason"].head(3)) or "no picture in it"
-        raise InputError(
-            f"{name}: no row of {base} (read as {layout}) can be used, {len(rejected)} rejected: {why}."
-        )
+        raise InputError(f"{name}: no row of {base} (read as {layout}) can be used, {len(rejected)} rejected: {why}.")
     notes = [*reading.notes, *_other_layouts(place, layout), *_compare(every, expected)]
     notes += _rejections(reading.rejected)
     notes += _missing_columns(row, samples)
@@ -174,10 +172,7 @@ def _wrong_layout(name: str, row: DatasetRow, root: Path) -> str:
     more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
     lines.append(f"  Found instead: {', '.join(entries[:10])}{more}.")
     others = {LAYOUTS[key].family for key, _ in fitting_layouts(root)}
-    lines += [
-        f'  It has a layout of the family "{family}": correct "layout" in DATASETS?'
-        for family in sorted(others)
-    ]
+    lines += [f'  It has a layout of the family "{family}": correct "layout" in DATASETS?' for family in sorted(others)]
     return "\n".join([*lines, f"  {_ways_out(name, row)}"])
 
 
@@ -238,9 +233,7 @@ def _missing_columns(row: DatasetRow, samples: pd.DataFrame) -> list[str]:
     if row.faces == "box" and samples["box_left"].isna().all():
         notes.append('faces = "box", but this layout gives no boxes: faces = "cropped" is meant')
     if row.min_confidence > 0 and samples["confidence"].isna().all():
-        notes.append(
-            f"min_confidence = {row.min_confidence:g} has no effect: this layout gives no confidence"
-        )
+        notes.append(f"min_confidence = {row.min_confidence:g} has no effect: this layout gives no confidence")
     return notes
 
 
@@ -252,9 +245,7 @@ def _compare(samples: pd.DataFrame, expected: Counts | None) -> list[str]:
         found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(EMOTIONS)}
         differing = [f"{emotion} {found[emotion]} of {known[emotion]}" for emotion in EMOTIONS]
         differing = [
-            text
-            for text, emotion in zip(differing, EMOTIONS, strict=True)
-            if found[emotion] != known[emotion]
+            text for text, emotion in zip(differing, EMOTIONS, strict=True) if found[emotion] != known[emotion]
         ]
         if differing:
             total = f"{sum(found.values())} rows where {sum(known.values())} are known"

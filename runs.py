@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from augmentation import AUGMENTATION_VERSION
 from settings import EMOTIONS
 from utils import fingerprint, log, read_json
 
@@ -45,6 +46,7 @@ class Hyperparameters:
     patience: int | None
     label_smoothing: float
     ema_decay: float
+    train_sizes: tuple[tuple[float, int], ...]
     augmentation: dict[str, Any] | None
     augment_engine: str
 
@@ -114,6 +116,7 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
     }
     return described | {
         "recipe_version": RECIPE_VERSION,
+        "augmentation_version": AUGMENTATION_VERSION if run.hyper.augmentation else None,
         "classes": list(EMOTIONS),
         "recipes": recipes,
         "rows": rows,

@@ -34,10 +34,12 @@ STUDIO, WILD, CHOICES = 0, 1, 2  # first number of the random key, after the see
 
 MANNERS = {
     STUDIO: Manner(
-        intensity=(0.7, 1.0), asymmetry=0.06, yaw=7, pitch=4, roll=3, ambient=(0.5, 0.7), side_light=0.2, tint=0.015
+        spontaneous=(0.7, 0.25, 0.05), intensity=(0.45, 1.0), mixture=0.3, stray=0.08, asymmetry=0.06,
+        yaw=7, pitch=4, roll=3, ambient=(0.5, 0.7), side_light=0.2, tint=0.015,
     ),
     WILD: Manner(
-        intensity=(0.45, 1.0), asymmetry=0.15, yaw=16, pitch=8, roll=9, ambient=(0.3, 0.6), side_light=0.6, tint=0.06
+        spontaneous=(0.1, 0.3, 0.6), intensity=(0.35, 1.0), mixture=0.4, stray=0.12, asymmetry=0.15,
+        yaw=16, pitch=8, roll=9, ambient=(0.3, 0.6), side_light=0.6, tint=0.06,
     ),
 }  # fmt: skip
 # Label numbers of RAF-DB, and the class counts of the real sets, in the order of EMOTIONS.
@@ -139,9 +141,7 @@ def detector_box(
     from face_canvas import to_picture
 
     chin = 1.66 + who.chin + 0.3 * expression("jaw_drop")
-    points = to_picture(
-        [(-0.98, 0.2), (0.98, 0.2), (0.0, -0.85), (0.0, chin), (-0.7, -0.7), (0.7, -0.7)], view
-    )
+    points = to_picture([(-0.98, 0.2), (0.98, 0.2), (0.0, -0.85), (0.0, chin), (-0.7, -0.7), (0.7, -0.7)], view)
     box = np.concatenate([points.min(0), points.max(0)]) + rng.normal(0, 0.06, 4) * view.unit
     left, top, right, bottom = np.rint(box).astype(int).tolist()
     return left, top, right, bottom
@@ -159,9 +159,7 @@ def paint_body(picture: Array, rng: np.random.Generator, who: Identity, light: L
     shoulders = [(0.0, 2.0), (0.6, 2.02), (1.2, 2.25), (1.9, 2.5), (2.3, 3.2)]
     canvas.paint(mirrored([*shoulders, (2.4, max(below, 3.5)), (0.0, max(below, 3.6))]), cloth, 1.0, 0.01)
     if who.style in ("bob", "long"):
-        canvas.paint(
-            oval(0, 0.6, 1.1, 1.0 if who.style == "bob" else 1.5), who.hair * brightness * 0.6, 1.0, 0.03
-        )
+        canvas.paint(oval(0, 0.6, 1.1, 1.0 if who.style == "bob" else 1.5), who.hair * brightness * 0.6, 1.0, 0.03)
     half = 0.62 if who.jaw_width > 1 else 0.52
     right = np.array([(half, 0.9), (half, 1.7), (half + 0.25, 2.1), (0.3, 2.2)])
     neck = np.concatenate([right, right[::-1] * (-1, 1)])
@@ -331,9 +329,7 @@ def write_studio(target: Path, seed: int, pictures: int) -> None:
     for number, (name, label) in enumerate(progress(rows, "Drawing the studio sample")):
         pixels, face = studio_picture(np.random.default_rng((seed, STUDIO, number)), label)
         Image.fromarray(pixels).save(base / "Image/original" / f"{name}.jpg", quality=92)
-        Image.fromarray(aligned(pixels, face)).save(
-            base / "Image/aligned" / f"{name}_aligned.jpg", quality=92
-        )
+        Image.fromarray(aligned(pixels, face)).save(base / "Image/aligned" / f"{name}_aligned.jpg", quality=92)
     lines = [f"{name}.jpg {RAF_NUMBERS[EMOTIONS[label]]}\n" for name, label in rows]
     (base / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
 

@@ -138,9 +138,7 @@ def _select_samples(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     decoded, unreadable = decode_all(listing.samples, root)
     decoded["group"] = connected_groups(decoded)
-    decoded["split"] = assign_splits(
-        decoded, settings.split_seed, settings.val_fraction, settings.test_fraction
-    )
+    decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
     used, copies = drop_copies(decoded) if settings.copies == "drop" else (decoded, decoded.iloc[:0])
     chosen = limit_per_split(used, settings.limit_per_split, settings.split_seed)
     beyond = used.loc[~used.index.isin(chosen.index)].assign(
@@ -176,9 +174,7 @@ def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFra
     facts: dict[int, dict] = {}
     with ThreadPoolExecutor() as pool:
         jobs = pool.map(_decode_picture, [root] * len(names), names, [boxes[i] for i in names.values()])
-        for positions, found in zip(
-            names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True
-        ):
+        for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
             facts.update(zip(positions, found, strict=True))
     table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
     bad = table["reason"] != ""
@@ -309,13 +305,9 @@ def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
     for label, emotion in enumerate(EMOTIONS):
         train, val, test = counts[label]
         if train == 0:
-            notes.append(
-                f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it"
-            )
+            notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
         if val < 10:
-            notes.append(
-                f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy"
-            )
+            notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
         if test == 0:
             notes.append(f"{name}: no test picture of {emotion}; its metrics are NaN, macro averages skip it")
     return notes

@@ -63,9 +63,7 @@ def _no_twin_folders(table: dict[str, T]) -> dict[str, T]:
     lowered = [name.lower() for name in table]
     twins = [name for name in table if lowered.count(name.lower()) > 1]
     if twins:
-        raise ValueError(
-            f"{', '.join(twins)} differ in upper and lower case only. Rename one: some disks mix them."
-        )
+        raise ValueError(f"{', '.join(twins)} differ in upper and lower case only. Rename one: some disks mix them.")
     return table
 
 
@@ -73,9 +71,7 @@ def _json_able(options: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"only numbers, texts, True, False, None, lists and tables can go there ({error})."
-        ) from error
+        raise ValueError(f"only numbers, texts, True, False, None, lists and tables can go there ({error}).") from error
     return options
 
 
@@ -108,6 +104,7 @@ BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 Strength = Annotated[float, Interval(ge=0, le=2)]
 
 Variant = Literal["raw", "preprocessed", "augmented"]
+TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(_as_tuple)]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Augmentation = Literal["none", "light", "strong"]
 
@@ -232,6 +229,7 @@ class Settings(_Record):
     patience: Count | None = 10
     label_smoothing: BelowOne = 0.0
     ema_decay: BelowOne = 0.0
+    train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(_as_tuple)] = ()
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
 
     tta: Several[Literal["none", "flip", "three_views"]] = ("none", "three_views")
@@ -301,9 +299,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             'Activate a second dataset, or set EXPERIMENTS = ("individual",).',
         )
     yield from _schedule_conflicts(s)
-    random_start = [
-        name for name, row in s.models.items() if row.weights is None and row.weights_file is None
-    ]
+    random_start = [name for name, row in s.models.items() if row.weights is None and row.weights_file is None]
     if s.freeze == "backbone" and (random_start or not s.pretrained):
         who = ", ".join(random_start) if s.pretrained else "every model (PRETRAINED = False)"
         yield (

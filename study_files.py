@@ -60,19 +60,16 @@ class PredictionEntry:
     tta: str
 
     def stamp(self) -> list[Any]:
-        """Changes when the file should be read again: the key, and the file's size and time."""
-        if not self.path.is_file():
-            return [self.key]
-        state = self.path.stat()
-        return [self.key, state.st_size, state.st_mtime_ns]
+        """Changes when the file should be read again: its key, and its size (a cut file is noticed)."""
+        return [self.key, self.path.stat().st_size if self.path.is_file() else None]
 
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """The present plan as far as it is done. `runs` are the finished ones, `planned` counts all."""
+    """The present plan as far as it is done: `planned` names all runs, `runs` are the finished ones."""
 
     output: Path
-    planned: int
+    planned: tuple[str, ...]
     runs: tuple[StoredRun, ...]
     predictions: tuple[PredictionEntry, ...]
     datasets: tuple[str, ...]
@@ -95,7 +92,7 @@ def read_study(output: Path) -> StoredStudy:
         runs = {name: found for name in stored["runs"] if (found := _read_run(output, name)) is not None}
         return StoredStudy(
             output=output,
-            planned=len(stored["runs"]),
+            planned=tuple(stored["runs"]),
             runs=tuple(runs.values()),
             predictions=tuple(_entries(runs, stored["predictions"])),
             datasets=tuple(stored["counts"]),
@@ -121,9 +118,7 @@ def _read_run(output: Path, name: str) -> StoredRun | None:
         return None
 
 
-def _entries(
-    runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]
-) -> Iterator[PredictionEntry]:
+def _entries(runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]) -> Iterator[PredictionEntry]:
     for name, run in runs.items():
         for item in listed.get(name, []):
             scored = {field: item[field] for field in ("key", "test_on", "split", "test_variant", "tta")}
@@ -163,16 +158,15 @@ def read_history(run: StoredRun) -> pd.DataFrame:
     return history
 
 
-def read_class_counts(output: Path, dataset: str) -> pd.DataFrame:
-    """Rows in use per split (index train, val, test) and class (columns 0..C-1).
+def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
+    """Rows in use per class (index = label), for each split of a dataset.
 
     Raises InputError when the dataset's samples table is damaged.
     """
     path = output / "samples" / f"{dataset}_samples.csv"
     try:
         rows = pd.read_csv(path, usecols=["label", "split"], dtype={"label": int, "split": str})
+        labels = {split: rows["label"].to_numpy()[(rows["split"] == split).to_numpy()] for split in SPLITS}
+        return {split: np.bincount(found, minlength=len(EMOTIONS)).tolist() for split, found in labels.items()}
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}). Run main.py: it is written again.") from error
-    return pd.crosstab(rows["split"], rows["label"]).reindex(
-        index=list(SPLITS), columns=range(len(EMOTIONS)), fill_value=0
-    )

@@ -93,9 +93,7 @@ def write_funnel(output: Path, names: Iterable[str]) -> pd.DataFrame:
     """Write selection_funnel.csv: dataset, step, removed, kept, sample_data; steps in the order applied."""
     study = read_study(output)
     parts = [
-        read_samples(output / "samples" / f"{name}_funnel.csv").assign(
-            dataset=name, sample_data=study.is_sample(name)
-        )
+        read_samples(output / "samples" / f"{name}_funnel.csv").assign(dataset=name, sample_data=study.is_sample(name))
         for name in names
     ]
     funnel = pd.concat(parts, ignore_index=True)[["dataset", "step", "removed", "kept", "sample_data"]]
@@ -181,25 +179,20 @@ def _score_entry(entry: PredictionEntry, known: dict[str, Any], fresh: dict[str,
             log.warning("left out of the tables: %s", error)
             return None
         fresh[name] = _compute(stamp, found.labels, found.probabilities)
-    return Scores(
-        entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **_numbers(fresh[name])
-    )
+    return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **_numbers(fresh[name]))
 
 
-def _score_majority(
-    study: StoredStudy, name: str, split: str, known: dict[str, Any], fresh: dict[str, Any]
-) -> Scores:
+def _score_majority(study: StoredStudy, name: str, split: str, known: dict[str, Any], fresh: dict[str, Any]) -> Scores:
     counts = read_class_counts(study.output, name)
-    train, scored = counts.loc["train"].to_numpy(), counts.loc[split].to_numpy()
-    answer = int(train.argmax())
-    key, stamp = f"{MAJORITY}/{name}__{split}", [answer, *scored.tolist()]
+    answer = int(np.argmax(counts["train"]))
+    key, stamp = f"{MAJORITY}/{name}__{split}", [answer, *counts[split]]
     if known.get(key, {}).get("stamp") == stamp:
         fresh[key] = known[key]
     else:
-        labels = np.repeat(np.arange(len(EMOTIONS)), scored)
+        labels = np.repeat(np.arange(len(EMOTIONS)), counts[split])
         fresh[key] = _compute(stamp, labels, np.eye(len(EMOTIONS))[np.full(len(labels), answer)])
     scores = _numbers(fresh[key])
-    scores["metrics"] |= {"n_train": int(train.sum()), "n_val": int(counts.loc["val"].to_numpy().sum())}
+    scores["metrics"] |= {"n_train": sum(counts["train"]), "n_val": sum(counts["val"])}
     return Scores(None, name, split, "", "none", **scores)
 
 
@@ -224,8 +217,7 @@ def _numbers(stored: dict[str, Any]) -> dict[str, Any]:
     return {
         "metrics": {name: missing.get(value, value) for name, value in stored["metrics"].items()},
         "classes": {
-            name: [missing.get(value, value) for value in values]
-            for name, values in stored["classes"].items()
+            name: [missing.get(value, value) for value in values] for name, values in stored["classes"].items()
         },
     }
 
@@ -250,20 +242,12 @@ def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
     facts = {name: one.run.facts.get(name) for name in FACT_COLUMNS}
     described = {name: one.run.run[name] for name in RUN_COLUMNS} | {"train_on": one.run.train_on}
     rows = {"n_train": one.run.rows("n_train"), "n_val": one.run.rows("n_val")}
-    return (
-        row
-        | described
-        | rows
-        | facts
-        | {"sample_data": study.is_sample(one.test_on, *one.run.run["train_on"])}
-    )
+    return row | described | rows | facts | {"sample_data": study.is_sample(one.test_on, *one.run.run["train_on"])}
 
 
 def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
     """One row per row of `results`, in its order, and class."""
-    by_key = {
-        (one.name, one.test_on, one.test_variant, one.tta): one for one in scored if one.split == "test"
-    }
+    by_key = {(one.name, one.test_on, one.test_variant, one.tta): one for one in scored if one.split == "test"}
     parts = []
     for key in results[list(KEY_COLUMNS)].itertuples(index=False, name=None):
         part = pd.DataFrame(by_key[key].classes).assign(**{"class": EMOTIONS})
@@ -309,9 +293,7 @@ def _terminal() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=140)
 
 
-def _summary_table(
-    name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_test: bool, console: Console
-) -> Table:
+def _summary_table(name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_test: bool, console: Console) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -327,9 +309,7 @@ def _summary_table(
         box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2,
     )
     narrow = console.width < WIDE
-    for heading in (
-        ("trained on, variant, model, TTA",) if narrow else ("trained on", "variant", "model", "TTA")
-    ):
+    for heading in ("trained on, variant, model, TTA",) if narrow else ("trained on", "variant", "model", "TTA"):
         table.add_column(heading, overflow="fold")
     for heading in (*SUMMARY_METRICS.values(), "seeds"):
         table.add_column(heading, justify="right", no_wrap=True)

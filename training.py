@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +166,9 @@ def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
 def _scheduler(optimizer: torch.optim.Optimizer, run: Run, steps: int) -> lr_scheduler.LRScheduler:
     hyper = run.hyper
     if hyper.schedule == "onecycle":
-        return lr_scheduler.OneCycleLR(
-            optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps
-        )
+        return lr_scheduler.OneCycleLR(optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps)
     if hyper.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience
-        )
+        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience)
     return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
@@ -208,9 +204,7 @@ def _restore(state: FitState, folder: Path) -> None:
     log.info("continuing after epoch %d", state.epoch)
 
 
-def _back_off(
-    state: FitState, run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path
-) -> FitState:
+def _back_off(state: FitState, run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path) -> FitState:
     """The state before the epoch that ran out of memory, with half the micro-batch."""
     micro_batch = state.micro_batch // 2
     log.warning(
@@ -296,12 +290,13 @@ def _train_epoch(
     started = time.perf_counter()
     criterion = _criterion(run, source.faces.label, machine.device)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.autocast == torch.float16)
+    expected = replace(state.expected, size=train_size(run, state.epoch))
     train_mode(state.network)
     losses, predicted, labels = [], [], []
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
         if run.hyper.augmentation and run.hyper.augment_engine == "batch":
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
-        pixels, truth = to_network_input(chunks, state.expected, machine.device)
+        pixels, truth = to_network_input(chunks, expected, machine.device)
         loss, logits = _step(state, criterion, scaler, pixels, truth, machine)
         losses.append(loss)
         predicted.append(logits)
@@ -315,11 +310,15 @@ def _train_epoch(
     truth_all = torch.cat(labels).cpu().numpy()
     scores = {f"train_{name}": METRICS[name](truth_all, probabilities) for name in ("accuracy", "macro_f1")}
     seconds = time.perf_counter() - started
-    return (
-        {"train_loss": float(torch.stack(losses).mean())}
-        | scores
-        | {"images_per_second": len(truth_all) / seconds}
-    )
+    return {"train_loss": float(torch.stack(losses).mean())} | scores | {"images_per_second": len(truth_all) / seconds}
+
+
+def train_size(run: Run, epoch: int) -> int:
+    """Side in pixels at which epoch `epoch` (from 0) trains: early epochs may be smaller, and faster."""
+    for share, size in run.hyper.train_sizes:
+        if epoch < share * run.hyper.epochs:
+            return size
+    return run.hyper.input_size
 
 
 def _step(

@@ -23,9 +23,7 @@ def scored_variant(variant: str) -> str:
     return "preprocessed" if variant == "augmented" else variant
 
 
-def picture_recipe(
-    data: DatasetSamples, variant: str, network_size: int, settings: Settings
-) -> dict[str, Any]:
+def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> dict[str, Any]:
     """All that shapes the pixels of `variant` beside the source pictures, as plain values without paths."""
     recipe: dict[str, Any] = {
         "variant": variant,
@@ -72,20 +70,29 @@ def _packed(data: DatasetSamples, variant: str, network_size: int, settings: Set
 
 def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
     """Folder of the prepared pictures and a files table for `pack_or_load`, in the order of the samples."""
-    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
-    files = manifest.set_index("sample_id").loc[data.samples["sample_id"], ["file"]].reset_index(drop=True)
-    recipe = fingerprint(preparation_recipe(settings, data.row))
-    content = data.samples["content"].to_numpy() + ":" + recipe
-    return folder, _whole_pictures(files["file"].to_numpy(), content)
+    folder, manifest = _prepared(data, settings)
+    lost = manifest[manifest["file"] == ""]
+    if len(lost):
+        first = lost.iloc[0]
+        raise InputError(
+            f"{data.name}: {len(lost)} pictures could not be prepared; {first['sample_id']}: {first['reason']}. "
+            "Mend or remove them and run the same command again; the others are kept."
+        )
+    content = data.samples["content"] + ":" + fingerprint(preparation_recipe(settings, data.row))
+    return folder, _whole_pictures(manifest["file"], content)
 
 
-def _whole_pictures(paths: np.ndarray, content: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"path": paths, "content": content}).reindex(columns=["path", "content", *BOX])
+def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
+    """Folder and manifest of the prepared faces, one row per sample in the same order; missing ones are made."""
+    return preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
 
 
-def test_faces(
-    data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings
-) -> FaceRows:
+def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:
+    table = pd.DataFrame({"path": paths.to_numpy(), "content": content.to_numpy()})
+    return table.reindex(columns=["path", "content", *BOX])
+
+
+def test_faces(data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings) -> FaceRows:
     """The rows of one split as raw or preprocessed pictures."""
     pack = _packed(data, variant, network_size, settings)
     rows = np.flatnonzero((data.samples["split"] == split).to_numpy())
@@ -147,14 +154,10 @@ def _one_dataset(
 
 
 def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:
-    _, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
-    found = manifest.set_index("sample_id").loc[data.samples["sample_id"], "found"]
-    return pd.Series(found.to_numpy(dtype=bool), index=data.samples.index)
+    return pd.Series(_prepared(data, settings)[1]["found"].to_numpy(dtype=bool), index=data.samples.index)
 
 
-def _balance(
-    train: FaceRows, data: DatasetSamples, is_train: pd.Series, run: Run, settings: Settings
-) -> FaceRows:
+def _balance(train: FaceRows, data: DatasetSamples, is_train: pd.Series, run: Run, settings: Settings) -> FaceRows:
     """Oversample or undersample to equal classes; other choices leave the rows as they are."""
     if run.balance == "undersample":
         return train.take(undersampled(train.label, settings.split_seed))
@@ -168,17 +171,13 @@ def _balance(
 
 def _extras(data: DatasetSamples, is_train: pd.Series, network_size: int, settings: Settings) -> FaceRows:
     """The offline copies of rare classes as their own pack, made from training rows only."""
-    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
     rows = data.samples[is_train]
-    extras_folder, extras = write_extras_or_load(rows, folder, manifest, settings, data.name)
+    folder, extras = write_extras_or_load(rows, *_prepared(data, settings), settings, data.name)
     strays = ~extras["source_id"].isin(rows["sample_id"])
     assert not strays.any(), f"extra copies left training: {extras.loc[strays, 'source_id'].tolist()[:3]}"
     side = _side(data, "augmented", network_size, settings)
-    content = extras["sample_id"].to_numpy(dtype=object)
-    files = _whole_pictures(extras["file"].to_numpy(), content)
+    files = _whole_pictures(extras["file"], extras["content"])
     gray = settings.grayscale or bool(data.samples["gray"].all())
     cache = settings.output_path / "cache" / "packed"
-    pack = pack_or_load(files, extras_folder, side, gray, cache, f"{data.name}__extras")
-    return FaceRows.from_pack(
-        pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist()
-    )
+    pack = pack_or_load(files, folder, side, gray, cache, f"{data.name}__extras")
+    return FaceRows.from_pack(pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist())

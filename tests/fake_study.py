@@ -22,7 +22,7 @@ HYPER = Hyperparameters(
     architecture="tiny", weights=None, options={}, input_size=48, channels=1, batch_size=32, dropout=0.0,
     freeze="none", epochs=6, learning_rate=1e-3, optimizer="adam", weight_decay=0.0, momentum=0.9,
     schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=None, label_smoothing=0.0,
-    ema_decay=0.0, augmentation=None, augment_engine="albumentations",
+    ema_decay=0.0, train_sizes=(), augmentation=None, augment_engine="albumentations",
 )  # fmt: skip
 
 # Rows per class (EMOTIONS order) of each split.

@@ -33,9 +33,7 @@ def files_of(folder: Path, count: int, mode: str = "L", side: int = 12) -> pd.Da
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    table = pd.DataFrame(
-        {"path": [f"{i}.png" for i in range(count)], "content": [str(i) for i in range(count)]}
-    )
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(count)], "content": [str(i) for i in range(count)]})
     return table.reindex(columns=["path", "content", *BOX]).astype(dict.fromkeys(BOX, float))
 
 
@@ -47,9 +45,7 @@ def faces(tmp_path: Path) -> FaceRows:
         files = files_of(tmp_path / name, count, side=side)
         pack = pack_or_load(files, tmp_path / name, side, True, tmp_path / "cache", name)
         labels = np.arange(count) % 7
-        parts.append(
-            FaceRows.from_pack(pack, np.arange(count), labels, [f"{name}/{i}" for i in range(count)])
-        )
+        parts.append(FaceRows.from_pack(pack, np.arange(count), labels, [f"{name}/{i}" for i in range(count)]))
     return FaceRows.join(parts)
 
 
@@ -96,9 +92,7 @@ def batches_of(source: BatchSource, workers: int, epoch: int = 3) -> list[tuple[
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_do_not_depend_on_worker_count(faces: FaceRows, workers: int) -> None:
     source = BatchSource(faces, 16, seed=5, shuffle=True, augmentation=AUGMENTATION)
-    for (ours, truth), (theirs, labels) in zip(
-        batches_of(source, 0), batches_of(source, workers), strict=True
-    ):
+    for (ours, truth), (theirs, labels) in zip(batches_of(source, 0), batches_of(source, workers), strict=True):
         assert torch.equal(ours, theirs)
         assert torch.equal(truth, labels)
 

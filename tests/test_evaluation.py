@@ -96,13 +96,9 @@ def test_predictions_do_not_depend_on_the_batch_size(faces: FaceRows, batch_size
 def test_predictions_keep_the_order_of_the_rows(faces: FaceRows) -> None:
     shuffled = faces.take(np.random.default_rng(1).permutation(len(faces)))
     device = torch.device("cpu")
-    ours = dict(
-        zip(faces.sample_ids, predict(Lopsided(), EXPECTED, faces, ("none",), 9, device)["none"], strict=True)
-    )
+    ours = dict(zip(faces.sample_ids, predict(Lopsided(), EXPECTED, faces, ("none",), 9, device)["none"], strict=True))
     theirs = predict(Lopsided(), EXPECTED, shuffled, ("none",), 9, device)["none"]
-    assert all(
-        np.allclose(ours[name], row, atol=1e-6) for name, row in zip(shuffled.sample_ids, theirs, strict=True)
-    )
+    assert all(np.allclose(ours[name], row, atol=1e-6) for name, row in zip(shuffled.sample_ids, theirs, strict=True))
 
 
 def test_the_crop_view_enlarges_the_centre() -> None:

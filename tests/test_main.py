@@ -183,9 +183,7 @@ def test_killed_at_a_random_moment_it_resumes_to_the_same_weights(
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
-def test_no_train_scores_what_is_there_and_lists_what_is_missing(
-    study_file: Callable[..., Path], caplog: Any
-) -> None:
+def test_no_train_scores_what_is_there_and_lists_what_is_missing(study_file: Callable[..., Path], caplog: Any) -> None:
     study = study_file("alpha", "beta")
     run(study)
     models = output_of(study) / "saved_models"
@@ -290,9 +288,7 @@ def test_damaged_predictions_are_made_again(study_file: Callable[..., Path]) -> 
     assert (output_of(study) / "results.csv").read_bytes() == first
 
 
-def test_weights_that_would_run_code_fail_that_run_only(
-    study_file: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_weights_that_would_run_code_fail_that_run_only(study_file: Callable[..., Path], tmp_path: Path) -> None:
     study = study_file("alpha", "beta")
     run(study)
     (victim, _) = sorted((output_of(study) / "saved_models").iterdir())
@@ -309,9 +305,7 @@ def test_weights_that_would_run_code_fail_that_run_only(
     assert not marker.exists()
 
 
-def test_ctrl_c_says_what_to_do(
-    study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_ctrl_c_says_what_to_do(study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     import training
 
     def interrupt(*_: Any) -> None:
@@ -322,16 +316,12 @@ def test_ctrl_c_says_what_to_do(
     assert "same command" in capsys.readouterr().err
 
 
-def test_empty_datasets_folder_means_the_demo(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
-) -> None:
+def test_empty_datasets_folder_means_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
     import argparse
 
     import main as program
 
-    chosen = program.choose_config(
-        argparse.Namespace(demo=False, config=None, set=[f"DATASETS_DIR={tmp_path}"])
-    )
+    chosen = program.choose_config(argparse.Namespace(demo=False, config=None, set=[f"DATASETS_DIR={tmp_path}"]))
     if any((PROJECT / "datasets").glob("[!.]*")):
         pytest.skip("this checkout has datasets of its own")
     assert chosen == program.DEMO

@@ -58,9 +58,7 @@ def test_a_local_file_fills_everything_but_the_head(tmp_path: Path, suffix: str,
     classes = 1000 if name == "resnet10t" else 7
     source, _ = build_network(name, row(), classes, False)
     path = tmp_path / f"weights{suffix}"
-    save_file(source.state_dict(), path) if suffix == ".safetensors" else save_state(
-        path, source.state_dict()
-    )
+    save_file(source.state_dict(), path) if suffix == ".safetensors" else save_state(path, source.state_dict())
     network, _ = build_network(name, row(weights_file=str(path)), 7, True)
     head = {id(p) for p in head_parameters(network)}
     ours = {n: p for n, p in network.named_parameters() if id(p) not in head}

@@ -182,9 +182,7 @@ def test_the_limit_of_pillow_stands() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
 
 
-def test_errors_of_the_disk_are_not_blamed_on_the_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_the_disk_are_not_blamed_on_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> bytes:
         raise OSError(24, "Too many open files")
 
@@ -246,9 +244,7 @@ def test_boxes_are_clamped_to_the_picture() -> None:
     assert (pixels_of(crop_box(picture, (-50, -9.4, 10.4, 1e9))) == GRAY[:, :10]).all()
 
 
-@pytest.mark.parametrize(
-    "box", [(40, 0, 60, 20), (-30, 0, -2, 20), (10, 5, 10, 15), (20, 5, 10, 15), (0, 0, 3, 20)]
-)
+@pytest.mark.parametrize("box", [(40, 0, 60, 20), (-30, 0, -2, 20), (10, 5, 10, 15), (20, 5, 10, 15), (0, 0, 3, 20)])
 def test_a_box_that_leaves_nothing_is_refused(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(UnreadablePicture, match="smaller than"):
         crop_box(Image.fromarray(GRAY), box)

@@ -275,9 +275,7 @@ def test_expw_without_pictures_says_what_to_unpack(tmp_path: Path) -> None:
 
 def test_expw_notes_boxes_in_another_order(tmp_path: Path) -> None:
     lines = [f"p{n}.jpg 0 {10 + n} {200 + n} 80 70 60 3" for n in range(10)] + EXPW_LINES
-    assert any(
-        "order top, left, right, bottom" in note for note in read(expw(tmp_path, *lines), "expw").notes
-    )
+    assert any("order top, left, right, bottom" in note for note in read(expw(tmp_path, *lines), "expw").notes)
 
 
 @pytest.mark.parametrize("start", ["", "Expw-F"])
@@ -309,9 +307,7 @@ def test_photo_names_without_a_clear_pattern_stay_apart() -> None:
 
 
 def test_fer2013_folders_take_the_split_from_the_file_name(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "train/happy/Training_1.jpg", "test/fear/PublicTest_2.jpg", "test/fear/PrivateTest_3.JPEG"
-    )
+    touch(tmp_path, "train/happy/Training_1.jpg", "test/fear/PublicTest_2.jpg", "test/fear/PrivateTest_3.JPEG")
     listing = read(tmp_path, "fer2013")
     assert {name: row["split"] for name, row in by_name(listing).items()} == {
         "Training_1.jpg": "train", "PublicTest_2.jpg": "val", "PrivateTest_3.JPEG": "test",
@@ -320,9 +316,7 @@ def test_fer2013_folders_take_the_split_from_the_file_name(tmp_path: Path) -> No
 
 
 def test_fer2013_folders_with_names_that_tell_nothing(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "images/train/happy/1.jpg", "images/test/fear/2.jpg", "images/train/sad/PrivateTest_3.jpg"
-    )
+    touch(tmp_path, "images/train/happy/1.jpg", "images/test/fear/2.jpg", "images/train/sad/PrivateTest_3.jpg")
     listing = read(tmp_path, "fer2013")
     assert {name: row["split"] for name, row in by_name(listing).items()} == {
         "1.jpg": "train", "2.jpg": "test", "PrivateTest_3.jpg": "test",
@@ -382,9 +376,7 @@ def test_a_second_layout_is_named_not_read(tmp_path: Path) -> None:
 
 
 def test_plain_folders_know_usual_names(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "train/Anger/a.jpg", "train/HAPPINESS/b.jpg", "train/sadness/c.webp", "train/afraid/d.tiff"
-    )
+    touch(tmp_path, "train/Anger/a.jpg", "train/HAPPINESS/b.jpg", "train/sadness/c.webp", "train/afraid/d.tiff")
     touch(
         tmp_path,
         "validation/Surprised/e.jpg",
@@ -401,9 +393,7 @@ def test_plain_folders_know_usual_names(tmp_path: Path) -> None:
 
 
 def test_unknown_and_empty_class_folders(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "train/happy/a.jpg", "train/contempt/b.jpg", "train/contempt/c.jpg", "train/fear/Thumbs.db"
-    )
+    touch(tmp_path, "train/happy/a.jpg", "train/contempt/b.jpg", "train/contempt/c.jpg", "train/fear/Thumbs.db")
     touch(tmp_path, "test/happy/d.jpg", "test/__MACOSX/e.jpg", "test/.hidden/f.jpg")
     listing = read(tmp_path, "folders")
     assert listing.rejected["path"].to_list() == ["train/contempt/b.jpg", "train/contempt/c.jpg"]
@@ -495,10 +485,7 @@ def test_counts_are_compared_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_known_counts_add_up_to_what_the_authors_state() -> None:
-    totals = {
-        name: {split: sum(of.values()) for split, of in counts.items()}
-        for name, counts in KNOWN_COUNTS.items()
-    }
+    totals = {name: {split: sum(of.values()) for split, of in counts.items()} for name, counts in KNOWN_COUNTS.items()}
     assert totals == {
         "rafdb": {"train": 12271, "test": 3068},
         "expw": {"": 91793},

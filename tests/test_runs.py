@@ -42,9 +42,7 @@ def key_of(run: Run, recipes: dict[str, Any] = RECIPES, rows: dict[str, str] = R
 
 def test_example_keys_are_pinned() -> None:
     """A night of training is found again by these. If one changes, RECIPE_VERSION must rise, knowingly."""
-    scratch = replace(
-        RUN, hyper=replace(HYPER, weights=None, augmentation=None), variant="raw", balance="none"
-    )
+    scratch = replace(RUN, hyper=replace(HYPER, weights=None, augmentation=None), variant="raw", balance="none")
     assert [key_of(RUN), key_of(scratch), key_of(replace(RUN, train_on=("rafdb", "expw")))] == PINNED
 
 
@@ -63,9 +61,7 @@ def test_every_field_of_a_run_is_in_the_key(name: str) -> None:
 
 
 def test_rows_enter_by_content_label_and_split_in_order() -> None:
-    rows = pd.DataFrame(
-        {"content": ["a", "b"], "label": [0, 1], "split": ["train", "val"], "path": ["x", "y"]}
-    )
+    rows = pd.DataFrame({"content": ["a", "b"], "label": [0, 1], "split": ["train", "val"], "path": ["x", "y"]})
     same = rows_fingerprint(rows)
     assert rows_fingerprint(rows.assign(path=["moved", "too"])) == same
     for column, values in (("content", ["a", "c"]), ("label", [0, 2]), ("split", ["val", "val"])):
@@ -77,9 +73,7 @@ def test_a_setting_added_later_stays_out_while_it_reproduces_what_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = key_of(RUN)
-    without = {
-        name: value for name, value in key_inputs(RUN, RECIPES, ROWS)["hyper"].items() if name != "dropout"
-    }
+    without = {name: value for name, value in key_inputs(RUN, RECIPES, ROWS)["hyper"].items() if name != "dropout"}
     monkeypatch.setattr(runs, "ADDED_LATER", {"dropout": 0.0})
     assert key_inputs(RUN, RECIPES, ROWS)["hyper"] == without
     assert key_of(RUN) != before
@@ -99,9 +93,7 @@ def names(settings: Settings) -> list[str]:
 
 
 @pytest.mark.parametrize("name", IRRELEVANT)
-def test_the_key_ignores_what_does_not_shape_weights(
-    tiny_settings: Callable[..., Settings], name: str
-) -> None:
+def test_the_key_ignores_what_does_not_shape_weights(tiny_settings: Callable[..., Settings], name: str) -> None:
     assert names(tiny_settings(**{name: IRRELEVANT[name]})) == names(tiny_settings())
 
 
@@ -116,9 +108,7 @@ def test_the_key_ignores_which_other_datasets_are_active(tiny_settings: Callable
 
 
 def test_combined_runs_and_equal_experiments_are_planned_once(tiny_settings: Callable[..., Settings]) -> None:
-    settings = tiny_settings(
-        "alpha", "beta", EXPERIMENTS=("individual", "combined"), VARIANTS=("raw", "preprocessed")
-    )
+    settings = tiny_settings("alpha", "beta", EXPERIMENTS=("individual", "combined"), VARIANTS=("raw", "preprocessed"))
     planned = planned_runs(open_study(settings))
     assert [run.run.train_on for run in planned if run.run.variant == "raw"] == [
         ("alpha",), ("beta",), ("alpha", "beta")

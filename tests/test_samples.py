@@ -30,13 +30,9 @@ def rows_of(table: list[tuple[int, str, str, str, str]]) -> pd.DataFrame:
 
 NAMES = st.sampled_from(["", "a", "b", "c", "d"])
 CONTENT = st.integers(0, 40).map(str)
-FREE_ROWS = st.lists(
-    st.tuples(st.integers(0, 6), st.just(""), NAMES, NAMES, CONTENT), min_size=1, max_size=80
-)
+FREE_ROWS = st.lists(st.tuples(st.integers(0, 6), st.just(""), NAMES, NAMES, CONTENT), min_size=1, max_size=80)
 OFFICIAL = st.sampled_from(["train", "train", "train", "val", "test", ""])
-ANY_ROWS = st.lists(
-    st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80
-)
+ANY_ROWS = st.lists(st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80)
 
 
 @given(FREE_ROWS, st.integers(0, 99))
@@ -73,9 +69,7 @@ def test_official_rows_never_move(table: list) -> None:
 
 
 def test_groups_join_through_a_chain() -> None:
-    rows = rows_of(
-        [(0, "", "ann", "", "1"), (0, "", "ann", "p", "2"), (0, "", "", "p", "3"), (0, "", "", "", "4")]
-    )
+    rows = rows_of([(0, "", "ann", "", "1"), (0, "", "ann", "p", "2"), (0, "", "", "p", "3"), (0, "", "", "", "4")])
     group = connected_groups(rows)
     assert group[0] == group[1] == group[2] != group[3]
 
@@ -132,9 +126,7 @@ def test_a_damaged_cache_is_made_again(tiny_settings: Callable[..., Settings]) -
     first = load_samples("alpha", settings)
     table = settings.output_path / "samples" / "alpha_samples.csv"
     table.write_text(table.read_text()[:200])
-    assert (
-        load_samples("alpha", settings).samples["sample_id"].tolist() == first.samples["sample_id"].tolist()
-    )
+    assert load_samples("alpha", settings).samples["sample_id"].tolist() == first.samples["sample_id"].tolist()
 
 
 def test_thin_classes_are_named(tiny_settings: Callable[..., Settings]) -> None:

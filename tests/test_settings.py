@@ -66,12 +66,8 @@ def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_loading_needs_no_network_library() -> None:
-    code = (
-        "import sys, settings; settings.load_settings(); print({'torch', 'timm', 'cv2'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
+    code = "import sys, settings; settings.load_settings(); print({'torch', 'timm', 'cv2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
@@ -280,9 +276,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
 
@@ -293,9 +287,7 @@ def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -
     try:
         settings = check_settings(values)
     except InputError as error:
-        assert error.problems and not any(
-            jargon in str(error) for jargon in ("Input should", "_type", "pydantic")
-        )
+        assert error.problems and not any(jargon in str(error) for jargon in ("Input should", "_type", "pydantic"))
     else:
         assert check_settings(settings.describe()) == settings
 

@@ -61,9 +61,7 @@ def same(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.parametrize("selection", ["macro_f1", "accuracy", "loss", "last"])
-def test_the_best_epoch_is_what_is_saved(
-    prepare: Callable[..., Prepared], tmp_path: Path, selection: str
-) -> None:
+def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_path: Path, selection: str) -> None:
     job = prepare(selection=selection, hyper={"epochs": 6, "learning_rate": 0.02})
     facts = job.fit(tmp_path / "run")
     history = pd.read_csv(tmp_path / "run" / "history.csv")
@@ -111,9 +109,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     job.fit(tmp_path / "parts")
     assert same(tmp_path / "whole", tmp_path / "parts")
     drop = ["seconds", "images_per_second", "peak_memory_mb"]
-    ours, theirs = (
-        pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts")
-    )
+    ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(ours, theirs)
 
 
@@ -130,12 +126,8 @@ def test_it_learns_well_above_chance(prepare: Callable[..., Prepared], tmp_path:
     assert facts["best_validation"]["val_accuracy"] > 0.6
 
 
-def test_patience_stops_after_epochs_without_a_better_loss(
-    prepare: Callable[..., Prepared], tmp_path: Path
-) -> None:
-    facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(
-        tmp_path / "r"
-    )
+def test_patience_stops_after_epochs_without_a_better_loss(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(tmp_path / "r")
     history = pd.read_csv(tmp_path / "r" / "history.csv")
     best = history["val_loss"].idxmin() + 1
     assert facts["epochs"] == best + 2 < 30
@@ -182,9 +174,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
         pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
         criterion = training._criterion(job.run, job.train.label, torch.device("cpu"))
         training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, CPU)
-        gradients.append(
-            torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None])
-        )
+        gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
 
 
@@ -196,17 +186,12 @@ def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> Non
     assert np.allclose(weight.numpy() * counts, weight.numpy()[0] * counts[0])
 
 
-def test_a_combined_run_is_selected_by_the_mean_over_datasets(
-    prepare: Callable[..., Prepared], tmp_path: Path
-) -> None:
+def test_a_combined_run_is_selected_by_the_mean_over_datasets(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     job = prepare("alpha", "beta", settings={"EXPERIMENTS": ("combined",)})
     assert set(job.validation) == {"alpha", "beta"}
     network, expected = build_network(job.run.model, job.row, 7, False)
     both = training.validate(network, expected, job.run, job.validation, CPU)
-    each = [
-        training.validate(network, expected, job.run, {name: job.validation[name]}, CPU)
-        for name in job.validation
-    ]
+    each = [training.validate(network, expected, job.run, {name: job.validation[name]}, CPU) for name in job.validation]
     assert both["val_macro_f1"] == pytest.approx(np.mean([scores["val_macro_f1"] for scores in each]))
 
 
@@ -226,9 +211,7 @@ class Payload:
         (Payload(), "run code"),
     ],
 )
-def test_bad_weights_are_refused(
-    tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_weights_are_refused(tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)

@@ -1,0 +1,30 @@
+"""FER2013 from scratch on two CPU cores: one small network, three seeds, copies dropped.
+
+    python main.py --config studies/fer2013_scratch.py
+
+Validation is PublicTest, test is PrivateTest. Network, schedule and augmentation were searched on
+PublicTest alone (EVALUATE_TEST = False); PrivateTest was scored once, by the three finished runs.
+"""
+
+ACTIVE_DATASETS = ("fer2013",)
+OUTPUT_DIR = "saidas/fer2013_scratch"
+VARIANTS = ("raw",)
+EXPERIMENTS = ("individual",)
+SEEDS = (1, 2, 3)
+
+PRETRAINED = False
+MODEL_CONFIG = {"small_residual": {"batch_size": 128, "weights": None, "input_size": 48, "channels": 1}}
+ONLINE_AUGMENTATION = "strong"
+AUGMENT_ENGINE = "batch"  # flips, ±9° rotation, ±12 % scale, ±10 % shift of whole batches
+TRAIN_SIZES = ((0.4, 32), (0.7, 40))  # pixels; the last 30 % of the epochs at 48
+
+EPOCHS = 12
+OPTIMIZER = "sgd"
+LEARNING_RATE = 0.2
+SCHEDULE = "onecycle"
+PATIENCE = None
+SELECT_BY = "last"  # the schedule ends at zero; nothing is chosen among epochs
+WEIGHT_DECAY = 5e-4
+LABEL_SMOOTHING = 0.1
+DROPOUT = 0.3
+TTA = ("none", "flip", "three_views")

@@ -1,0 +1,332 @@
+"""Promises about tables: right numbers, the same bytes again, nothing computed twice, what is damaged named."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_study import FakeStudy
+from rich.console import Console
+
+import tables
+from settings import EMOTIONS
+from tables import COLUMNS, MAJORITY, print_summary, write_funnel, write_tables
+from utils import InputError, log
+
+CSV_FILES = ("results.csv", "validation_results.csv", "per_class_results.csv")
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(log, "propagate", True)
+    return caplog
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Time and bytes of every file below a folder, the lock files aside."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_entry(study: FakeStudy, **wanted: str) -> tuple[Any, dict[str, str]]:
+    """First run of the plan, and its first test entry that holds these values."""
+    planned = study.plan()[0]
+    listed = json.loads((study.output / "study.json").read_text())["predictions"][planned.name]
+    wanted = {"split": "test", **wanted}
+    return planned, next(item for item in listed if wanted.items() <= item.items())
+
+
+test_entry.__test__ = False  # type: ignore[attr-defined]
+
+
+def one_hot(classes: list[int]) -> np.ndarray:
+    return np.eye(len(EMOTIONS), dtype=np.float32)[classes]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> FakeStudy:
+    """One run on one dataset, one policy; test rows: two angry, one disgust, one happy."""
+    counts = {"train": (3, 2, 2, 9, 2, 2, 2), "val": (1,) * 7, "test": (2, 1, 0, 1, 0, 0, 0)}
+    study = FakeStudy(tmp_path, ("studio",), (("studio",),), tta=("none",), class_counts=counts)
+    study.write_predictions(*test_entry(study), probabilities=one_hot([0, 1, 1, 3]))
+    return study
+
+
+def test_results_hold_hand_computed_metrics_with_absent_classes(small: FakeStudy) -> None:
+    results, _ = write_tables(small.output)
+    row = results[results["run"] != MAJORITY].iloc[0]
+    assert row["accuracy"] == pytest.approx(3 / 4)
+    assert row["balanced_accuracy"] == row["macro_recall"] == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert row["macro_precision"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert row["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert row["macro_auc"] == pytest.approx((3 / 4 + 2.5 / 3 + 1) / 3)
+    assert row["cohen_kappa"] == pytest.approx((3 / 4 - 5 / 16) / (1 - 5 / 16))
+    assert (row["n_train"], row["n_val"], row["n_test"], row["n_classes"]) == (22, 7, 4, 3)
+
+    classes = pd.read_csv(small.output / "per_class_results.csv")
+    classes = classes[classes["run"] != MAJORITY].set_index("class")
+    assert list(classes.index) == list(EMOTIONS)
+    assert classes["support"].tolist() == [2, 1, 0, 1, 0, 0, 0]
+    assert classes.loc["angry", ["precision", "recall"]].tolist() == [1, 0.5]
+    assert classes.loc["fear", ["precision", "recall", "f1", "auc"]].isna().all()
+
+
+def test_majority_class_answers_the_largest_training_class(small: FakeStudy) -> None:
+    results, validation = write_tables(small.output)
+    row = results[results["run"] == MAJORITY].iloc[0]
+    assert (row["model"], row["test_on"], row["train_on"]) == (MAJORITY, "studio", "studio")
+    assert row["accuracy"] == pytest.approx(1 / 4)  # happy is the largest class of training, angry of test
+    assert row["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert validation.loc[validation["run"] == MAJORITY, "accuracy"].item() == pytest.approx(1 / 7)
+
+
+def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, seeds=(1, 2), sample_data=("wild",), limit=300)
+    results, validation = write_tables(tmp_path)
+    assert list(results) == list(COLUMNS)
+    assert list(validation) == [{"n_test": "n_rows"}.get(name, name) for name in COLUMNS]
+    runs = results[results["run"] != MAJORITY]
+    assert len(runs) == len(study.plan()) * len(study.datasets) * len(study.tta)
+    assert not runs.duplicated(["run", "test_on", "test_variant", "tta"]).any()
+    assert set(runs["run"]) == {planned.name for planned in study.plan()}
+    assert sorted(results.loc[results["run"] == MAJORITY, "test_on"]) == ["studio", "wild"]
+    combined = runs[runs["train_on"] == "studio+wild"]
+    assert set(combined["n_train"]) == {2 * sum(study.counts["train"])}
+    assert set(results["limit_per_split"]) == {300}
+    only_studio = (results["train_on"] == "studio") & (results["test_on"] == "studio")
+    assert results["sample_data"].tolist() == (~only_studio).tolist()
+    assert set(validation["n_rows"]) == {sum(study.counts["val"])}
+    stored = pd.read_csv(tmp_path / "results.csv")
+    assert stored["macro_f1"].tolist() == results["macro_f1"].tolist(), "floats are written unrounded"
+
+
+def test_second_call_changes_no_file_and_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeStudy(tmp_path)
+    first = write_tables(tmp_path)
+    before = state(tmp_path)
+    monkeypatch.setattr(tables, "all_metrics", None)  # a call would raise
+    second = write_tables(tmp_path)
+    assert state(tmp_path) == before
+    pd.testing.assert_frame_equal(first[0], second[0])
+    pd.testing.assert_frame_equal(first[1], second[1])
+
+
+def test_tables_do_not_depend_on_the_cache_or_on_the_order_of_the_plan(tmp_path: Path) -> None:
+    FakeStudy(tmp_path, seeds=(1, 2))
+    write_tables(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in CSV_FILES}
+    for path in (tmp_path / "cache" / "tables.json", *(tmp_path / name for name in CSV_FILES)):
+        path.unlink()
+    path = tmp_path / "study.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"runs": stored["runs"][::-1]}))
+    write_tables(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in CSV_FILES} == before
+
+
+def test_only_new_predictions_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = FakeStudy(tmp_path, seeds=(1,))
+    write_tables(tmp_path)
+    study.seeds = (1, 2)
+    study.write()
+    scored = []
+    compute = tables.all_metrics
+    monkeypatch.setattr(tables, "all_metrics", lambda *rows: scored.append(rows) or compute(*rows))
+    results, _ = write_tables(tmp_path)
+    new_files = list(tmp_path.glob("saved_models/*__s2__*/predictions/*.npz"))
+    assert new_files
+    assert len(scored) == len(new_files)
+    assert set(results["seed"].dropna()) == {1, 2}
+
+
+def test_new_key_with_other_probabilities_is_scored_again(small: FakeStudy) -> None:
+    write_tables(small.output)
+    planned, item = test_entry(small)
+    path = small.output / "study.json"
+    path.write_text(path.read_text().replace(item["key"], "new key"))
+    small.write_predictions(planned, item | {"key": "new key"}, probabilities=one_hot([0, 0, 1, 3]))
+    results, _ = write_tables(small.output)
+    assert results.loc[results["run"] == planned.name, "accuracy"].item() == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "classes", "key", "nan", "gone"])
+def test_damaged_predictions_are_left_out_named_and_taken_back_once_mended(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, damage: str
+) -> None:
+    study = FakeStudy(tmp_path)
+    whole, _ = write_tables(tmp_path)
+    (tmp_path / "cache" / "tables.json").unlink()
+    planned, item = test_entry(study, test_on="wild", tta="none")
+    path = planned.folder / "predictions" / item["file"]
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:400])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        rows = sum(study.counts["test"])
+        changes = {
+            "classes": {"classes": EMOTIONS[::-1]},
+            "key": {"key": "of other weights"},
+            "nan": {"probabilities": np.full((rows, len(EMOTIONS)), np.nan, np.float32)},
+        }
+        study.write_predictions(planned, item, **changes[damage])
+    for _ in range(2):  # also when all others come from the cache
+        logged.clear()
+        results, _ = write_tables(tmp_path)
+        assert [str(path) in record.getMessage() for record in logged.records] == [True]
+        left_out = whole["run"].eq(planned.name) & whole["test_on"].eq("wild") & whole["tta"].eq("none")
+        pd.testing.assert_frame_equal(results, whole[~left_out].reset_index(drop=True))
+    study.write_predictions(planned, item)
+    pd.testing.assert_frame_equal(write_tables(tmp_path)[0], whole)
+
+
+def test_cut_file_is_noticed_although_its_metrics_are_known(small: FakeStudy, logged: pytest.LogCaptureFixture) -> None:
+    write_tables(small.output)
+    planned, item = test_entry(small)
+    path = planned.folder / "predictions" / item["file"]
+    path.write_bytes(path.read_bytes()[:-100])
+    results, _ = write_tables(small.output)
+    assert results.empty
+    assert str(path) in logged.text
+
+
+def test_damaged_run_json_leaves_out_that_run_only(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    study = FakeStudy(tmp_path)
+    first, *others = study.plan()
+    (first.folder / "run.json").write_text('{"inputs": {}}')
+    results, _ = write_tables(tmp_path)
+    assert set(results["run"]) == {planned.name for planned in others} | {MAJORITY}
+    assert str(first.folder / "run.json") in logged.text
+
+
+def test_damaged_samples_table_leaves_out_the_majority_row_only(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    FakeStudy(tmp_path)
+    whole, _ = write_tables(tmp_path)
+    path = tmp_path / "samples" / "wild_samples.csv"
+    path.write_text("label,split\nhappy,test\n")
+    results, _ = write_tables(tmp_path)
+    left_out = whole["run"].eq(MAJORITY) & whole["test_on"].eq("wild")
+    pd.testing.assert_frame_equal(results, whole[~left_out].reset_index(drop=True))
+    assert str(path) in logged.text
+
+
+def test_edited_or_damaged_outputs_are_written_again(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    FakeStudy(tmp_path)
+    write_tables(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in CSV_FILES}
+    (tmp_path / "results.csv").write_text("edited by hand")
+    (tmp_path / "per_class_results.csv").unlink()
+    (tmp_path / "cache" / "tables.json").write_text('{"version": [')
+    write_tables(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in CSV_FILES} == before
+    assert "tables.json" in logged.text
+
+
+def test_study_without_a_finished_run_still_has_tables(tmp_path: Path) -> None:
+    FakeStudy(tmp_path, finished=False)
+    results, validation = write_tables(tmp_path)
+    assert results.empty
+    assert validation.empty
+    assert list(pd.read_csv(tmp_path / "results.csv")) == list(COLUMNS)
+    assert "No run is scored yet" in summary(results, validation)
+
+
+@pytest.mark.parametrize("content", [None, "[1]", "{}", '{"runs": ['])
+def test_unusable_study_json_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / "study.json"))):
+        write_tables(tmp_path)
+
+
+def test_funnel_joins_the_datasets(tmp_path: Path) -> None:
+    FakeStudy(tmp_path, sample_data=("wild",))
+    write_funnel(tmp_path, ["studio", "wild"])
+    funnel = pd.read_csv(tmp_path / "selection_funnel.csv")
+    assert list(funnel) == ["dataset", "step", "removed", "kept", "sample_data"]
+    assert funnel["dataset"].tolist() == ["studio", "studio", "wild", "wild"]
+    assert funnel["step"].tolist() == ["listed", "copies"] * 2
+    assert funnel["sample_data"].tolist() == [False, False, True, True]
+
+
+# ---------------------------------------------------------------- summary
+
+
+def summary(results: pd.DataFrame, validation: pd.DataFrame, width: int = 140, terminal: bool = False) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=terminal, no_color=True, highlight=False)
+    print_summary(results, validation, console)
+    return re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+
+
+def test_summary_names_n_limit_sample_data_baseline_and_spread(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, train_on=(("studio",),), seeds=(1, 2, 3), sample_data=("studio",), limit=300)
+    results, validation = write_tables(tmp_path)
+    text = summary(results, validation)
+    assert f"n = {sum(study.counts['test'])}" in text
+    assert "LIMIT_PER_SPLIT = 300" in text
+    assert "SAMPLE DATA" in text
+    assert "majority class" in text
+    group = results[(results["test_on"] == "wild") & (results["tta"] == "none") & (results["run"] != MAJORITY)]
+    spread = f"{100 * group['accuracy'].mean():.1f} ± {100 * group['accuracy'].std(ddof=1):.1f}"
+    assert any(spread in line and "n = 3" in line for line in text.splitlines())
+    assert "one seed" not in text
+
+
+def test_summary_marks_the_best_row_of_each_test_set(tmp_path: Path) -> None:
+    FakeStudy(tmp_path)
+    results, validation = write_tables(tmp_path)
+    text = summary(results, validation)
+    for _, part in results[results["run"] != MAJORITY].groupby("test_on"):
+        assert f"{100 * part['macro_f1'].max():.1f}*" in text
+    assert "one seed" in text
+    assert "SAMPLE DATA" not in text
+    assert "LIMIT_PER_SPLIT" not in text
+
+
+def test_summary_without_test_rows_shows_validation_and_says_so(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, splits=("val",))
+    results, validation = write_tables(tmp_path)
+    assert results.empty
+    text = summary(results, validation)
+    assert "VALIDATION results" in text
+    assert f"VALIDATION rows n = {sum(study.counts['val'])}" in text
+
+
+def test_summary_says_how_many_rows_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeStudy(tmp_path)
+    monkeypatch.setattr(tables, "SUMMARY_ROWS", 4)
+    assert summary(*write_tables(tmp_path)).count("… 2 more in results.csv") == 2
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [72, 100, 160])
+def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path, width: int, terminal: bool) -> None:
+    FakeStudy(tmp_path, models=("vit_small_patch16_224",), seeds=(1, 2))
+    results, validation = write_tables(tmp_path)
+    text = summary(results, validation, width, terminal)
+    assert max(map(len, text.splitlines())) <= width
+    runs = results[results["run"] != MAJORITY]
+    for _, group in runs.groupby(["train_on", "test_on", "tta"]):
+        assert f"{100 * group['macro_f1'].mean():.1f} ± {100 * group['macro_f1'].std(ddof=1):.1f}" in text
+
+
+def test_reading_a_finished_study_needs_no_heavy_package() -> None:
+    code = (
+        "import sys, tables, figures;"
+        "print([m for m in ('torch', 'timm', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(tables.__file__).parent, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
