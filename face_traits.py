@@ -22,35 +22,35 @@ POSES: dict[str, tuple[dict[str, float], ...]] = {
         {"brow_lower": 1.0, "lid_raise": 0.5, "lip_press": 0.8, "nose_wrinkle": 0.25, "lip_depress": 0.3},
         {
             "brow_lower": 1.0, "lid_raise": 0.4, "nose_wrinkle": 0.3, "lips_part": 0.8, "lip_square": 1.0,
-            "jaw_drop": 0.25
+            "jaw_drop": 0.25,
         },
     ),
     "disgust": (
         {
-            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "cheek_raise": 0.5, "brow_lower":
-            0.4, "lip_depress": 0.4
+            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "cheek_raise": 0.5,
+            "brow_lower": 0.4, "lip_depress": 0.4,
         },
         {
             "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "lips_part": 0.5, "brow_lower": 0.4,
-            "lip_depress": 0.5
+            "lip_depress": 0.5,
         },
         {
             "nose_wrinkle": 0.9, "lip_raise": 0.9, "eye_close": 0.35, "jaw_drop": 0.3, "lips_part": 0.6,
-            "tongue": 1.0
+            "tongue": 1.0,
         },
     ),
     "fear": (
         {
             "brow_inner_raise": 1.0, "brow_outer_raise": 0.3, "brow_lower": 0.45, "lid_raise": 1.0,
-            "lip_stretch": 1.0, "lips_part": 0.7, "jaw_drop": 0.2
+            "lip_stretch": 1.0, "lips_part": 0.7, "jaw_drop": 0.2,
         },
         {
             "brow_inner_raise": 1.0, "brow_outer_raise": 0.5, "brow_lower": 0.5, "lid_raise": 1.0,
-            "lip_stretch": 0.9, "lips_part": 0.6, "jaw_drop": 0.4
+            "lip_stretch": 0.9, "lips_part": 0.6, "jaw_drop": 0.4,
         },
         {
             "brow_inner_raise": 0.9, "brow_lower": 0.5, "lid_raise": 0.9, "lip_stretch": 0.9,
-            "lip_depress": 0.3
+            "lip_depress": 0.3,
         },
     ),
     "happy": (
@@ -60,27 +60,27 @@ POSES: dict[str, tuple[dict[str, float], ...]] = {
     ),
     "sad": (
         {
-            "brow_inner_raise": 0.9, "brow_lower": 0.3, "lip_depress": 1.0, "chin_raise": 0.6, "eye_close":
-            0.3, "look_down": 0.6
+            "brow_inner_raise": 0.9, "brow_lower": 0.3, "lip_depress": 1.0, "chin_raise": 0.6,
+            "eye_close": 0.3, "look_down": 0.6,
         },
         {"brow_inner_raise": 1.0, "brow_lower": 0.4, "lip_depress": 0.8, "eye_close": 0.5, "look_down": 1.0},
         {
             "brow_inner_raise": 1.0, "lip_depress": 1.0, "lip_stretch": 0.4, "lips_part": 0.4,
-            "cheek_raise": 0.5, "nose_wrinkle": 0.2
+            "cheek_raise": 0.5, "nose_wrinkle": 0.2,
         },
     ),
     "surprise": (
         {
             "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.8,
-            "lips_part": 1.0
+            "lips_part": 1.0,
         },
         {
             "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.9, "jaw_drop": 0.5,
-            "lips_part": 1.0
+            "lips_part": 1.0,
         },
         {
-            "brow_inner_raise": 0.8, "brow_outer_raise": 0.9, "lid_raise": 0.6, "jaw_drop": 0.2,
-            "lips_part": 0.7
+            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.3,
+            "lips_part": 0.8,
         },
     ),
     "neutral": (

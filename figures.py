@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,22 +75,22 @@ def draw_figures(output: Path, plot_format: str) -> list[Path]:
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "figures.lock"):
-        jobs = {f"{job.name}.{plot_format}": job for job in _named_apart(list(_all_jobs(study)))}
-        drawn = _draw_changed(output, jobs, cache / "figures.json")
+        drawn = _draw_changed(output, figure_jobs(study, plot_format), cache / "figures.json")
     return sorted(output / path for path in drawn)
 
 
-def _all_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    for jobs in FIGURES:
-        yield from jobs(study)
+def figure_jobs(study: StoredStudy, plot_format: str) -> dict[str, FigureJob]:
+    """Every figure the study should have, by its path under the output folder.
 
-
-def _named_apart(jobs: list[FigureJob]) -> list[FigureJob]:
-    """The jobs, those of one name told apart by the hash of their run."""
+    Runs that would share a name are told apart by their hash.
+    """
+    jobs = [job for generate in FIGURES for job in generate(study)]
     times = Counter(job.name for job in jobs)
-    return [
-        replace(job, name=f"{job.name}_{job.run.rsplit('__', 1)[-1]}") if times[job.name] > 1 else job for job in jobs
-    ]
+    named = {}
+    for job in jobs:
+        apart = f"_{job.run.rsplit('__', 1)[-1]}" if times[job.name] > 1 else ""
+        named[f"{job.name}{apart}.{plot_format}"] = job
+    return named
 
 
 # ---------------------------------------------------------------- drawing what changed

@@ -36,18 +36,24 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
     """Config, dataset folders, layouts, counts, disk and device. Returns 0, or 2 when something is missing."""
     console = Console()
     console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
-    problems = missing_datasets(active)
+    problems = []
     for name, (row, root) in active.items():
-        if not root.is_dir():
-            continue
-        try:
-            _print_dataset(console, name, row, root)
-        except InputError as error:
-            problems += error.problems
+        absent = missing_datasets({name: (row, root)})
+        problems += absent
+        if not absent:
+            problems += _dataset_problems(console, name, row, root)
     _print_machine(console, settings)
     for problem in problems:
         console.print(f"[red]to mend:[/red] {problem}", highlight=False)
     return 2 if problems else 0
+
+
+def _dataset_problems(console: Console, name: str, row: DatasetRow, root: Path) -> list[str]:
+    try:
+        _print_dataset(console, name, row, root)
+    except InputError as error:
+        return error.problems
+    return []
 
 
 def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> None:

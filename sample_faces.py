@@ -38,7 +38,7 @@ MANNERS = {
         yaw=7, pitch=4, roll=3, ambient=(0.5, 0.7), side_light=0.2, tint=0.015,
     ),
     WILD: Manner(
-        spontaneous=(0.1, 0.3, 0.6), intensity=(0.35, 1.0), mixture=0.4, stray=0.12, asymmetry=0.15,
+        spontaneous=(0.1, 0.3, 0.6), intensity=(0.5, 1.05), mixture=0.3, stray=0.09, asymmetry=0.15,
         yaw=16, pitch=8, roll=9, ambient=(0.3, 0.6), side_light=0.6, tint=0.06,
     ),
 }  # fmt: skip
@@ -96,7 +96,7 @@ def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array
         centre = (x, height * rng.uniform(0.4, 0.5))
         faces.append(add_person(picture, rng, label, WILD, centre, unit))
     pixels = spoil(develop(picture), rng, float(units.min()))
-    return add_noise(pixels, rng, rng.uniform(1, 13)), faces
+    return add_noise(pixels, rng, rng.uniform(1, 11)), faces
 
 
 def add_person(
@@ -219,17 +219,17 @@ def smear(picture: Array, view: View) -> None:
 
     x, y, reach = *map(int, view.centre), int(1.8 * view.unit)
     for plane in picture[:, max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach]:
-        plane[:] = cv2.GaussianBlur(plane, (0, 0), 0.06 * view.unit)
+        plane[:] = cv2.GaussianBlur(plane, (0, 0), 0.05 * view.unit)
 
 
 def spoil(picture: Array, rng: np.random.Generator, unit: float) -> Array:
-    """A cheap camera: blur by up to a 20th of the smallest face unit, poor contrast, some pictures gray.
+    """A cheap camera: blur by up to a 25th of the smallest face unit, poor contrast, some pictures gray.
 
     Takes and returns RGB uint8.
     """
     import cv2
 
-    blur = rng.uniform(0, 0.05) * unit
+    blur = rng.uniform(0, 0.04) * unit
     if blur > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     if rng.random() < 0.12:

@@ -299,6 +299,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             'Activate a second dataset, or set EXPERIMENTS = ("individual",).',
         )
     yield from _schedule_conflicts(s)
+    yield from _size_conflicts(s)
     random_start = [name for name, row in s.models.items() if row.weights is None and row.weights_file is None]
     if s.freeze == "backbone" and (random_start or not s.pretrained):
         who = ", ".join(random_start) if s.pretrained else "every model (PRETRAINED = False)"
@@ -306,6 +307,15 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             {"FREEZE", "PRETRAINED", "MODEL_CONFIG"},
             f'FREEZE = "backbone" would keep random features for ever in {who}. '
             'Set FREEZE = "none", or give these models weights.',
+        )
+
+
+def _size_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
+    shares = [share for share, _ in s.train_sizes]
+    if shares != sorted(set(shares)):
+        yield (
+            {"TRAIN_SIZES"},
+            f"TRAIN_SIZES = {s.train_sizes}: each share of EPOCHS must be above the one before. Put them in order.",
         )
 
 

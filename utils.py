@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -218,7 +218,8 @@ def start_logging(log_file: Path | None = None) -> None:
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Iterate with a rich progress bar and ETA; without a terminal, with a log line every 15 seconds."""
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
@@ -231,5 +232,6 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
         now = time.monotonic()
         if now - last > 15:
             last = now
-            left = f", about {(now - started) / done * (total - done):.0f} s left" if total else ""
+            enough = total is not None and done >= total / 50  # earlier, starting up would dominate the estimate
+            left = f", about {(now - started) / done * (total - done):.0f} s left" if total and enough else ""
             log.info("%s: %d of %s%s", what, done, total or "?", left)

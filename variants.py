@@ -48,9 +48,11 @@ def _has_extras(variant: str, settings: Settings) -> bool:
 
 
 def _side(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> int:
-    if variant != "raw":
-        return min(settings.face_size, network_size)
-    return pack_size(data.samples["width"], data.samples["height"], network_size)
+    """Side of the packed pictures: prepared faces of cropped sets hold no more than their source does."""
+    source = pack_size(data.samples["width"], data.samples["height"], network_size)
+    if variant == "raw":
+        return source
+    return min(settings.face_size, source if data.row.faces == "cropped" else network_size)
 
 
 # ---------------------------------------------------------------- faces of one dataset

@@ -5,7 +5,7 @@ For tests of everything that only reads: tables, figures, reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class FakeStudy:
     splits: tuple[str, ...] = ("val", "test")
     sample_data: tuple[str, ...] = ()
     limit: int | None = None
-    class_counts: dict[str, tuple[int, ...]] | None = None
+    class_counts: Mapping[str, Sequence[int]] | None = None
     finished: bool = True
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class FakeStudy:
         })  # fmt: skip
 
     @property
-    def counts(self) -> dict[str, tuple[int, ...]]:
+    def counts(self) -> Mapping[str, Sequence[int]]:
         """Rows per class of each split, the same for every dataset."""
         return self.class_counts or CLASS_COUNTS
 
@@ -120,7 +120,7 @@ class FakeStudy:
             "inputs": planned.inputs,
             "counts": dict.fromkeys(planned.run.train_on, counts),
             "facts": {
-                "epochs": len(history), "best_epoch": int(history["val_macro_f1"].idxmax()) + 1,
+                "epochs": len(history), "best_epoch": int(history["val_macro_f1"].to_numpy().argmax()) + 1,
                 "train_seconds": 12.5, "images_per_second": 640.0, "peak_memory_mb": 321.5,
                 "parameters": 61_000, "flops": 4_200_000, "latency_ms": 0.75, "micro_batch": 32,
             },
@@ -142,11 +142,11 @@ class FakeStudy:
     def write_predictions(self, planned: PlannedRun, item: dict[str, str], **changes: Any) -> Path:
         """Store the predictions of one entry; `changes` replace fields (labels, probabilities, classes …)."""
         labels = np.repeat(np.arange(len(EMOTIONS)), self.counts[item["split"]])
-        rng = np.random.default_rng(int(item["key"][:8], 16))
+        rng = np.random.default_rng(int(fingerprint(item), 16))
         sharpness = 2.5 if item["test_on"] in planned.run.train_on else 1.2
         logits = rng.normal(size=(len(labels), len(EMOTIONS))) + sharpness * np.eye(len(EMOTIONS))[labels]
         probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        fields = {name: item[name] for name in ("test_on", "split", "test_variant", "tta", "key")} | {
+        fields: dict[str, Any] = {name: item[name] for name in ("test_on", "split", "test_variant", "tta", "key")} | {
             "run": planned.name,
             "classes": EMOTIONS,
             "sample_ids": np.array([f"{item['test_on']}/{i}" for i in range(len(labels))]),
@@ -163,7 +163,7 @@ def fake_history(seed: int, epochs: int = 6) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     epoch = np.arange(1, epochs + 1)
     rise = 0.8 * (1 - np.exp(-epoch / 3))
-    table = {"epoch": epoch}
+    table: dict[str, np.ndarray] = {"epoch": epoch}
     for part, gap in (("train", 0.0), ("val", 0.08)):
         noise = rng.normal(0, 0.01, epochs)
         table[f"{part}_loss"] = 1.9 * np.exp(-epoch / 5) + gap + 0.2 + noise

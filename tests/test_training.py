@@ -80,6 +80,8 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
 VARIED = [
     {"hyper": {"epochs": 4, "dropout": 0.3}},
     {"hyper": {"epochs": 4, "optimizer": "sgd", "schedule": "onecycle", "ema_decay": 0.9, "patience": None}},
+    {"hyper": {"epochs": 4, "augment_engine": "batch", "train_sizes": ((0.5, 12),), "augmentation": {"kind": "strong",
+     "strength": 1.0, "probability": 0.8}}},
     {"hyper": {"epochs": 4, "augmentation": {"kind": "strong", "strength": 1.0, "probability": 0.8}}},
 ]
 
@@ -111,6 +113,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     drop = ["seconds", "images_per_second", "peak_memory_mb"]
     ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_early_epochs_train_at_the_smaller_sizes(prepare: Callable[..., Prepared]) -> None:
+    job = prepare(hyper={"epochs": 10, "train_sizes": ((0.4, 8), (0.7, 12))})
+    assert [training.train_size(job.run, epoch) for epoch in range(10)] == [8] * 4 + [12] * 3 + [16] * 3
 
 
 def test_seeds_differ_and_the_same_seed_repeats(prepare: Callable[..., Prepared], tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Promises about structure: one import order, config.py read in one place, light imports, all packages used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer.settings import PROJECT
+
+# A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
+ORDER = """
+    utils wording config_file settings face_traits face_canvas face_drawing sample_faces pictures layouts readers
+    samples augmentation data_loader detection prepared preprocessing balancing runs variants small_networks
+    model_utils evaluation training experiments study_files tables figures inspection main
+""".split()
+USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
+
+
+def modules() -> dict[str, Path]:
+    return {path.stem: path for folder in (PROJECT, PROJECT / "fer") for path in folder.glob("[a-z]*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the project's own modules that `path` imports anywhere, type checking included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {name.removeprefix("fer.").split(".")[0] for name in names} & {*ORDER, "config"}
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(modules()) == sorted([*ORDER, "config"])
+    assert {path.stem for path in PROJECT.glob("*.py")} == USERS
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_follow_the_order(name: str) -> None:
+    later = {other for other in imported(modules()[name]) if ORDER.index(other) >= ORDER.index(name)}
+    assert not later
+
+
+def test_nobody_imports_config() -> None:
+    """config.py is run by settings, for main; everyone else takes what it needs as an argument."""
+    assert [name for name in ORDER if "config" in imported(modules()[name])] == []
+
+
+def test_a_plan_needs_no_heavy_package() -> None:
+    heavy = "{'torch', 'timm', 'albumentations', 'cv2', 'sklearn', 'scipy', 'matplotlib', 'facenet_pytorch'}"
+    code = f"import main, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["torch", "torchvision", "timm", "albumentations", "facenet_pytorch", "imblearn", "sklearn", "pandas",
+     "matplotlib", "seaborn", "PIL", "numpy"],
+)  # fmt: skip
+def test_the_users_packages_are_all_used(package: str) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in modules().values()]
+    assert any(re.search(rf"^\s*(import|from) {package}\b", text, re.MULTILINE) for text in texts)
+
+
+@pytest.mark.parametrize("name", [*ORDER, "config"])
+def test_public_functions_have_a_docstring(name: str) -> None:
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
