@@ -243,7 +243,7 @@ class BatchSource:
 
     def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         if self._transform is None:
-            self._transform = make_transform(**self.augmentation)
+            self._transform = make_transform(**(self.augmentation or {}))
         return augment_images(pixels, self._transform, key)
 
 
@@ -271,7 +271,7 @@ def make_loader(source: BatchSource, workers: int, pin_memory: bool = False) -> 
     return DataLoader(
         source,  # type: ignore[arg-type]
         batch_size=None,
-        sampler=EpochSampler(len(source)),  # type: ignore[arg-type]
+        sampler=EpochSampler(len(source)),
         num_workers=workers,
         worker_init_fn=_start_worker if workers else None,
         persistent_workers=workers > 0,

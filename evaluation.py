@@ -109,7 +109,7 @@ def predict(
     order = np.argsort(np.concatenate(positions), kind="stable")
     by_view = {view: np.concatenate(parts)[order] for view, parts in outputs.items()}
     return {
-        policy: np.mean([by_view[view] for view in TTA_POLICIES[policy]], axis=0, dtype=np.float32)
+        policy: np.stack([by_view[view] for view in TTA_POLICIES[policy]]).mean(axis=0, dtype=np.float32)
         for policy in policies
     }
 
@@ -141,7 +141,7 @@ def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: tor
 def store_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as .npz, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **{k: np.asarray(v) for k, v in predictions.__dict__.items()})
+        np.savez_compressed(stream, **predictions.__dict__)
 
 
 def load_predictions(path: Path) -> Predictions:

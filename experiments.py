@@ -6,8 +6,9 @@ import errno
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,42 @@ from variants import picture_recipe, scored_variant, test_faces, training_faces
 
 
 @dataclass(frozen=True)
+class TrainingRows:
+    """Training and validation rows per dataset, and the fingerprint of each table for the key."""
+
+    samples: dict[str, pd.DataFrame]
+    fingerprints: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Study:
     """The settings and the samples of every active dataset."""
 
     settings: Settings
     datasets: dict[str, DatasetSamples]
+    _training: dict[tuple[str, ...], TrainingRows] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
         """Where run folders lie."""
         return self.settings.output_path / "saved_models"
+
+    def training(self, train_on: tuple[str, ...]) -> TrainingRows:
+        """Training and validation rows of a set of datasets; found once, since every network asks for them."""
+        if train_on not in self._training:
+            samples = training_samples(self, train_on)
+            rows = {name: rows_fingerprint(table) for name, table in samples.items()}
+            self._training[train_on] = TrainingRows(samples, rows)
+        return self._training[train_on]
+
+    @cached_property
+    def scored_rows(self) -> dict[tuple[str, str], str]:
+        """Fingerprint of the rows of each (dataset, split) predictions are made for."""
+        return {
+            (name, split): rows_fingerprint(data.rows(split))
+            for name, data in self.datasets.items()
+            for split in ("val", "test")
+        }
 
 
 def open_study(settings: Settings) -> Study:
@@ -44,7 +71,7 @@ def open_study(settings: Settings) -> Study:
 
 def planned_runs(study: Study) -> list[PlannedRun]:
     """Every run the settings ask for, once, in order: experiments, variants, models, seeds."""
-    runs = {}
+    runs: dict[str, PlannedRun] = {}
     for train_on in _training_sets(study.settings):
         for variant in study.settings.variants:
             for model in study.settings.models:
@@ -57,7 +84,7 @@ def planned_runs(study: Study) -> list[PlannedRun]:
 def _training_sets(settings: Settings) -> list[tuple[str, ...]]:
     """What each experiment trains on. An experiment added here needs nothing else."""
     active = settings.active_datasets
-    sets = {"individual": [(name,) for name in active], "combined": [tuple(active)]}
+    sets: dict[str, list[tuple[str, ...]]] = {"individual": [(name,) for name in active], "combined": [tuple(active)]}
     return [train_on for experiment in settings.experiments for train_on in sets[experiment]]
 
 
@@ -74,10 +101,8 @@ def _plan(study: Study, train_on: tuple[str, ...], variant: str, model: str, see
         selection=settings.select_by,
         hyper=_hyperparameters(settings, variant, model),
     )
-    samples = training_samples(study, train_on)
     recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
-    rows = {name: rows_fingerprint(table) for name, table in samples.items()}
-    return plan_run(run, recipes, rows, study.models_folder)
+    return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder)
 
 
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
@@ -231,7 +256,7 @@ def _train(study: Study, planned: PlannedRun) -> None:
 
     settings, run = study.settings, planned.run
     machine = make_machine(settings)
-    samples = training_samples(study, run.train_on)
+    samples = study.training(run.train_on).samples
     train, validation, counts = training_faces(study.datasets, samples, run, settings)
     row = _model_row(settings, run.model)
     facts = fit(run, train, validation, planned.folder, machine, row)
@@ -277,7 +302,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     for name, split, variant in _scored_sets(study, planned.run):
         data = study.datasets[name]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
-        rows = rows_fingerprint(data.rows(split))
+        rows = study.scored_rows[name, split]
         for tta in study.settings.tta:
             key = fingerprint([stored["weights_sha256"], rows, variant, recipe, tta, PREDICTION_VERSION], 32)
             path = planned.folder / "predictions" / f"{name}__{split}__{variant}__{tta}.npz"
@@ -371,7 +396,7 @@ def _count_test_read(study: Study, test_on: str, run: str) -> None:
 
 def estimate(study: Study, planned: PlannedRun) -> dict[str, Any]:
     """Seconds and bytes of a run to do, from finished runs of the same network; None where none is known."""
-    rows = sum((t["split"] == "train").sum() for t in training_samples(study, planned.run.train_on).values())
+    rows = sum((t["split"] == "train").sum() for t in study.training(planned.run.train_on).samples.values())
     known = [
         stored
         for folder in study.models_folder.glob(f"*__{planned.run.model}__*")

@@ -7,6 +7,7 @@ picture and y down.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray
 Colour = tuple[float, float, float]
-Points = Array | list[tuple[float, float]]
+Points = Array | Sequence[tuple[float, float]]
 
 
 # ---------------------------------------------------------------- curves
@@ -51,12 +52,10 @@ def mirrored(half: Points) -> Array:
     return closed_curve(np.concatenate([right, right[::-1][right[::-1, 0] > 0] * (-1, 1)]))
 
 
-_STEPS = np.arange(100.0)
-
-
 def ribbon(line: Array, widths: list[float] | Array) -> Array:
     """Polygon around a line (N, 2), of the given full widths spread evenly along it."""
-    width = np.interp(np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1)), _STEPS[: len(widths)], widths)
+    place_of_point = np.arange(len(line)) * ((len(widths) - 1) / (len(line) - 1))
+    width = np.interp(place_of_point, np.arange(len(widths)), widths)
     along = np.empty_like(line)
     along[1:-1], along[0], along[-1] = line[2:] - line[:-2], line[1] - line[0], line[-1] - line[-2]
     sideways = along[:, ::-1] * (-1, 1) * (width / (2 * np.hypot(along[:, 0], along[:, 1]) + 1e-9))[:, None]
@@ -68,7 +67,7 @@ _CIRCLE = np.stack([np.cos(np.arange(24) * np.pi / 12), np.sin(np.arange(24) * n
 
 def oval(x: float, y: float, radius_x: float, radius_y: float) -> Array:
     """Ellipse (24, 2) about (x, y)."""
-    return _CIRCLE * (radius_x, radius_y) + (x, y)
+    return _CIRCLE * np.array((radius_x, radius_y)) + np.array((x, y))
 
 
 # ---------------------------------------------------------------- canvas
@@ -133,13 +132,13 @@ class Canvas:
         self.colour += cover * (colour - self.colour)
 
     def bumps(self, table: list[tuple[float, float, float, float, float]]) -> Array:
-        """Sum (H, W) of Gaussians, each (height, x, y, width, length); one with x > 0 stands on both sides."""
+        """Sum (H, W) of Gaussians (height, x, y, width, length); one with x > 0 stands on both sides."""
         height, x, y, width, length = np.array(table, np.float32).T[..., None]
         across = np.exp(-0.5 * ((self.x - x) / width) ** 2)
         across += np.where(x > 0, np.exp(-0.5 * ((self.x + x) / width) ** 2), 0)
         down = height * np.exp(-0.5 * ((self.y - y) / length) ** 2)
         # OpenCV's product: NumPy's starts threads, which costs more than the product itself.
-        return cv2.gemm(down, across, 1.0, None, 0.0, flags=cv2.GEMM_1_T)
+        return cv2.gemm(down, across, 1.0, None, 0.0, flags=cv2.GEMM_1_T)  # type: ignore[call-overload]
 
     def _pixels(self, points: Array) -> Array:
         return (points - np.asarray(self.corner)) * self.scale - 0.5
@@ -213,19 +212,23 @@ def to_head(x: Array, y: Array, view: View) -> tuple[Array, Array]:
 
 
 def place(picture: Array, head: Canvas, cover: Array, view: View) -> None:
-    """Turn a head and its coverage (H, W) into `view` and blend it into a float32 picture (3, H, W), in place."""
+    """Turn a head and its coverage (H, W) into `view` and blend it into a float32 picture (3, H, W)."""
     height, width = picture.shape[1:]
     x, y = view.centre
     left, right = max(int(x - 1.9 * view.unit), 0), min(int(x + 1.9 * view.unit), width)
     top, bottom = max(int(y - 2.2 * view.unit), 0), min(int(y + 2.2 * view.unit), height)
     # The turn bends smoothly, so it is solved on every sixth pixel and enlarged.
     columns, rows = (right - left) // 6 + 2, (bottom - top) // 6 + 2
-    grid_x = left + (np.arange(columns) + 0.5) * (right - left) / columns - 0.5
-    grid_y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows - 0.5
-    points = np.stack(to_head(*np.meshgrid(grid_x, grid_y), view), -1)
-    maps = ((points - np.asarray(head.corner)) * head.scale - 0.5).astype(np.float32)
-    maps = cv2.resize(maps, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-    colour = cv2.split(cv2.remap(cv2.merge(head.colour), maps, None, cv2.INTER_LINEAR))
-    cover = cv2.remap(cover, maps, None, cv2.INTER_LINEAR)
-    for plane, turned in zip(picture[:, top:bottom, left:right], colour, strict=True):
-        plane += cover * (turned - plane)
+    grid_x, grid_y = np.meshgrid(
+        left + (np.arange(columns) + 0.5) * (right - left) / columns - 0.5,
+        top + (np.arange(rows) + 0.5) * (bottom - top) / rows - 0.5,
+    )
+    size = (right - left, bottom - top)
+    map_x, map_y = (
+        cv2.resize(((way - corner) * head.scale - 0.5).astype(np.float32), size)
+        for way, corner in zip(to_head(grid_x, grid_y, view), head.corner, strict=True)
+    )
+    turned = cv2.remap(cv2.merge(list(head.colour)), map_x, map_y, cv2.INTER_LINEAR)
+    cover = cv2.remap(cover, map_x, map_y, cv2.INTER_LINEAR)
+    for plane, colour in zip(picture[:, top:bottom, left:right], cv2.split(turned), strict=True):
+        plane += cover * (colour - plane)

@@ -88,10 +88,10 @@ def head_cover(sitter: Sitter) -> Array:
     """Coverage (H, W) of the head with its ears."""
     canvas, who = sitter.canvas, sitter.who
     cover = canvas.cover(head_outline(who, sitter.jaw))
-    if who.style not in ("bob", "long"):
-        for side in SIDES:
-            cover = np.maximum(cover, canvas.cover(oval(side * 1.02, 0.16, 0.1, 0.24)))
-    return cover
+    if who.style in ("bob", "long"):
+        return cover
+    ears = (canvas.cover(oval(side * 1.02, 0.16, 0.1, 0.24)) for side in SIDES)
+    return np.maximum(cover, np.maximum(*ears))
 
 
 def relief(sitter: Sitter, canvas: Canvas) -> Array:
@@ -99,27 +99,21 @@ def relief(sitter: Sitter, canvas: Canvas) -> Array:
     who, e, jaw = sitter.who, sitter.expression, sitter.jaw
     nose_y, mouth_y = who.nose_y - 0.06 * e("nose_wrinkle"), who.mouth_y
     cheek = 0.06 + 0.09 * e("cheek_raise") + 0.06 * e("lip_pull")
-    bumps = [
-        (0.10, 0.0, -0.05, 0.12, 0.25),  # root, back and tip of the nose, its wings
-        (0.20, 0.0, 0.25, 0.13, 0.25),
-        (0.24, 0.0, nose_y - 0.1, who.nose_width * 0.6, 0.14),
-        (0.10, who.nose_width * 0.72, nose_y - 0.05, 0.09, 0.09),
-        (0.07, 0.4, -0.3, 0.3, 0.1),  # ridge of the brows, sockets, eyeballs
-        (-0.15, who.eye_x * 0.92, -0.02, 0.24, 0.16),
-        (0.09, who.eye_x, 0.0, 0.17, 0.12),
-        (cheek, 0.58, 0.45 - 0.08 * e("cheek_raise"), 0.25, 0.2),
-        (-0.05, 0.62, 0.95, 0.2, 0.25),
-        (0.07, 0.0, mouth_y - 0.1, 0.3, 0.08),  # lips, the hollow below them, chin, forehead
-        (0.05, 0.0, mouth_y + 0.12 + jaw, 0.22, 0.07),
-        (-0.06, 0.0, mouth_y + 0.27 + jaw, 0.25, 0.06),
-        (0.10 + 0.04 * e("chin_raise"), 0.0, 1.46 + who.chin + jaw, 0.24, 0.14),
-        (0.06, 0.0, -0.8, 0.55, 0.3),
-        (0.05 * e("brow_lower"), 0.14, -0.28, 0.07, 0.1),
-        (-0.04 * e("brow_lower"), 0.0, -0.25, 0.04, 0.12),
-    ]
+    nose = [(0.1, 0.0, -0.05, 0.12, 0.25), (0.2, 0.0, 0.25, 0.13, 0.25)]
+    nose += [(0.24, 0.0, nose_y - 0.1, who.nose_width * 0.6, 0.14)]
+    nose += [(0.1, who.nose_width * 0.72, nose_y - 0.05, 0.09, 0.09)]
+    eyes = [(0.07, 0.4, -0.3, 0.3, 0.1), (-0.15, who.eye_x * 0.92, -0.02, 0.24, 0.16)]
+    eyes += [(0.09, who.eye_x, 0.0, 0.17, 0.12)]
+    cheeks = [(cheek, 0.58, 0.45 - 0.08 * e("cheek_raise"), 0.25, 0.2), (-0.05, 0.62, 0.95, 0.2, 0.25)]
+    lips = [(0.07, 0.0, mouth_y - 0.1, 0.3, 0.08), (0.05, 0.0, mouth_y + 0.12 + jaw, 0.22, 0.07)]
+    chin = [(-0.06, 0.0, mouth_y + 0.27 + jaw, 0.25, 0.06)]
+    chin += [(0.1 + 0.04 * e("chin_raise"), 0.0, 1.46 + who.chin + jaw, 0.24, 0.14)]
+    frown = [(0.05 * e("brow_lower"), 0.14, -0.28, 0.07, 0.1)]
+    frown += [(-0.04 * e("brow_lower"), 0.0, -0.25, 0.04, 0.12)]
+    forehead = [(0.06, 0.0, -0.8, 0.55, 0.3)]
     across, down = canvas.x / np.float32(1.02), (canvas.y - np.float32(0.05)) / np.float32(1.6)
     dome = np.sqrt(1 + 2.6 * (across**2 + (down**2)[:, None]))
-    return canvas.bumps(bumps) - np.float32(0.95) * dome
+    return canvas.bumps(nose + eyes + cheeks + lips + chin + frown + forehead) - np.float32(0.95) * dome
 
 
 def shade(sitter: Sitter, light: Light) -> None:
@@ -158,12 +152,8 @@ def paint_skin(sitter: Sitter, rng: np.random.Generator) -> None:
         (-0.06, 0.0, 0.2, 0.07, 0.3),  # the back of the nose is lighter
         (0.3, 0.0, 1.9 + who.chin + jaw, 0.7, 0.14),
     ]
-    redness = [
-        (0.09, 0.56, 0.45, 0.25, 0.2),
-        (0.08, 0.0, who.nose_y - 0.1, 0.18, 0.15),
-        (0.05, 0.0, 1.4, 0.3, 0.2),
-        (0.05, 0.97, 0.2, 0.15, 0.3),
-    ]
+    redness = [(0.09, 0.56, 0.45, 0.25, 0.2), (0.08, 0.0, who.nose_y - 0.1, 0.18, 0.15)]
+    redness += [(0.05, 0.0, 1.4, 0.3, 0.2), (0.05, 0.97, 0.2, 0.15, 0.3)]
     mottling = 1 + 0.035 * rng.standard_normal((14, 12), np.float32)
     size = canvas.colour.shape[:0:-1]
     brightness = (1 - canvas.bumps(hollows)) * cv2.resize(mottling, size, interpolation=cv2.INTER_CUBIC)
@@ -251,8 +241,8 @@ def paint_nose(sitter: Sitter) -> None:
     y, wide = who.nose_y - 0.06 * wrinkle, who.nose_width * (1 + 0.12 * wrinkle)
     for s in SIDES:
         canvas.paint(oval(s * wide * 0.45, y + 0.005, 0.075, 0.035), who.skin * 0.2, 0.85, 0.015)
-        wing = open_curve([(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)])
-        canvas.paint(ribbon(wing, [0.01, 0.035, 0.02]), shade_of_skin, 0.55, 0.015)
+        wing = [(s * wide * 0.85, y - 0.17), (s * wide * 1.05, y - 0.06), (s * wide * 0.85, y + 0.02)]
+        canvas.paint(ribbon(open_curve(wing), [0.01, 0.035, 0.02]), shade_of_skin, 0.55, 0.015)
     edge = open_curve([(-wide * 0.75, y + 0.02), (0, y + 0.055), (wide * 0.75, y + 0.02)])
     canvas.paint(ribbon(edge, [0.02, 0.05, 0.02]), shade_of_skin, 0.5, 0.02)
 
@@ -282,7 +272,7 @@ def paint_eye(sitter: Sitter, s: int, gaze: float) -> None:
     canvas.paint(oval(x, y, 0.105 * size, 0.105 * size), who.iris * 0.5, 1.0, 0.006, opening)
     canvas.paint(oval(x, y + 0.01, 0.08 * size, 0.08 * size), who.iris, 0.8, 0.02, opening)
     canvas.paint(oval(x, y, 0.045, 0.045), (0.02, 0.02, 0.02), 1.0, 0.005, opening)
-    canvas.paint(ribbon(upper + (0, 0.02), [0.05, 0.05]), (0.25, 0.18, 0.15), 0.45, 0.012, opening)
+    canvas.paint(ribbon(upper + np.array((0, 0.02)), [0.05, 0.05]), (0.25, 0.18, 0.15), 0.45, 0.012, opening)
     canvas.paint(ribbon(upper, [0.03, 0.05, 0.045]), (0.08, 0.05, 0.04), 0.9, 0.006)
     canvas.paint(ribbon(lower, [0.02, 0.022, 0.03]), who.skin * 0.4, 0.6, 0.006)
     canvas.paint(oval(x - 0.035, y - 0.035, 0.022, 0.022), (1.5, 1.5, 1.5), 0.9, 0.004, opening)
@@ -313,13 +303,17 @@ def paint_brow(sitter: Sitter, s: int) -> None:
 
 @dataclass(frozen=True)
 class Mouth:
-    """Edges of the lips, each (25, 2) from the left to the right corner, and how far they part."""
+    """Edges of the lips, each (25, 2) from the left to the right corner."""
 
     outer_upper: Array
     inner_upper: Array
     inner_lower: Array
     outer_lower: Array
-    gap: float
+
+    @property
+    def gap(self) -> float:
+        """How far the lips part in the middle."""
+        return float(self.inner_lower[12, 1] - self.inner_upper[12, 1])
 
 
 def shape_mouth(who: Identity, e: Expression, jaw: float) -> Mouth:
@@ -341,8 +335,8 @@ def shape_mouth(who: Identity, e: Expression, jaw: float) -> Mouth:
     bow = 1 - np.abs(t) ** 2.2 - 0.25 * np.exp(-((t / 0.13) ** 2))
     outer_upper = inner_upper - 0.105 * full * bow - 0.012
     outer_lower = inner_lower + 0.13 * full * (1 - np.abs(t) ** 2.4) + 0.012
-    edges = (outer_upper, inner_upper, inner_lower, outer_lower)
-    return Mouth(*(np.stack([half * t, edge], 1) for edge in edges), gap=gap)
+    x = half * t
+    return Mouth(*(np.stack([x, edge], 1) for edge in (outer_upper, inner_upper, inner_lower, outer_lower)))
 
 
 def paint_mouth(sitter: Sitter) -> None:
@@ -374,10 +368,10 @@ def paint_inside(sitter: Sitter, mouth: Mouth) -> None:
     bared = max(e("lip_pull"), e("lip_square"), e("lip_raise"))
     length = min(mouth.gap * 0.7, 0.1 + 0.05 * bared)
     if e("jaw_drop") < 0.45 or e("lip_pull") > 0.3:
-        teeth = np.concatenate([upper[2:-2], upper[2:-2][::-1] + (0, length)])
+        teeth = np.concatenate([upper[2:-2], upper[-3:1:-1] + np.array((0, length))])
         canvas.paint(teeth, (0.93, 0.90, 0.85), 0.95, 0.01, opening)
     if e("lip_square") > 0.3 or e("lip_stretch") > 0.4:
-        teeth = np.concatenate([lower[4:-4], lower[4:-4][::-1] - (0, length * 0.6)])
+        teeth = np.concatenate([lower[4:-4], lower[-5:3:-1] - np.array((0, length * 0.6))])
         canvas.paint(teeth, (0.85, 0.82, 0.77), 0.9, 0.01, opening)
 
 
@@ -442,8 +436,9 @@ def paint_glasses(sitter: Sitter, rng: np.random.Generator) -> None:
     rim = closed_curve(np.sign(circle) * np.abs(circle) ** rng.uniform(0.6, 1.0), 2) * (wide, high)
     rim = np.concatenate([rim, rim[:1]])
     for s in SIDES:
-        canvas.paint(rim + (s * eye, 0.04), (1.2, 1.2, 1.25), 0.07)
-        canvas.paint(ribbon(rim + (s * eye, 0.04), thick), colour, 0.95, 0.004)
+        glass = rim + np.array((s * eye, 0.04))
+        canvas.paint(glass, (1.2, 1.2, 1.25), 0.07)
+        canvas.paint(ribbon(glass, thick), colour, 0.95, 0.004)
         temple = np.array([(s * (eye + wide), -0.02), (s * 1.02, -0.06)])
         canvas.paint(ribbon(temple, thick), colour, 0.9, 0.004)
     bridge = open_curve([(wide - eye, 0.0), (0, -0.05), (eye - wide, 0.0)])

@@ -94,8 +94,15 @@ NEVER_STRAY = ("tongue", "look_down", "jaw_drop")
 
 # From light to dark; a skin lies between two neighbours.
 SKIN = np.array(
-    [(0.93, 0.77, 0.68), (0.90, 0.71, 0.60), (0.84, 0.64, 0.50), (0.74, 0.54, 0.41), (0.60, 0.42, 0.31), (0.46, 0.32, 0.24)]
-)  # fmt: skip
+    [
+        (0.93, 0.77, 0.68),
+        (0.90, 0.71, 0.60),
+        (0.84, 0.64, 0.50),
+        (0.74, 0.54, 0.41),
+        (0.60, 0.42, 0.31),
+        (0.46, 0.32, 0.24),
+    ]
+)
 DARK_HAIR: tuple[Colour, ...] = ((0.07, 0.06, 0.06), (0.14, 0.09, 0.07), (0.22, 0.14, 0.09))
 LIGHT_HAIR: tuple[Colour, ...] = (
     (0.45, 0.31, 0.18),
@@ -124,11 +131,11 @@ HAIR_STYLES: dict[str, tuple[float, float]] = {
 class Manner:
     """How one domain shows faces: ranges of uniform draws, spreads of normal ones; angles in degrees.
 
-    `spontaneous` is how often each of the three poses of an expression occurs, `mixture` the most a second
+    `pose_shares` is how often each of the three poses of an expression occurs, `mixture` the most a second
     expression is mixed in, `stray` the spread of action units that do not belong to the expression.
     """
 
-    spontaneous: tuple[float, float, float]
+    pose_shares: tuple[float, float, float]
     intensity: tuple[float, float]
     mixture: float
     stray: float
@@ -173,7 +180,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Light:
-    """Direction to the light (unit vector, z towards the viewer) and its colours; gloss is that of the skin."""
+    """Direction to the light (unit vector, z towards the viewer), its colours, the gloss of the skin."""
 
     direction: Array
     ambient: Array
@@ -208,7 +215,7 @@ class Expression:
 
 
 def _draw_pose(rng: np.random.Generator, name: str, manner: Manner) -> dict[str, float]:
-    return POSES[name][rng.choice(3, p=manner.spontaneous)]
+    return POSES[name][rng.choice(3, p=manner.pose_shares)]
 
 
 def draw_identity(rng: np.random.Generator) -> Identity:

@@ -126,7 +126,7 @@ def _replace_head(network: nn.Module, classes: int, dropout: float) -> None:
 def head_parameters(network: nn.Module) -> set[nn.Parameter]:
     """The parameters of the classification head."""
     if hasattr(network, "get_classifier"):
-        return set(network.get_classifier().parameters())
+        return set(network.get_classifier().parameters())  # type: ignore[operator]
     return set([m for m in network.modules() if isinstance(m, nn.Linear)][-1].parameters())
 
 

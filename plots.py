@@ -149,9 +149,9 @@ def plot_learning_curves(
     _epoch_axes(panels, len(history))
     kept = "the last one" if selection == "last" else f"best validation {SCORE_NAMES.get(selection, selection)}"
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, [*labels[:2], f"{labels[2]} ({kept})"], ncols=3, loc="lower left", bbox_to_anchor=(0, 0.03))
-    figure.text(0.011, 0.012, remark, size=8)
-    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.16, top=top - 0.045, hspace=0.2, wspace=0.17)
+    figure.legend(handles, [*labels[:2], f"{labels[2]} ({kept})"], ncols=3, loc="lower left", bbox_to_anchor=(0, 0.045))
+    figure.text(0.011, 0.05, textwrap.fill(remark, 150), size=8, va="top")
+    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.17, top=top - 0.045, hspace=0.2, wspace=0.17)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from augmentation import AUGMENTATION_VERSION
 from settings import EMOTIONS
-from utils import fingerprint, log, read_json
+from utils import canonical_json, fingerprint, log, read_json
 
 # Raise when the same settings and rows would train other weights than before.
 RECIPE_VERSION = 1
@@ -114,13 +115,14 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
         for name, value in described["hyper"].items()
         if name not in ADDED_LATER or value != ADDED_LATER[name]
     }
-    return described | {
+    inputs = described | {
         "recipe_version": RECIPE_VERSION,
         "augmentation_version": AUGMENTATION_VERSION if run.hyper.augmentation else None,
         "classes": list(EMOTIONS),
         "recipes": recipes,
         "rows": rows,
     }
+    return json.loads(canonical_json(inputs))  # as it comes back from run.json: tuples are lists
 
 
 def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:

@@ -64,7 +64,7 @@ def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[
     run = planned.run
     network, expected = build_network(run.model, fresh, len(EMOTIONS), False, run.hyper.dropout)
     load_weights(network, planned.folder / "weights.pth")
-    return network.to(machine.device, memory_format=torch.channels_last), expected
+    return network.to(machine.device).to(memory_format=torch.channels_last), expected
 
 
 @dataclass
@@ -140,7 +140,7 @@ def _start(run: Run, steps: int, machine: Machine, row: ModelRow, micro_batch: i
     network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout)
     if hyper.freeze == "backbone":
         freeze_backbone(network)
-    network = network.to(machine.device, memory_format=torch.channels_last)
+    network = network.to(machine.device).to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, run)
     average = None
     if hyper.ema_decay:
@@ -238,14 +238,14 @@ def _one_epoch(
     """Train one epoch, validate, keep the weights if they are the best, and write a checkpoint."""
     started = time.perf_counter()
     learning_rate = state.optimizer.param_groups[0]["lr"]
-    loader.sampler.epoch = state.epoch  # type: ignore[union-attr]
+    loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
     torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
     row = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
     row |= validate(state.evaluated, state.expected, run, validation, machine)
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
     row |= {"peak_memory_mb": peak_memory_mb(machine.device), "micro_batch": state.micro_batch}
     if run.hyper.schedule == "plateau":
-        state.scheduler.step(row["val_loss"])  # type: ignore[call-arg]
+        state.scheduler.step(row["val_loss"])  # type: ignore[arg-type]
     _note_epoch(state, run, row, folder)
     log.info(
         "epoch %d/%d  loss %.4f / %.4f  accuracy %.4f / %.4f  macro-F1 %.4f (train / validation)  %.0f images/s",
@@ -398,7 +398,7 @@ def validate(
         for name in ("accuracy", "balanced_accuracy", "macro_f1"):
             row[f"val_{name}"] = METRICS[name](faces.label, probabilities)
         scores.append(row)
-    return pd.DataFrame(scores).mean().to_dict()
+    return {str(name): float(value) for name, value in pd.DataFrame(scores).mean().items()}
 
 
 def peak_memory_mb(device: torch.device) -> float:

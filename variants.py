@@ -10,12 +10,12 @@ import pandas as pd
 
 from balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
 from data_loader import PACK_VERSION, FaceRows, Pack, pack_or_load, pack_size
-from preprocessing import preprocess_or_load
+from preprocessing import detection_rates, preprocess_or_load
 from preprocessing import recipe as preparation_recipe
 from runs import Run
 from samples import BOX, DatasetSamples
 from settings import EMOTIONS, Settings
-from utils import InputError, fingerprint
+from utils import InputError, fingerprint, log, write_text
 
 
 def scored_variant(variant: str) -> str:
@@ -86,7 +86,24 @@ def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.
 
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
     """Folder and manifest of the prepared faces, one row per sample in the same order; missing ones are made."""
-    return preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    if data.row.faces != "cropped":
+        _note_detection(data.name, manifest, settings)
+    return folder, manifest
+
+
+def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> None:
+    """Write samples/<name>_detection.csv (rates per class and split) and _no_face.csv (the rows concerned)."""
+    folder = settings.output_path / "samples"
+    columns = ["sample_id", "split", "label", "method", "found", "reason"]
+    no_face = manifest.loc[manifest["method"] != "detected", columns]
+    for part, table in (("detection", detection_rates(manifest)), ("no_face", no_face)):
+        path, text = folder / f"{name}_{part}.csv", table.to_csv(index=False)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+            if part == "detection":
+                found = (manifest["method"] == "detected").sum()
+                log.info("%s: a face was detected in %d of %d pictures", name, found, len(manifest))
 
 
 def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from utils import fingerprint
 HYPER = Hyperparameters(
     architecture="resnet50", weights="a1_in1k", options={}, input_size=224, channels=3, batch_size=64, dropout=0.0,
     freeze="none", epochs=50, learning_rate=1e-4, optimizer="adamw", weight_decay=0.01, momentum=0.9,
-    schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=10, label_smoothing=0.0, ema_decay=0.0,
+    schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=10, label_smoothing=0.0, ema_decay=0.0, train_sizes=(),
     augmentation={"kind": "strong", "strength": 1.0, "probability": 0.8}, augment_engine="albumentations",
 )  # fmt: skip
 RUN = Run(("rafdb",), "augmented", "resnet50", 42, "official", "oversample", "natural", "macro_f1", HYPER)
@@ -46,7 +46,7 @@ def test_example_keys_are_pinned() -> None:
     assert [key_of(RUN), key_of(scratch), key_of(replace(RUN, train_on=("rafdb", "expw")))] == PINNED
 
 
-PINNED = ["", "", ""]
+PINNED = ["a5d4a28b", "32b89e7b", "09a2e77a"]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Hyperparameters)])
@@ -84,7 +84,7 @@ IRRELEVANT = {"WORKERS": 1, "PLOT_FORMAT": "svg", "TTA": ("none",), "EVALUATE_TE
 RELEVANT = {
     "EPOCHS": 3, "LEARNING_RATE": 0.1, "SPLIT_SEED": 7, "VAL_FRACTION": 0.3, "LIMIT_PER_SPLIT": 21, "SEEDS": (1,),
     "SELECT_BY": "accuracy", "BALANCE": "weights", "ONLINE_AUGMENTATION": "light", "DROPOUT": 0.2,
-    "OPTIMIZER": "sgd", "LABEL_SMOOTHING": 0.1,
+    "OPTIMIZER": "sgd", "LABEL_SMOOTHING": 0.1, "TRAIN_SIZES": ((0.5, 16),),
 }  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def test_the_plan_says_which_value_made_a_run_new(tmp_path: Path) -> None:
     said = what_made_it_new(new)
     assert "EPOCHS: 50 -> 80" in said
     assert "rows of rafdb changed" in said
+    assert said.count(";") == 1
     assert what_made_it_new(plan_run(replace(RUN, seed=1), RECIPES, ROWS, tmp_path)) == "not trained before"
 
 

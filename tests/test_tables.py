@@ -77,7 +77,7 @@ def test_results_hold_hand_computed_metrics_with_absent_classes(small: FakeStudy
     assert list(classes.index) == list(EMOTIONS)
     assert classes["support"].tolist() == [2, 1, 0, 1, 0, 0, 0]
     assert classes.loc["angry", ["precision", "recall"]].tolist() == [1, 0.5]
-    assert classes.loc["fear", ["precision", "recall", "f1", "auc"]].isna().all()
+    assert np.isnan(classes.loc["fear", ["precision", "recall", "f1", "auc"]].to_numpy(dtype=float)).all()
 
 
 def test_majority_class_answers_the_largest_training_class(small: FakeStudy) -> None:

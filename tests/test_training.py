@@ -80,8 +80,14 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
 VARIED = [
     {"hyper": {"epochs": 4, "dropout": 0.3}},
     {"hyper": {"epochs": 4, "optimizer": "sgd", "schedule": "onecycle", "ema_decay": 0.9, "patience": None}},
-    {"hyper": {"epochs": 4, "augment_engine": "batch", "train_sizes": ((0.5, 12),), "augmentation": {"kind": "strong",
-     "strength": 1.0, "probability": 0.8}}},
+    {
+        "hyper": {
+            "epochs": 4,
+            "augment_engine": "batch",
+            "train_sizes": ((0.5, 12),),
+            "augmentation": {"kind": "strong", "strength": 1.0, "probability": 0.8},
+        }
+    },
     {"hyper": {"epochs": 4, "augmentation": {"kind": "strong", "strength": 1.0, "probability": 0.8}}},
 ]
 
