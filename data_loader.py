@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from augmentation import augment_images, make_transform
-from pictures import crop_box, open_picture
-from samples import BOX
+from fer.augmentation import augment_images, make_transform
+from fer.pictures import crop_box, open_picture
+from fer.samples import BOX
 from utils import InputError, atomic_path, fingerprint, log, progress
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from experiments import Study, execute, open_study, planned_runs, write_study
-from inspection import print_check, print_plan, refuse_bad_output
-from readers import missing_datasets
-from settings import PROJECT, Settings, load_settings
+from fer.experiments import Study, execute, open_study, planned_runs, write_study
+from fer.inspection import print_check, print_plan, refuse_bad_output
+from fer.readers import missing_datasets
+from fer.settings import PROJECT, Settings, load_settings
 from utils import InputError, log, remove_partial_files, start_logging
 
 DEMO = PROJECT / "studies" / "demo.py"
@@ -55,9 +55,8 @@ def active_datasets(settings: Settings) -> dict:
 
 def report(study: Study) -> None:
     """Tables, figures and the summary in the terminal: pure functions of what is on disk."""
-    from figures import draw_figures
-
-    from tables import print_summary, write_funnel, write_tables
+    from fer.figures import draw_figures
+    from fer.tables import print_summary, write_funnel, write_tables
 
     output = study.settings.output_path
     results, validation = write_tables(output)
@@ -74,7 +73,7 @@ def draw_samples(settings: Settings) -> None:
         if settings.datasets[name].sample
     }
     if wanted:
-        from sample_faces import write_sample_datasets
+        from fer.sample_faces import write_sample_datasets
 
         for folder in {path.parent for path in wanted}:
             write_sample_datasets(folder)

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-import small_networks  # noqa: F401  (registers the project's own networks with timm)
+import fer.small_networks  # noqa: F401  (registers the project's own networks with timm)
 from data_loader import NetworkInput
-from settings import ModelRow
+from fer.settings import ModelRow
 from utils import InputError, atomic_path
 
 

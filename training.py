@@ -18,12 +18,12 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from augmentation import augment_batch
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
+from fer.augmentation import augment_batch
+from fer.runs import PlannedRun, Run
+from fer.settings import EMOTIONS, ModelRow, Settings
 from model_utils import build_network, freeze_backbone, load_state, load_weights, save_state, train_mode
-from runs import PlannedRun, Run
-from settings import EMOTIONS, ModelRow, Settings
 from utils import derived_seed, log, pick_device, progress, write_text
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import prepared
+import fer.prepared as prepared
 import preprocessing
-from pictures import content_hash, open_picture
+from fer.pictures import content_hash, open_picture
+from fer.sample_faces import STUDIO, draw_face
+from fer.settings import DatasetRow, Settings, check_settings
 from preprocessing import preprocess_or_load
-from sample_faces import STUDIO, draw_face
-from settings import DatasetRow, Settings, check_settings
 
 PROJECT = Path(preprocessing.__file__).parent
 HAPPY = 3

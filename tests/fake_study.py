@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, store_predictions
-from runs import Hyperparameters, PlannedRun, Run, plan_run
-from settings import EMOTIONS
+from fer.runs import Hyperparameters, PlannedRun, Run, plan_run
+from fer.settings import EMOTIONS
 from utils import fingerprint, write_json, write_text
 
 HYPER = Hyperparameters(
@@ -45,6 +45,7 @@ class FakeStudy:
     seeds: tuple[int, ...] = (42,)
     tta: tuple[str, ...] = ("none", "three_views")
     splits: tuple[str, ...] = ("val", "test")
+    test_variants: tuple[str, ...] = ("same",)
     sample_data: tuple[str, ...] = ()
     limit: int | None = None
     class_counts: Mapping[str, Sequence[int]] | None = None
@@ -131,11 +132,20 @@ class FakeStudy:
     def _listed(self, planned: PlannedRun) -> list[dict[str, str]]:
         """Entries of study.json: validation of the run's own datasets, test of all."""
         own = "preprocessed" if planned.run.variant == "augmented" else planned.run.variant
-        sets = [(name, split) for split in self.splits for name in self.datasets]
+        tested = [own if variant == "same" else variant for variant in self.test_variants]
+        sets = [
+            (name, split, variant)
+            for split in self.splits
+            for name in self.datasets
+            for variant in (tested if split == "test" else [own])
+            if split == "test" or name in planned.run.train_on
+        ]
         return [
-            {"file": f"{name}__{split}__{own}__{tta}.npz", "test_on": name, "split": split, "test_variant": own,
-             "tta": tta, "key": fingerprint([planned.name, name, split, own, tta], 32)}
-            for name, split in sets if split == "test" or name in planned.run.train_on
+            {
+                "file": f"{name}__{split}__{variant}__{tta}.npz", "test_on": name, "split": split,
+                "test_variant": variant, "tta": tta, "key": fingerprint([planned.name, name, split, variant, tta], 32),
+            }
+            for name, split, variant in sets
             for tta in self.tta
         ]  # fmt: skip
 

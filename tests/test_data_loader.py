@@ -21,7 +21,7 @@ from data_loader import (
     resolve_workers,
     to_network_input,
 )
-from samples import BOX
+from fer.samples import BOX
 from utils import InputError
 
 AUGMENTATION = {"kind": "strong", "strength": 1.0, "probability": 0.8}

@@ -19,7 +19,7 @@ from face_datasets import (
 from PIL import Image
 
 import preprocessing
-from detection import (
+from fer.detection import (
     Crop,
     Face,
     agree,
@@ -30,8 +30,8 @@ from detection import (
     overlap,
     pyramid_start,
 )
-from sample_faces import wild_picture
-from settings import Settings
+from fer.sample_faces import wild_picture
+from fer.settings import Settings
 
 
 @pytest.fixture

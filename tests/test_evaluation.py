@@ -24,7 +24,7 @@ from evaluation import (
     store_predictions,
     stored_key,
 )
-from settings import Settings
+from fer.settings import Settings
 from utils import InputError
 
 EXPECTED = NetworkInput(16, 1, (0.5,), (0.25,))

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy, fake_history
 
-import figures
-from figures import FigureJob, draw_figures, figure_jobs
-from plots import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
-from settings import EMOTIONS
+import fer.figures as figures
+from fer.figures import FigureJob, draw_figures, figure_jobs
+from fer.plots import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
+from fer.settings import EMOTIONS
 from utils import log, write_text
 
 
@@ -74,6 +74,14 @@ def test_policies_are_named_where_several_beside_none(tmp_path: Path) -> None:
     assert {name for name in planned(study) if "TTA" in name} == {
         "confusion_matrices/TTA/studio_tiny_cm_TTA_flip.png",
         "confusion_matrices/TTA/studio_tiny_cm_TTA_three_views.png",
+    }
+
+
+def test_test_variants_are_named_where_a_variant_meets_several(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, ("studio",), (("studio",),), tta=("none",), test_variants=("raw", "preprocessed"))
+    assert {name for name in planned(study) if "_cm" in name} == {
+        "confusion_matrices/studio_raw-faces_tiny_cm.png",
+        "confusion_matrices/studio_preprocessed-faces_tiny_cm.png",
     }
 
 
@@ -283,7 +291,7 @@ def test_long_titles_are_wrapped_inside_the_figure() -> None:
 
 def test_history_keeps_its_columns() -> None:
     """The builder writes what training writes, so that these tests read the real columns."""
-    from study_files import HISTORY_COLUMNS
+    from fer.study_files import HISTORY_COLUMNS
 
     assert isinstance(fake_history(1), pd.DataFrame)
     assert set(HISTORY_COLUMNS) <= set(fake_history(1))

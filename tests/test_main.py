@@ -19,8 +19,8 @@ import pytest
 import torch
 from filelock import FileLock
 
+from fer.settings import PROJECT, Settings
 from main import main
-from settings import PROJECT, Settings
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_no_train_scores_what_is_there_and_lists_what_is_missing(study_file: Cal
     assert run(study, "--no-train") == 0
     assert list((scored / "predictions").iterdir())
     assert not gone.exists() or not (gone / "run.json").exists()
-    (log_file,) = [p for p in sorted(output_of(study).glob("execution_log_*.txt"))][-1:]
+    log_file = max(output_of(study).glob("execution_log_*.txt"))
     assert gone.name in log_file.read_text()
 
 

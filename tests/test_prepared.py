@@ -29,9 +29,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import prepared
+import fer.prepared as prepared
 import preprocessing
-from settings import Settings
+from fer.settings import Settings
 from utils import InputError
 
 
@@ -128,7 +128,7 @@ import os, signal, sys
 from pathlib import Path
 import pandas as pd
 import prepared, preprocessing
-from settings import DatasetRow, check_settings
+from fer.settings import DatasetRow, check_settings
 root, target, after, noted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 prepared.NOTED_EVERY = noted
 save, count = prepared.save_picture, 0

@@ -18,8 +18,8 @@ from face_datasets import (
 )
 from PIL import Image, ImageDraw, ImageFilter
 
+from fer.settings import Settings
 from preprocessing import detection_rates, recipe
-from settings import Settings
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from layouts import EXPW_LABELS, RAFDB_LABELS, expw_photo
-from readers import (
+from fer.layouts import EXPW_LABELS, RAFDB_LABELS, expw_photo
+from fer.readers import (
     KNOWN_COUNTS,
     REJECTED_COLUMNS,
     SAMPLE_COLUMNS,
@@ -25,7 +25,7 @@ from readers import (
     missing_datasets,
     read_dataset,
 )
-from settings import EMOTIONS, DatasetRow
+from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
 FACES = {"rafdb": "cropped", "expw": "box", "fer2013": "cropped", "folders": "cropped"}

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import runs
-from experiments import open_study, planned_runs
-from runs import (
+import fer.runs as runs
+from fer.experiments import open_study, planned_runs
+from fer.runs import (
     Hyperparameters,
     Run,
     held,
@@ -23,13 +23,14 @@ from runs import (
     rows_fingerprint,
     what_made_it_new,
 )
-from settings import Settings
+from fer.settings import Settings
 from utils import fingerprint
 
 HYPER = Hyperparameters(
     architecture="resnet50", weights="a1_in1k", options={}, input_size=224, channels=3, batch_size=64, dropout=0.0,
     freeze="none", epochs=50, learning_rate=1e-4, optimizer="adamw", weight_decay=0.01, momentum=0.9,
-    schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=10, label_smoothing=0.0, ema_decay=0.0, train_sizes=(),
+    schedule="plateau", plateau_patience=3, plateau_factor=0.5, patience=10, label_smoothing=0.0, ema_decay=0.0,
+    train_sizes=(),
     augmentation={"kind": "strong", "strength": 1.0, "probability": 0.8}, augment_engine="albumentations",
 )  # fmt: skip
 RUN = Run(("rafdb",), "augmented", "resnet50", 42, "official", "oversample", "natural", "macro_f1", HYPER)

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import sample_faces
-from face_drawing import shape_mouth
-from face_scenes import MANNERS, studio_picture, wild_picture
-from face_traits import POSES, Expression, draw_identity
-from sample_faces import (
+import fer.sample_faces as sample_faces
+from fer.face_drawing import shape_mouth
+from fer.face_scenes import MANNERS, studio_picture, wild_picture
+from fer.face_traits import POSES, Expression, draw_identity
+from fer.sample_faces import (
     MARKER,
     RAF_NUMBERS,
     STUDIO,
@@ -27,7 +27,7 @@ from sample_faces import (
     draw_face,
     write_sample_datasets,
 )
-from settings import EMOTIONS, DatasetRow
+from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError, read_json
 
 SEED, PICTURES = 7, 240

@@ -11,7 +11,7 @@ from conftest import draw_class_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samples import (
+from fer.samples import (
     SPLITS,
     assign_splits,
     connected_groups,
@@ -19,7 +19,7 @@ from samples import (
     limit_per_split,
     load_samples,
 )
-from settings import EMOTIONS, Settings
+from fer.settings import EMOTIONS, Settings
 
 
 def rows_of(table: list[tuple[int, str, str, str, str]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import config
-from settings import PROJECT, Settings, check_settings, load_settings
+from fer.settings import PROJECT, Settings, check_settings, load_settings
 from utils import InputError
 
 ROW = {"batch_size": 8, "weights": None, "input_size": 48}

@@ -17,9 +17,9 @@ import pytest
 from fake_study import FakeStudy
 from rich.console import Console
 
-import tables
-from settings import EMOTIONS
-from tables import COLUMNS, MAJORITY, print_summary, write_funnel, write_tables
+import fer.tables as tables
+from fer.settings import EMOTIONS
+from fer.tables import COLUMNS, MAJORITY, print_summary, write_funnel, write_tables
 from utils import InputError, log
 
 CSV_FILES = ("results.csv", "validation_results.csv", "per_class_results.csv")
@@ -307,6 +307,14 @@ def test_summary_without_test_rows_shows_validation_and_says_so(tmp_path: Path) 
     text = summary(results, validation)
     assert "VALIDATION results" in text
     assert f"VALIDATION rows n = {sum(study.counts['val'])}" in text
+
+
+def test_summary_names_the_test_variant_where_there_are_several(tmp_path: Path) -> None:
+    FakeStudy(tmp_path, test_variants=("raw", "preprocessed"))
+    results, validation = write_tables(tmp_path)
+    text = summary(results, validation)
+    assert text.count("preprocessed on raw") == text.count("preprocessed on preprocessed") == 12
+    assert text.count("majority class") == 2
 
 
 def test_summary_says_how_many_rows_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,13 @@ import torch
 import training
 from data_loader import FaceRows, Pack
 from evaluation import METRICS, predict
-from experiments import open_study, planned_runs, training_samples
+from fer.experiments import open_study, planned_runs, training_samples
+from fer.runs import PlannedRun
+from fer.settings import Settings
+from fer.variants import training_faces
 from model_utils import build_network, load_state, load_weights
-from runs import PlannedRun
-from settings import Settings
 from training import Machine, NonFiniteLossError, fit, selection_score
 from utils import InputError
-from variants import training_faces
 
 CPU = Machine(torch.device("cpu"))
 

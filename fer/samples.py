@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pictures import UnreadablePicture, content_hash, crop_box, open_picture
-from readers import Listing, listing_signature, read_dataset
-from settings import EMOTIONS, DatasetRow, Settings
+from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
+from fer.readers import Listing, listing_signature, read_dataset
+from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
 
 # Raise when the meaning of a cached samples table changes.

@@ -12,10 +12,10 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 
-from face_canvas import Canvas, View, mirrored, oval, place, to_picture
-from face_drawing import draw_head
-from face_traits import Expression, Identity, Light, Manner, draw_identity, draw_light
-from settings import EMOTIONS
+from fer.face_canvas import Canvas, View, mirrored, oval, place, to_picture
+from fer.face_drawing import draw_head
+from fer.face_traits import Expression, Identity, Light, Manner, draw_identity, draw_light
+from fer.settings import EMOTIONS
 
 Array = np.ndarray
 # Posed in the studio, spontaneous in the wild: what makes the two differ beyond the camera.

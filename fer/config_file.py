@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fer.wording import did_you_mean, quote
 from utils import InputError
-from wording import did_you_mean, quote
 
 
 def read_config(path: Path, known: Collection[str]) -> tuple[dict[str, Any], list[str]]:

@@ -34,9 +34,9 @@ import pandas as pd
 from filelock import FileLock
 
 from evaluation import METRICS, all_metrics, class_scores
-from samples import read_samples
-from settings import EMOTIONS
-from study_files import (
+from fer.samples import read_samples
+from fer.settings import EMOTIONS
+from fer.study_files import (
     PredictionEntry,
     StoredRun,
     StoredStudy,
@@ -261,7 +261,7 @@ def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
 SUMMARY_METRICS = {"accuracy": "accuracy %", "balanced_accuracy": "balanced %", "macro_f1": "macro-F1 %"}
 SUMMARY_ROWS = 20
 WIDE = 110  # characters; below, the words of a row share one column
-GROUP = ["train_on", "variant", "model", "split", "balance", "mixing", "selection", "tta"]
+GROUP = ["train_on", "variant", "test_variant", "model", "split", "balance", "mixing", "selection", "tta"]
 
 
 def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Console | None = None) -> None:
@@ -278,9 +278,9 @@ def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Cons
     if not is_test:
         console.print("No test set was scored (EVALUATE_TEST = False): these are VALIDATION results.")
     majority = table["run"] == MAJORITY
-    for (test_on, variant), part in table[~majority].groupby(["test_on", "test_variant"], sort=True):
+    for test_on, part in table[~majority].groupby("test_on", sort=True):
         baseline = table[majority & (table["test_on"] == test_on)]
-        console.print(_summary_table(f"{test_on} ({variant})", part, baseline, is_test, console))
+        console.print(_summary_table(str(test_on), part, baseline, is_test, console))
     used = "by test score: to report, not to choose by" if is_test else "by validation score"
     console.print(f"* best of its column, {used}. ±: standard deviation over seeds.", style="dim")
 
@@ -313,13 +313,14 @@ def _summary_table(name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_tes
         table.add_column(heading, overflow="fold")
     for heading in (*SUMMARY_METRICS.values(), "seeds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for words, numbers in [*_summary_rows(groups), *_majority_rows(baseline)]:
+    several = part.groupby("variant")["test_variant"].nunique().max() > 1
+    for words, numbers in [*_summary_rows(groups, several), *_majority_rows(baseline)]:
         table.add_row(*([", ".join(filter(None, words))] if narrow else words), *numbers)
     return table
 
 
-def _summary_rows(groups: pd.DataFrame) -> Iterator[tuple[list[str], list[str]]]:
-    """Words and numbers of each row shown."""
+def _summary_rows(groups: pd.DataFrame, several: bool) -> Iterator[tuple[list[str], list[str]]]:
+    """Words and numbers of each row shown; with `several`, one variant was tested on several others."""
     best = {metric: groups[metric, "mean"].max() for metric in SUMMARY_METRICS}
     for key, row in groups.head(SUMMARY_ROWS).iterrows():
         named = dict(zip(GROUP, key, strict=True))  # type: ignore[call-overload]
@@ -328,7 +329,8 @@ def _summary_rows(groups: pd.DataFrame) -> Iterator[tuple[list[str], list[str]]]
             mark = "*" if row[metric, "mean"] == best[metric] else " "
             numbers.append(_spread(row[metric, "mean"], row[metric, "std"]) + mark)
         seeds = int(row["accuracy", "count"])
-        words = [named["train_on"], named["variant"], named["model"], named["tta"]]
+        variant = f"{named['variant']} on {named['test_variant']}" if several else named["variant"]
+        words = [named["train_on"], variant, named["model"], named["tta"]]
         yield words, [*numbers, f"n = {seeds}" if seeds > 1 else "one seed"]
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from filelock import FileLock
 
 from evaluation import accuracy, balanced_accuracy, macro_f1
-from plots import STYLE, plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
-from settings import EMOTIONS
-from study_files import (
+from fer.plots import STYLE, plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
+from fer.settings import EMOTIONS
+from fer.study_files import (
     PredictionEntry,
     StoredRun,
     StoredStudy,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from settings import EMOTIONS
+from fer.settings import EMOTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,12 +25,12 @@ from pydantic import (
     model_validator,
 )
 
-from config_file import apply_override, read_config
+from fer.config_file import apply_override, read_config
+from fer.wording import did_you_mean, problems_of, quote
 from utils import InputError
-from wording import did_you_mean, problems_of, quote
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # index = label, everywhere
-PROJECT = Path(__file__).resolve().parent
+PROJECT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
 # ---------------------------------------------------------------- types and what they allow

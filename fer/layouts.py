@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pictures import table_columns
-from settings import EMOTIONS, DatasetRow
+from fer.pictures import table_columns
+from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
 SUFFIXES = (

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from augmentation import AUGMENTATION_VERSION, augment_images, light_transform
-from pictures import open_picture
-from prepared import Job, Row, make_or_load, picture_stem
-from settings import EMOTIONS, Settings
+from fer.augmentation import AUGMENTATION_VERSION, augment_images, light_transform
+from fer.pictures import open_picture
+from fer.prepared import Job, Row, make_or_load, picture_stem
+from fer.settings import EMOTIONS, Settings
 from utils import InputError, fingerprint, read_json
 
 # Raise when other rows are drawn, or when the same copy comes out differently.

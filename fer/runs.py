@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from augmentation import AUGMENTATION_VERSION
-from settings import EMOTIONS
+from fer.augmentation import AUGMENTATION_VERSION
+from fer.settings import EMOTIONS
 from utils import canonical_json, fingerprint, log, read_json
 
 # Raise when the same settings and rows would train other weights than before.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
 from data_loader import PACK_VERSION, FaceRows, Pack, pack_or_load, pack_size
+from fer.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
+from fer.runs import Run
+from fer.samples import BOX, DatasetSamples
+from fer.settings import EMOTIONS, Settings
 from preprocessing import detection_rates, preprocess_or_load
 from preprocessing import recipe as preparation_recipe
-from runs import Run
-from samples import BOX, DatasetSamples
-from settings import EMOTIONS, Settings
 from utils import InputError, fingerprint, log, write_text
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from settings import EMOTIONS
+from fer.settings import EMOTIONS
 from utils import InputError, log, progress, read_json, write_json
 
 if TYPE_CHECKING:
-    from face_scenes import Face
+    from fer.face_scenes import Face
 
 Array = np.ndarray
 VERSION = 1  # raise when the drawing changes, so that older sample data is drawn again
@@ -41,7 +41,7 @@ PEOPLE = ("actor", "baby", "boss", "bride", "doctor", "student", "woman", "man",
 
 def draw_face(rng: np.random.Generator, expression: int, domain: int = STUDIO) -> Image.Image:
     """A picture of one face; `expression` is an index of EMOTIONS, `domain` STUDIO or WILD."""
-    from face_scenes import studio_picture, wild_picture
+    from fer.face_scenes import studio_picture, wild_picture
 
     pixels, _ = studio_picture(rng, expression) if domain == STUDIO else wild_picture(rng, [expression])
     return Image.fromarray(pixels)
@@ -108,7 +108,7 @@ def _shuffled_labels(rng: np.random.Generator, counts: Array) -> list[int]:
 
 def write_studio(target: Path, seed: int, pictures: int) -> None:
     """RAF-DB's original `basic/` layout: whole pictures, aligned 100x100 crops, one label file."""
-    from face_scenes import aligned, studio_picture
+    from fer.face_scenes import aligned, studio_picture
 
     base = target / "basic"
     for part in ("EmoLabel", "Image/original", "Image/aligned"):
@@ -141,7 +141,7 @@ def write_wild(target: Path, seed: int, pictures: int) -> None:
     Some faces are partly outside, some boxes leave the picture, some are unsure (confidence below 20);
     the label file ends in a blank line.
     """
-    from face_scenes import wild_picture
+    from fer.face_scenes import wild_picture
 
     images = target / "image/origin"
     images.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         self.stem = _convolution(in_chans, widths[0], stride=2)
         blocks = [ResidualBlock(widths[0], widths[0], 1)]
-        blocks += [ResidualBlock(a, b, 2) for a, b in zip(widths, widths[1:], strict=False)]
+        blocks += [ResidualBlock(a, b, 2) for a, b in itertools.pairwise(widths)]
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(widths[-1], num_classes)

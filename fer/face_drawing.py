@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from face_canvas import Canvas, closed_curve, mirrored, open_curve, oval, ribbon
-from face_traits import Expression, Identity, Light
+from fer.face_canvas import Canvas, closed_curve, mirrored, open_curve, oval, ribbon
+from fer.face_traits import Expression, Identity, Light
 
 Array = np.ndarray
 # The part of the plane a head is drawn on: left, top, width, height.

@@ -12,10 +12,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from experiments import Study, estimate, missing_predictions
-from readers import missing_datasets, read_dataset
-from runs import PlannedRun, what_made_it_new
-from settings import EMOTIONS, DatasetRow, Settings
+from fer.experiments import Study, estimate, missing_predictions
+from fer.readers import missing_datasets, read_dataset
+from fer.runs import PlannedRun, what_made_it_new
+from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from runs import Hyperparameters, PlannedRun, Run, held, plan_run, read_run_json, rows_fingerprint
-from samples import SPLITS, DatasetSamples, load_samples
-from settings import ModelRow, Settings
+from fer.runs import Hyperparameters, PlannedRun, Run, held, plan_run, read_run_json, rows_fingerprint
+from fer.samples import SPLITS, DatasetSamples, load_samples
+from fer.settings import ModelRow, Settings
+from fer.variants import picture_recipe, scored_variant, test_faces, training_faces
 from utils import InputError, environment, file_fingerprint, fingerprint, log, write_json, write_text
-from variants import picture_recipe, scored_variant, test_faces, training_faces
 
 
 @dataclass(frozen=True)

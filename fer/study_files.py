@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, load_predictions
-from runs import read_run_json
-from samples import SPLITS
-from settings import EMOTIONS
+from fer.runs import read_run_json
+from fer.samples import SPLITS
+from fer.settings import EMOTIONS
 from utils import InputError, log, read_json
 
 HISTORY_COLUMNS = (

@@ -28,7 +28,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from pictures import UnreadablePicture
+from fer.pictures import UnreadablePicture
 from utils import (
     InputError,
     atomic_path,

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, Place, class_folders, reject, visible_folders
-from pictures import picture_file
-from settings import EMOTIONS, DatasetRow
+from fer.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, Place, class_folders, reject, visible_folders
+from fer.pictures import picture_file
+from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
