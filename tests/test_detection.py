@@ -30,7 +30,7 @@ from fer.detection import (
     overlap,
     pyramid_start,
 )
-from fer.sample_faces import wild_picture
+from fer.face_scenes import wild_picture
 from fer.settings import Settings
 
 

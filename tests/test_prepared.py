@@ -127,7 +127,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pandas as pd
-import prepared, preprocessing
+import preprocessing
+from fer import prepared
 from fer.settings import DatasetRow, check_settings
 root, target, after, noted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 prepared.NOTED_EVERY = noted
@@ -304,7 +305,7 @@ def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     script = (
         "import multiprocessing, os, sys, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "import prepared\n"
+        "from fer import prepared\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    pool = ProcessPoolExecutor(1, context, initializer=prepared._start_worker)\n"
@@ -335,7 +336,7 @@ def gone(process: int, seconds: float = 20) -> bool:
 
 def test_importing_preprocessing_loads_no_heavy_package() -> None:
     code = (
-        "import sys, preprocessing, balancing, augmentation; heavy = {'torch', 'cv2', 'albumentations', "
+        "import sys, preprocessing, fer.balancing, fer.augmentation; heavy = {'torch', 'cv2', 'albumentations', "
         "'facenet_pytorch', 'imblearn', 'sklearn'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)

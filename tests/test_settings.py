@@ -66,7 +66,8 @@ def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_loading_needs_no_network_library() -> None:
-    code = "import sys, settings; settings.load_settings(); print({'torch', 'timm', 'cv2'} & set(sys.modules))"
+    code = "import sys\nfrom fer import settings\nsettings.load_settings()\n"
+    code += "print({'torch', 'timm', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

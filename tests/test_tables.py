@@ -18,7 +18,7 @@ from fake_study import FakeStudy
 from rich.console import Console
 
 import fer.tables as tables
-from fer.settings import EMOTIONS
+from fer.settings import EMOTIONS, PROJECT
 from fer.tables import COLUMNS, MAJORITY, print_summary, write_funnel, write_tables
 from utils import InputError, log
 
@@ -76,7 +76,8 @@ def test_results_hold_hand_computed_metrics_with_absent_classes(small: FakeStudy
     classes = classes[classes["run"] != MAJORITY].set_index("class")
     assert list(classes.index) == list(EMOTIONS)
     assert classes["support"].tolist() == [2, 1, 0, 1, 0, 0, 0]
-    assert classes.loc["angry", ["precision", "recall"]].tolist() == [1, 0.5]
+    assert classes["precision"].iloc[0] == 1
+    assert classes["recall"].iloc[0] == 0.5
     assert np.isnan(classes.loc["fear", ["precision", "recall", "f1", "auc"]].to_numpy(dtype=float)).all()
 
 
@@ -337,10 +338,8 @@ def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> No
 
 def test_reading_a_finished_study_needs_no_heavy_package() -> None:
     code = (
-        "import sys, tables, figures;"
+        "import sys, fer.tables, fer.figures;"
         "print([m for m in ('torch', 'timm', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(tables.__file__).parent, capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
