@@ -15,6 +15,7 @@ from fer.settings import PROJECT, Settings, load_settings
 from utils import InputError, log, remove_partial_files, start_logging
 
 DEMO = PROJECT / "studies" / "demo.py"
+DEMO_PICTURES = 640  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
 def run_study(settings: Settings, train: bool = True) -> int:
@@ -76,7 +77,7 @@ def draw_samples(settings: Settings) -> None:
         from fer.sample_faces import write_sample_datasets
 
         for folder in {path.parent for path in wanted}:
-            write_sample_datasets(folder)
+            write_sample_datasets(folder, pictures=DEMO_PICTURES)
 
 
 def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:

@@ -75,6 +75,7 @@ class StoredStudy:
     datasets: tuple[str, ...]
     sample_data: frozenset[str]
     limit: int | None
+    rejects_no_face: bool
 
     def is_sample(self, *names: str) -> bool:
         """True when one of the datasets is drawn sample data."""
@@ -98,6 +99,7 @@ def read_study(output: Path) -> StoredStudy:
             datasets=tuple(stored["counts"]),
             sample_data=frozenset(stored["sample_data"]),
             limit=stored["config"]["LIMIT_PER_SPLIT"],
+            rejects_no_face=stored["config"]["NO_FACE"] == "reject",
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

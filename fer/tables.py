@@ -92,13 +92,23 @@ def write_tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def write_funnel(output: Path, names: Iterable[str]) -> pd.DataFrame:
     """Write selection_funnel.csv: dataset, step, removed, kept, sample_data; steps in the order applied."""
     study = read_study(output)
-    parts = [
-        read_samples(output / "samples" / f"{name}_funnel.csv").assign(dataset=name, sample_data=study.is_sample(name))
-        for name in names
-    ]
+    parts = [_funnel_of(study, name).assign(dataset=name, sample_data=study.is_sample(name)) for name in names]
     funnel = pd.concat(parts, ignore_index=True)[["dataset", "step", "removed", "kept", "sample_data"]]
     _write_changed(output / "selection_funnel.csv", funnel)
     return funnel
+
+
+def _funnel_of(study: StoredStudy, name: str) -> pd.DataFrame:
+    """The steps of one dataset; NO_FACE = "reject" adds the training rows without a face, then what is used."""
+    folder = study.output / "samples"
+    funnel = read_samples(folder / f"{name}_funnel.csv")
+    no_face, removed = folder / f"{name}_no_face.csv", 0
+    if study.rejects_no_face and no_face.is_file():
+        rows = read_samples(no_face)
+        removed = int((~rows["found"] & (rows["split"] == "train")).sum())
+    left = int(funnel["kept"].iloc[-1]) - removed
+    last = [{"step": "face found", "removed": removed, "kept": left}, {"step": "used", "removed": 0, "kept": left}]
+    return pd.concat([funnel, pd.DataFrame(last)], ignore_index=True)
 
 
 def _write_changed(path: Path, table: pd.DataFrame) -> None:

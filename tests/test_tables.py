@@ -261,9 +261,23 @@ def test_funnel_joins_the_datasets(tmp_path: Path) -> None:
     write_funnel(tmp_path, ["studio", "wild"])
     funnel = pd.read_csv(tmp_path / "selection_funnel.csv")
     assert list(funnel) == ["dataset", "step", "removed", "kept", "sample_data"]
-    assert funnel["dataset"].tolist() == ["studio", "studio", "wild", "wild"]
-    assert funnel["step"].tolist() == ["listed", "copies"] * 2
-    assert funnel["sample_data"].tolist() == [False, False, True, True]
+    assert funnel["dataset"].tolist() == ["studio"] * 4 + ["wild"] * 4
+    assert funnel["step"].tolist() == ["listed", "copies", "face found", "used"] * 2
+    assert funnel["sample_data"].tolist() == [False] * 4 + [True] * 4
+
+
+@pytest.mark.parametrize(("no_face", "removed"), [("keep", 0), ("reject", 1)])
+def test_funnel_counts_training_rows_rejected_for_want_of_a_face(tmp_path: Path, no_face: str, removed: int) -> None:
+    FakeStudy(tmp_path)
+    study_json = tmp_path / "study.json"
+    study_json.write_text(study_json.read_text().replace('"NO_FACE": "keep"', f'"NO_FACE": "{no_face}"'))
+    rows = pd.DataFrame(
+        {"sample_id": ["a", "b", "c"], "split": ["train", "test", "train"], "found": [False, False, True]}
+    )
+    rows.to_csv(tmp_path / "samples" / "studio_no_face.csv", index=False)
+    funnel = write_funnel(tmp_path, ["studio"]).set_index("step")
+    assert funnel.loc["face found", "removed"] == removed
+    assert funnel.loc["used", "kept"] == funnel.loc["copies", "kept"] - removed
 
 
 # ---------------------------------------------------------------- summary
