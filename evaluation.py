@@ -6,9 +6,11 @@ Everything after `Predictions` is a pure function of files; torch is needed only
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,6 +140,12 @@ def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: tor
 # ---------------------------------------------------------------- predictions on disk
 
 
+# What NumPy's reader raises on cut or changed bytes (found by changing bytes at random).
+DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, NotImplementedError, TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
 def store_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as .npz, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -149,7 +157,7 @@ def load_predictions(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Predictions.__annotations__}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path} is damaged ({error}). Delete it; it is made again from the weights.") from error
     for name in ("run", "test_on", "split", "test_variant", "tta", "key"):
         fields[name] = str(fields[name])
@@ -162,7 +170,7 @@ def stored_key(path: Path) -> str | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return str(stored["key"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
 
 
@@ -174,17 +182,24 @@ def class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.
 
     A class without a row in `labels` is NaN everywhere; one never predicted has precision 0.
     """
+    support = np.bincount(labels, minlength=probabilities.shape[1])
+    return _answer_scores(labels, probabilities) | {"auc": _aucs(labels, probabilities), "support": support}
+
+
+def _answer_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall and F1 of each class; apart from the AUC, which costs far more."""
     from sklearn.metrics import precision_recall_fscore_support
 
     classes = np.arange(probabilities.shape[1])
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, probabilities.argmax(1), labels=classes, zero_division=0
     )
-    absent = support == 0
     scores = {"precision": precision, "recall": recall, "f1": f1}
-    scores = {name: np.where(absent, np.nan, values) for name, values in scores.items()}
-    scores["auc"] = np.array([_auc(labels == c, probabilities[:, c]) for c in classes])
-    return scores | {"support": support}
+    return {name: np.where(support == 0, np.nan, values) for name, values in scores.items()}
+
+
+def _aucs(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return np.array([_auc(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])])
 
 
 def _auc(positive: np.ndarray, score: np.ndarray) -> float:
@@ -207,12 +222,12 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean recall over the classes present."""
-    return _mean(class_scores(labels, probabilities)["recall"])
+    return _mean(_answer_scores(labels, probabilities)["recall"])
 
 
 def macro_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean precision over the classes present."""
-    return _mean(class_scores(labels, probabilities)["precision"])
+    return _mean(_answer_scores(labels, probabilities)["precision"])
 
 
 def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -222,12 +237,12 @@ def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean F1 over the classes present."""
-    return _mean(class_scores(labels, probabilities)["f1"])
+    return _mean(_answer_scores(labels, probabilities)["f1"])
 
 
 def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean one-vs-rest ROC-AUC over the classes where it is defined."""
-    return _mean(class_scores(labels, probabilities)["auc"])
+    return _mean(_aucs(labels, probabilities))
 
 
 def cohen_kappa(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -30,6 +30,6 @@ MODEL_CONFIG = {
         "options": {"patch_size": 8, "depth": 4},
     },
 }  # fmt: skip
-EPOCHS = 6
+EPOCHS = 5
 LEARNING_RATE = 1e-3
 PATIENCE = None
