@@ -6,7 +6,7 @@ A study of the pipeline, not of expression recognition: LIMIT_PER_SPLIT and the 
 within half an hour on two cores, so its numbers are far from what these datasets allow.
 """
 
-LIMIT_PER_SPLIT = 800
+LIMIT_PER_SPLIT = 300
 OUTPUT_DIR = "saidas/real_faces"
 
 VARIANTS = ("preprocessed", "augmented")
@@ -30,6 +30,6 @@ MODEL_CONFIG = {
         "options": {"patch_size": 8, "depth": 4},
     },
 }  # fmt: skip
-EPOCHS = 5
+EPOCHS = 4
 LEARNING_RATE = 1e-3
 PATIENCE = None
