@@ -20,7 +20,7 @@ from fer.settings import PROJECT, Settings, load_settings
 from utils import InputError, log, remove_partial_files, start_logging
 
 DEMO = PROJECT / "studies" / "demo.py"
-DEMO_PICTURES = 640  # drawn for both sample sets together: enough to learn from, few enough for three minutes
+DEMO_PICTURES = 560  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
 def run_study(settings: Settings, train: bool = True) -> int:

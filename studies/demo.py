@@ -23,9 +23,9 @@ VARIANTS = ("preprocessed", "augmented")
 EXPERIMENTS = ("individual", "combined")
 FACE_SIZE = 48
 MODEL_CONFIG = {
-    "tiny_plain": {"batch_size": 16, "weights": None, "input_size": 32, "channels": 1},
-    "tiny_residual": {"batch_size": 16, "weights": None, "input_size": 32, "channels": 1},
+    "tiny_plain": {"batch_size": 32, "weights": None, "input_size": 32, "channels": 1},
+    "tiny_residual": {"batch_size": 32, "weights": None, "input_size": 32, "channels": 1},
 }
-EPOCHS = 10
+EPOCHS = 8
 LEARNING_RATE = 3e-3
 PATIENCE = None

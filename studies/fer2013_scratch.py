@@ -4,6 +4,10 @@
 
 Validation is PublicTest, test is PrivateTest. Network, schedule and augmentation were searched on
 PublicTest alone (EVALUATE_TEST = False); PrivateTest was scored once, by the three finished runs.
+
+Expected on PrivateTest (n = 3,589), mean ± standard deviation of three seeds: 62.2 ± 0.4 %, with a mirrored view
+62.8 ± 0.2 %, with three views 63.2 ± 0.2 %. About 24 minutes of one core a seed. More EPOCHS should raise it: training
+accuracy was still rising when the schedule ended.
 """
 
 ACTIVE_DATASETS = ("fer2013",)

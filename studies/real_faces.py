@@ -3,7 +3,7 @@
     python main.py --config studies/real_faces.py
 
 A study of the pipeline, not of expression recognition: LIMIT_PER_SPLIT and the small networks keep it
-within half an hour on two cores, so its numbers are far from what these datasets allow.
+at about ten minutes on two cores, so its numbers are far from what these datasets allow.
 """
 
 LIMIT_PER_SPLIT = 300
