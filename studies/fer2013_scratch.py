@@ -2,8 +2,8 @@
 
     python main.py --config studies/fer2013_scratch.py
 
-Validation is PublicTest, test is PrivateTest. Network, schedule and augmentation were searched on
-PublicTest alone (EVALUATE_TEST = False); PrivateTest was scored once, by the three finished runs.
+Validation is PublicTest, test is PrivateTest. The network was chosen by short runs on PublicTest alone; schedule and
+augmentation were not searched. PrivateTest was scored once, by the three finished runs.
 
 Expected on PrivateTest (n = 3,589), mean ± standard deviation of three seeds: 62.2 ± 0.4 %, with a mirrored view
 62.8 ± 0.2 %, with three views 63.2 ± 0.2 %. About 24 minutes of one core a seed. More EPOCHS should raise it: training
