@@ -34,7 +34,9 @@ OUTPUT_DIR = "saidas"  # everything else that is made: weights, predictions, tab
 SPLIT_SEED = 42  # 0 or more; moves the splits and the offline copies, and nothing else
 VAL_FRACTION = 0.1  # above 0, below 0.5, of the training rows; only where no official validation set exists
 TEST_FRACTION = 0.2  # above 0, below 0.5, of all rows; only where no official test set exists (ExpW)
-COPIES = "drop"  # "drop": exact copies of validation and test pictures leave training; "keep": they stay
+# "drop": exact copies of validation and test pictures leave training; "keep": they stay; "drop_random": they stay
+# and as many others of the same classes leave: the control that shows what the copies, not their number, are worth
+COPIES = "drop"
 LIMIT_PER_SPLIT = None  # rows, 7 or more: a stratified subset for trying things out; None = all
 
 # ---------------------------------------------------------------- what to train and to test
@@ -111,6 +113,9 @@ TRAIN_SIZES = ()
 # The epoch that is kept, by validation score: "macro_f1" minds rare classes; "accuracy", "balanced_accuracy",
 # "loss"; "last" = no choosing. The test set has no say in it
 SELECT_BY = "macro_f1"
+# True keeps, beside each run, the epoch of the same training with the best TEST accuracy, labelled "oracle": only to
+# show what choosing the epoch on the test set is worth. It tests after every epoch, and is never to be reported alone
+ORACLE = False
 
 # ---------------------------------------------------------------- testing
 

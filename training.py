@@ -83,6 +83,9 @@ class FitState:
     best_loss: float = math.inf
     stale: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    oracle_score: float = -math.inf
+    oracle_epoch: int = 0
+    oracle_history: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -90,22 +93,43 @@ class FitState:
         return self.network if self.average is None else self.average.module
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """Where the epoch with the best test accuracy is kept beside the honest one: test rows per dataset, folder."""
+
+    test: dict[str, FaceRows]
+    folder: Path
+
+
 def fit(
-    run: Run, train: FaceRows, validation: dict[str, FaceRows], folder: Path, machine: Machine, row: ModelRow
+    run: Run,
+    train: FaceRows,
+    validation: dict[str, FaceRows],
+    folder: Path,
+    machine: Machine,
+    row: ModelRow,
+    oracle: Oracle | None = None,
 ) -> dict[str, Any]:
     """Train `run` and leave weights.pth (the kept epoch) and history.csv in `folder`.
 
     `validation` holds one table per dataset trained on. Continues from checkpoint.pth when that is
-    there. Returns facts for run.json. Raises NonFiniteLossError, torch.OutOfMemoryError (one picture
-    does not fit), InputError (weights).
+    there. With `oracle`, the epoch with the best test accuracy (mean over its datasets) is left in that
+    folder as well; the training does not depend on it. Returns facts for run.json. Raises
+    NonFiniteLossError, torch.OutOfMemoryError (one picture does not fit), InputError (weights).
     """
     source = _training_source(run, train)
     state = _start(run, len(source), machine, row, run.hyper.batch_size)
     _restore(state, folder)
+    if oracle is not None and len(state.oracle_history) != state.epoch:
+        log.info("starting again: the oracle has to see every epoch")
+        state = _start(run, len(source), machine, row, run.hyper.batch_size)
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
     while not _is_over(state, run):
         try:
             _one_epoch(state, run, loader, source, validation, folder, machine)
+            if oracle is not None:
+                _note_oracle(state, run, oracle, machine)
+            _save_checkpoint(state, folder)
         except torch.OutOfMemoryError:
             if state.micro_batch == 1:
                 raise
@@ -185,7 +209,10 @@ def _save_checkpoint(state: FitState, folder: Path) -> None:
     )
 
 
-PROGRESS = ("micro_batch", "epoch", "best_score", "best_epoch", "best_loss", "stale", "history")
+PROGRESS = (
+    "micro_batch", "epoch", "best_score", "best_epoch", "best_loss", "stale", "history", "oracle_score",
+    "oracle_epoch", "oracle_history",
+)  # fmt: skip
 
 
 def _restore(state: FitState, folder: Path) -> None:
@@ -199,8 +226,8 @@ def _restore(state: FitState, folder: Path) -> None:
     state.scheduler.load_state_dict(stored["scheduler"])
     if state.average is not None:
         state.average.load_state_dict(stored["average"])
-    for name in PROGRESS:
-        setattr(state, name, stored["progress"][name])
+    for name, value in stored["progress"].items():
+        setattr(state, name, value)
     log.info("continuing after epoch %d", state.epoch)
 
 
@@ -235,7 +262,7 @@ def _one_epoch(
     folder: Path,
     machine: Machine,
 ) -> None:
-    """Train one epoch, validate, keep the weights if they are the best, and write a checkpoint."""
+    """Train one epoch, validate, and keep the weights if they are the best."""
     started = time.perf_counter()
     learning_rate = state.optimizer.param_groups[0]["lr"]
     loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
@@ -261,9 +288,9 @@ def _one_epoch(
 
 
 def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) -> None:
-    """Update what depends on validation, then write weights, history and checkpoint, in this order.
+    """Update what depends on validation, then write weights and history; the checkpoint follows last.
 
-    Killed in between, the epoch is repeated from the older checkpoint and writes the same files.
+    Killed before that, the epoch is repeated from the older checkpoint and writes the same files.
     """
     state.epoch += 1
     state.history.append(row)
@@ -272,10 +299,24 @@ def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) 
     score = selection_score(row, run.selection)
     if score > state.best_score or run.selection == "last":
         state.best_score, state.best_epoch = score, state.epoch
-        weights = {name: value.cpu().contiguous() for name, value in state.evaluated.state_dict().items()}
-        save_state(folder / "weights.pth", weights)
+        _save_weights(state, folder)
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
-    _save_checkpoint(state, folder)
+
+
+def _note_oracle(state: FitState, run: Run, oracle: Oracle, machine: Machine) -> None:
+    """Keep this epoch in the oracle's folder when its test accuracy is the best so far."""
+    scores = validate(state.evaluated, state.expected, run, oracle.test, machine)
+    state.oracle_history.append({name.replace("val_", "test_"): value for name, value in scores.items()})
+    if scores["val_accuracy"] > state.oracle_score:
+        state.oracle_score, state.oracle_epoch = scores["val_accuracy"], state.epoch
+        _save_weights(state, oracle.folder)
+    both = pd.concat([pd.DataFrame(state.history), pd.DataFrame(state.oracle_history)], axis=1)
+    write_text(oracle.folder / "history.csv", both.to_csv(index=False))
+
+
+def _save_weights(state: FitState, folder: Path) -> None:
+    weights = {name: value.cpu().contiguous() for name, value in state.evaluated.state_dict().items()}
+    save_state(folder / "weights.pth", weights)
 
 
 def selection_score(row: dict[str, float], selection: str) -> float:
@@ -418,4 +459,5 @@ def _facts(state: FitState) -> dict[str, Any]:
         "peak_memory_mb": round(float(history["peak_memory_mb"].max()), 1),
         "micro_batch": state.micro_batch,
         "best_validation": json.loads(history.iloc[state.best_epoch - 1].to_json()),
+        "oracle_epoch": state.oracle_epoch or None,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -10,16 +11,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from filelock import FileLock
 
-from fer.runs import Hyperparameters, PlannedRun, Run, held, plan_run, read_run_json, rows_fingerprint
+from fer.runs import Hyperparameters, PlannedRun, Run, held, plan_oracle, plan_run, read_run_json, rows_fingerprint
 from fer.samples import SPLITS, DatasetSamples, load_samples
 from fer.settings import ModelRow, Settings
 from fer.variants import picture_recipe, scored_variant, test_faces, training_faces
 from utils import InputError, environment, file_fingerprint, fingerprint, log, write_json, write_text
+
+if TYPE_CHECKING:
+    from data_loader import FaceRows
+    from training import Machine
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,9 @@ def planned_runs(study: Study) -> list[PlannedRun]:
                 for seed in study.settings.seeds:
                     planned = _plan(study, train_on, variant, model, seed)
                     runs.setdefault(planned.name, planned)
+                    if study.settings.oracle:
+                        oracle = plan_oracle(planned, {name: study.scored_rows[name, "test"] for name in train_on})
+                        runs.setdefault(oracle.name, oracle)
     return list(runs.values())
 
 
@@ -228,6 +236,11 @@ def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures
     """Finish one run and its predictions; False when another process holds it."""
     if planned.finished and not missing_predictions(study, planned):
         return True
+    if planned.honest is not None and not planned.finished and not planned.honest.finished:
+        if planned.honest.name not in failures:
+            return False  # another process trains the run whose epochs this one is chosen from
+        failures[planned.name] = f"{planned.honest.name}, whose epochs it is chosen from, failed"
+        return True
     with held(planned.folder) as mine:
         if not mine:
             return False
@@ -235,7 +248,7 @@ def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures
         try:
             if not planned.finished:
                 log.info("run %d of %d: %s", runs.index(planned) + 1, len(runs), planned.name)
-                _train(study, planned)
+                _train(study, planned, runs)
             _score(study, planned)
             failed.unlink(missing_ok=True)
         except Exception as error:
@@ -250,32 +263,68 @@ def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures
     return True
 
 
-def _train(study: Study, planned: PlannedRun) -> None:
-    from model_utils import network_cost
-    from training import fit, load_trained, make_machine
+def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
+    """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
+
+    An oracle asked for when its honest run is long finished repeats that training in a corner of its own folder.
+    """
+    if planned.honest is not None:
+        corner = planned.folder / "training"
+        _fit(study, planned.honest, corner, planned)
+        shutil.rmtree(corner)
+        return
+    oracle = next((other for other in runs if other.honest is not None and other.honest.name == planned.name), None)
+    if oracle is None or oracle.finished:
+        _fit(study, planned, planned.folder)
+        return
+    with held(oracle.folder) as free:
+        _fit(study, planned, planned.folder, oracle if free else None)
+
+
+def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | None = None) -> None:
+    """Train `planned` in `folder`; run.json comes last and means finished, the oracle's before the run's own."""
+    from training import Oracle, fit, make_machine
 
     settings, run = study.settings, planned.run
     machine = make_machine(settings)
     samples = study.training(run.train_on).samples
     train, validation, counts = training_faces(study.datasets, samples, run, settings)
-    row = _model_row(settings, run.model)
-    facts = fit(run, train, validation, planned.folder, machine, row)
-    network, expected = load_trained(planned, row, machine)
-    facts |= network_cost(network, expected, machine.device)
+    peeked = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
+    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), peeked)
+    if oracle is not None:
+        _finish(study, oracle, facts | {"best_epoch": facts["oracle_epoch"]}, counts, machine)
+    if folder == planned.folder:
+        _finish(study, planned, facts, counts, machine)
+        (folder / "checkpoint.pth").unlink(missing_ok=True)
+
+
+def _oracle_faces(study: Study, run: Run) -> dict[str, FaceRows]:
+    """The test rows an oracle looks at after every epoch, per dataset trained on."""
+    variant, size = scored_variant(run.variant), run.hyper.input_size
+    return {name: test_faces(study.datasets[name], "test", variant, size, study.settings) for name in run.train_on}
+
+
+def _finish(
+    study: Study, planned: PlannedRun, facts: dict[str, Any], counts: dict[str, dict[str, Any]], machine: Machine
+) -> None:
+    """Measure the network's cost and write run.json."""
+    from model_utils import network_cost
+    from training import load_trained
+
+    network, expected = load_trained(planned, _model_row(study.settings, planned.run.model), machine)
     write_json(
         planned.folder / "run.json",
         {
-            "run": run.describe(),
+            "run": planned.run.describe(),
             "inputs": planned.inputs,
             "counts": counts,
-            "facts": facts,
+            "facts": facts | network_cost(network, expected, machine.device),
             "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
-            "config": settings.describe(),
+            "config": study.settings.describe(),
             "environment": environment(machine.device),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    (planned.folder / "checkpoint.pth").unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- predictions

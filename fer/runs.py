@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ RECIPE_VERSION = 1
 # Hyperparameters added after version 1, with the value that reproduces what came before them. While
 # one holds that value it stays out of the key, so old weights are found again.
 ADDED_LATER: dict[str, Any] = {}
+
+# Value of `Run.selection` where the epoch was chosen on the test set.
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ class Run:
         """The readable part of the folder name; long names of many datasets are shortened."""
         names = "+".join(self.train_on)
         names = names if len(names) <= 40 else f"{len(self.train_on)}sets-{fingerprint(self.train_on, 4)}"
-        return f"{names}__{self.variant}__{self.model}__s{self.seed}"
+        fold = f"-{self.split}" if self.split != "official" else ""
+        peeked = "-oracle" if self.selection == ORACLE else ""
+        return f"{names}__{self.variant}__{self.model}__s{self.seed}{fold}{peeked}"
 
     def describe(self) -> dict[str, Any]:
         """The run as plain values, for run.json and the key."""
@@ -80,12 +85,12 @@ class Run:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its key's inputs and its folder."""
+    """A run with its key's inputs and its folder. `honest`: the run whose training an oracle run looks at."""
 
     run: Run
     inputs: dict[str, Any]
     folder: Path
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    honest: PlannedRun | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +128,16 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
         "rows": rows,
     }
     return json.loads(canonical_json(inputs))  # as it comes back from run.json: tuples are lists
+
+
+def plan_oracle(honest: PlannedRun, test_rows: dict[str, str]) -> PlannedRun:
+    """The oracle of a run: the epoch of its training with the best accuracy on `test_rows` (fingerprints).
+
+    Its key holds the honest run's whole key, since both are epochs of one training.
+    """
+    inputs = honest.inputs | {"selection": ORACLE, "epoch_of": fingerprint(honest.inputs, 32), "test_rows": test_rows}
+    run = replace(honest.run, selection=ORACLE)
+    return PlannedRun(run, inputs, honest.folder.parent / f"{run.slug}__{fingerprint(inputs)}", honest)
 
 
 def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:

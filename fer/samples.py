@@ -32,9 +32,11 @@ from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
 
 # Raise when the meaning of a cached samples table changes.
-SAMPLES_VERSION = 1
+SAMPLES_VERSION = 2
 SPLITS = ("train", "val", "test")
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
+READABLE = ["sample_id", "path", "label", "split", "content"]
+REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
 STEPS = ("in file", "confidence", "readable", "copies", "limit")
 TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content")
 
@@ -43,8 +45,9 @@ TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subje
 class DatasetSamples:
     """One dataset as it enters every experiment.
 
-    `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason), `funnel`
-    how many rows each step kept (step, removed, kept), `notes` what a user should know about it.
+    `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason; and label, split,
+    content where the picture could be read), `funnel` how many rows each step kept (step, removed, kept),
+    `notes` what a user should know about it.
     """
 
     name: str
@@ -58,6 +61,18 @@ class DatasetSamples:
     def rows(self, split: str) -> pd.DataFrame:
         """The samples of one split, in order."""
         return self.samples[self.samples["split"] == split]
+
+    @property
+    def readable(self) -> pd.DataFrame:
+        """Every picture that could be read, in use or not: sample_id, path, label, split, content."""
+        left = self.rejected[self.rejected["content"] != ""]
+        return pd.concat([table[READABLE] for table in (self.samples, left)]).astype({"label": int})
+
+    @property
+    def training_contents(self) -> frozenset[str]:
+        """Content of all training pictures as delivered: those in use, and those that left as copies."""
+        copies = self.rejected[(self.rejected["step"] == "copies") & (self.rejected["split"] == "train")]
+        return frozenset(self.rows("train")["content"]) | frozenset(copies["content"])
 
 
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
@@ -139,17 +154,14 @@ def _select_samples(
     decoded, unreadable = decode_all(listing.samples, root)
     decoded["group"] = connected_groups(decoded)
     decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
-    used, copies = drop_copies(decoded) if settings.copies == "drop" else (decoded, decoded.iloc[:0])
+    used, copies = settle_copies(decoded, settings.copies, settings.split_seed)
     chosen = limit_per_split(used, settings.limit_per_split, settings.split_seed)
     beyond = used.loc[~used.index.isin(chosen.index)].assign(
         step="limit", reason=f"LIMIT_PER_SPLIT = {settings.limit_per_split}"
     )
-    columns = ["sample_id", "path", "step", "reason"]
-    rejected = pd.concat(
-        [part[columns] for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
-        or [pd.DataFrame(columns=columns)],
-        ignore_index=True,
-    )
+    parts = [part for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
+    rejected = pd.concat(parts, ignore_index=True) if parts else beyond
+    rejected = rejected.reindex(columns=REJECTED).fillna({"content": "", "split": ""})
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 
 
@@ -264,6 +276,28 @@ def _take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
     several = table.groupby("label")["size"].transform("count") > 1
     taken = table.index[several & (ahead + table["size"] / 2 <= wanted.clip(lower=1))]
     return rows.index[rows["group"].isin(taken)]
+
+
+def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows kept, and rows removed with step and reason, under COPIES = `policy`.
+
+    "drop": see `drop_copies`. "keep": nothing leaves. "drop_random": the control of "drop"; its validation
+    rows leave as well, but in place of each training copy a training row of the same class that is no copy,
+    drawn by `seed`: as few rows, copies kept.
+    """
+    if policy == "keep":
+        return rows, rows.iloc[:0]
+    used, copies = drop_copies(rows)
+    if policy == "drop":
+        return used, copies
+    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
+    left = [copies.index[copies["split"] == "val"]]
+    for label, count in copies.loc[copies["split"] == "train", "label"].value_counts().items():
+        others = used.index[(used["split"] == "train") & (used["label"] == label)]
+        left.append(order[others].nsmallest(count).index)
+    leaves = rows.index.isin(np.concatenate(left))
+    reason = rows["split"].map({"train": "drawn at random in place of a copy", "val": "exact copy of a test picture"})
+    return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
 
 
 def drop_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -178,7 +178,7 @@ class Settings(_Record):
     split_seed: Seed = 42
     val_fraction: Share = 0.1
     test_fraction: Share = 0.2
-    copies: Literal["drop", "keep"] = "drop"
+    copies: Literal["drop", "keep", "drop_random"] = "drop"
     limit_per_split: Annotated[int, Interval(ge=len(EMOTIONS), le=10_000_000)] | None = None
 
     variants: Several[Variant] = ("preprocessed", "augmented")
@@ -231,6 +231,7 @@ class Settings(_Record):
     ema_decay: BelowOne = 0.0
     train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(_as_tuple)] = ()
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
+    oracle: bool = False
 
     tta: Several[Literal["none", "flip", "three_views"]] = ("none", "three_views")
     evaluate_test: bool = True
@@ -300,6 +301,12 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
         )
     yield from _schedule_conflicts(s)
     yield from _size_conflicts(s)
+    if s.oracle and not s.evaluate_test:
+        yield (
+            {"ORACLE", "EVALUATE_TEST"},
+            "ORACLE = True chooses an epoch by the test set, EVALUATE_TEST = False leaves that set unread. "
+            "Set one of them to the other value.",
+        )
     random_start = [name for name, row in s.models.items() if row.weights is None and row.weights_file is None]
     if s.freeze == "backbone" and (random_start or not s.pretrained):
         who = ", ".join(random_start) if s.pretrained else "every model (PRETRAINED = False)"

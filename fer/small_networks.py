@@ -139,7 +139,8 @@ def tiny_residual(pretrained: bool = False, **options: Any) -> ResidualNetwork:
 
 @register_model
 def small_residual(pretrained: bool = False, **options: Any) -> SmallResidual:
-    """The network of studies/fer2013_scratch.py."""
+    """The network of studies/fer2013_scratch.py; option `widths`: channels of stem, early, middle and late stage."""
+    widths = tuple(options.get("widths", (32, 48, 96, 192)))
     return SmallResidual(
-        options.get("num_classes", 7), options.get("in_chans", 1), options.get("drop_rate", 0.0), (32, 48, 96, 192)
+        options.get("num_classes", 7), options.get("in_chans", 1), options.get("drop_rate", 0.0), widths
     )
