@@ -137,6 +137,23 @@ def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: tor
     return np.concatenate([_probabilities(network, part, autocast) for part in pixels.chunk(2)])
 
 
+# ---------------------------------------------------------------- ensembles
+
+
+def soft_vote(probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean of the members' probabilities [M, N, C], weighted by `weights` [M]: float32[N, C]."""
+    return np.average(probabilities, axis=0, weights=weights).astype(np.float32)
+
+
+def hard_vote(probabilities: np.ndarray) -> np.ndarray:
+    """Share of the members [M, N, C] whose answer is each class, float32[N, C].
+
+    A tie goes to the class with the higher mean probability: a millionth part of that mean is mixed in.
+    """
+    votes = np.eye(probabilities.shape[2])[probabilities.argmax(axis=2)].mean(axis=0)
+    return (votes * (1 - 1e-6) + probabilities.mean(axis=0) * 1e-6).astype(np.float32)
+
+
 # ---------------------------------------------------------------- predictions on disk
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from filelock import FileLock
 
 from evaluation import accuracy, balanced_accuracy, macro_f1
+from fer.ensembles import with_derived
 from fer.plots import STYLE, plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
 from fer.settings import EMOTIONS
 from fer.study_files import (
@@ -71,7 +72,7 @@ def draw_figures(output: Path, plot_format: str) -> list[Path]:
     A figure whose files are damaged is left out with a warning. Raises InputError when study.json
     cannot be used.
     """
-    study = read_study(output)
+    study = with_derived(read_study(output))
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "figures.lock"):
@@ -281,6 +282,8 @@ BALANCE_WORDS = {
 def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per run: loss, accuracy, macro-F1 and learning rate by epoch."""
     for run in study.runs:
+        if run.members:
+            continue
         path = run.folder / "history.csv"
         n = f"n = {run.rows('n_train'):,} training, {run.rows('n_val'):,} validation pictures"
         title = [
@@ -344,7 +347,7 @@ def confusion_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         title = [
             f"{run.run['model']} on the {entry.test_on} test set",
             _run_words(run),
-            _joined(*scored, *_notes(study, entry.test_on, *run.run["train_on"])),
+            _joined(*scored, *_notes(study, *entry.test_on.split("+"), *run.run["train_on"])),
         ]
         name = f"{folder}/{'_'.join(parts)}"
         yield FigureJob(name, draw_confusion_matrix, title, {}, (entry,), entry.stamp(), run.name)

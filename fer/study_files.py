@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation import Predictions, load_predictions
+from evaluation import Predictions, hard_vote, load_predictions, macro_f1, soft_vote
 from fer.runs import read_run_json
 from fer.samples import SPLITS
 from fer.settings import EMOTIONS
@@ -29,13 +29,17 @@ HISTORY_COLUMNS = (
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run. `run` describes it (see runs.Run), `counts` its rows per dataset, `facts` its cost."""
+    """A finished run. `run` describes it (see runs.Run), `counts` its rows per dataset, `facts` its cost.
+
+    An ensemble is described like a run; `members` names the runs that vote, and is empty for a network.
+    """
 
     name: str
     folder: Path
     run: dict[str, Any]
     counts: dict[str, dict[str, Any]]
     facts: dict[str, Any]
+    members: tuple[str, ...] = ()
 
     @property
     def train_on(self) -> str:
@@ -49,7 +53,12 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class PredictionEntry:
-    """One predictions file the present plan asks for: where it lies, its key, and what it scored."""
+    """One predictions file the present plan asks for: where it lies, its key, and what it scored.
+
+    Where `how` is not "file", nothing lies at `path`: the probabilities are those of `parts`, put after one
+    another ("union"), or voting ("soft", "hard", "weighted"). `judges` holds, per voter, the validation
+    entries whose macro-F1 is its weight.
+    """
 
     run: StoredRun
     path: Path
@@ -58,9 +67,15 @@ class PredictionEntry:
     split: str
     test_variant: str
     tta: str
+    how: str = "file"
+    parts: tuple[PredictionEntry, ...] = ()
+    judges: tuple[tuple[PredictionEntry, ...], ...] = ()
 
     def stamp(self) -> list[Any]:
         """Changes when the file should be read again: its key, and its size (a cut file is noticed)."""
+        if self.how != "file":
+            judges = [judge.stamp() for panel in self.judges for judge in panel]
+            return [self.how, *[part.stamp() for part in self.parts], *judges]
         return [self.key, self.path.stat().st_size if self.path.is_file() else None]
 
 
@@ -123,15 +138,18 @@ def _read_run(output: Path, name: str) -> StoredRun | None:
 def _entries(runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]) -> Iterator[PredictionEntry]:
     for name, run in runs.items():
         for item in listed.get(name, []):
-            scored = {field: item[field] for field in ("key", "test_on", "split", "test_variant", "tta")}
-            yield PredictionEntry(run=run, path=run.folder / "predictions" / item["file"], **scored)
+            path = run.folder / "predictions" / item["file"]
+            test_on, split = item["test_on"], item["split"]
+            yield PredictionEntry(run, path, item["key"], test_on, split, item["test_variant"], item["tta"])
 
 
 def read_predictions(entry: PredictionEntry) -> Predictions:
-    """The probabilities of an entry.
+    """The probabilities of an entry: from its file, or put together from those of its parts.
 
-    Raises InputError when the file is damaged, holds other classes, or was made from other weights or rows.
+    Raises InputError when a file is damaged, holds other classes, or was made from other weights or rows.
     """
+    if entry.how != "file":
+        return _put_together(entry)
     found = load_predictions(entry.path)
     rows, classes = len(found.labels), len(EMOTIONS)
     if found.classes != EMOTIONS:
@@ -145,6 +163,31 @@ def read_predictions(entry: PredictionEntry) -> Predictions:
     else:
         return found
     raise InputError(f"{entry.path} cannot be used: {problem}. Delete it; main.py makes it again.")
+
+
+def _put_together(entry: PredictionEntry) -> Predictions:
+    parts = [read_predictions(part) for part in entry.parts]
+    first = parts[0]
+    ids, labels = first.sample_ids, first.labels
+    if entry.how == "union":
+        ids, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("sample_ids", "labels"))
+        probabilities = np.concatenate([part.probabilities for part in parts])
+    elif all(np.array_equal(part.sample_ids, ids) and np.array_equal(part.labels, labels) for part in parts):
+        probabilities = _vote(entry, np.stack([part.probabilities for part in parts]))
+    else:
+        raise InputError(f"{entry.run.name} cannot vote on {entry.test_on}: its members scored different rows.")
+    names = (entry.run.name, entry.test_on, entry.split, entry.test_variant, entry.tta)
+    return Predictions(*names, first.classes, ids, labels, probabilities, entry.key)
+
+
+def _vote(entry: PredictionEntry, probabilities: np.ndarray) -> np.ndarray:
+    if entry.how == "hard":
+        return hard_vote(probabilities)
+    if entry.how == "soft":
+        return soft_vote(probabilities)
+    judged = [[read_predictions(judge) for judge in panel] for panel in entry.judges]
+    weights = np.array([np.mean([macro_f1(p.labels, p.probabilities) for p in panel]) for panel in judged])
+    return soft_vote(probabilities, weights if weights.any() else None)
 
 
 def read_history(run: StoredRun) -> pd.DataFrame:

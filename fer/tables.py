@@ -34,6 +34,7 @@ import pandas as pd
 from filelock import FileLock
 
 from evaluation import METRICS, all_metrics, class_scores
+from fer.ensembles import with_derived
 from fer.samples import read_samples
 from fer.settings import EMOTIONS
 from fer.study_files import (
@@ -79,7 +80,7 @@ def write_tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "tables.lock"):
-        scored = _score_study(study, cache / "tables.json")
+        scored = _score_study(with_derived(study), cache / "tables.json")
         results = _results_table(study, [one for one in scored if one.split == "test"])
         validation = _results_table(study, [one for one in scored if one.split == "val"])
         validation = validation.rename(columns={"n_test": "n_rows"})
@@ -193,7 +194,7 @@ def _score_entry(entry: PredictionEntry, known: dict[str, Any], fresh: dict[str,
 
 
 def _score_majority(study: StoredStudy, name: str, split: str, known: dict[str, Any], fresh: dict[str, Any]) -> Scores:
-    counts = read_class_counts(study.output, name)
+    counts = _class_counts(study, name)
     answer = int(np.argmax(counts["train"]))
     key, stamp = f"{MAJORITY}/{name}__{split}", [answer, *counts[split]]
     if known.get(key, {}).get("stamp") == stamp:
@@ -204,6 +205,12 @@ def _score_majority(study: StoredStudy, name: str, split: str, known: dict[str, 
     scores = _numbers(fresh[key])
     scores["metrics"] |= {"n_train": sum(counts["train"]), "n_val": sum(counts["val"])}
     return Scores(None, name, split, "", "none", **scores)
+
+
+def _class_counts(study: StoredStudy, name: str) -> dict[str, list[int]]:
+    """Rows per split and class of a dataset, or of a union "a+b"."""
+    parts = [read_class_counts(study.output, part) for part in name.split("+")]
+    return {split: np.sum([part[split] for part in parts], axis=0).tolist() for split in parts[0]}
 
 
 def _compute(stamp: list[Any], labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
@@ -247,12 +254,13 @@ def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
     row |= {"limit_per_split": study.limit} | one.metrics
     if one.run is None:
         empty = dict.fromkeys(("variant", "split", "balance", "mixing", "selection"), "")
-        alone = {"train_on": one.test_on, "model": MAJORITY, "sample_data": study.is_sample(one.test_on)}
+        alone = {"train_on": one.test_on, "model": MAJORITY, "sample_data": study.is_sample(*one.test_on.split("+"))}
         return row | empty | alone
     facts = {name: one.run.facts.get(name) for name in FACT_COLUMNS}
     described = {name: one.run.run[name] for name in RUN_COLUMNS} | {"train_on": one.run.train_on}
     rows = {"n_train": one.run.rows("n_train"), "n_val": one.run.rows("n_val")}
-    return row | described | rows | facts | {"sample_data": study.is_sample(one.test_on, *one.run.run["train_on"])}
+    sample = study.is_sample(*one.test_on.split("+"), *one.run.run["train_on"])
+    return row | described | rows | facts | {"sample_data": sample}
 
 
 def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:

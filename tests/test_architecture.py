@@ -17,7 +17,7 @@ ORDER = [
     "utils", "wording", "config_file", "settings", "face_traits", "face_canvas", "face_drawing", "face_scenes",
     "sample_faces", "pictures", "layouts", "readers", "samples", "augmentation", "data_loader", "detection", "prepared",
     "preprocessing", "balancing", "runs", "variants", "small_networks", "model_utils", "evaluation", "training",
-    "experiments", "study_files", "tables", "plots", "figures", "inspection", "main",
+    "experiments", "study_files", "ensembles", "tables", "plots", "figures", "inspection", "main",
 ]  # fmt: skip
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 
