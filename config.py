@@ -15,6 +15,8 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 
 # One row a dataset. Beside the three entries below, optional:
 #   "min_confidence": 0 or more, ExpW only: boxes whose detector was less sure are rejected (0 keeps all)
+#   "subject": a pattern with one group that finds the person in a file name (CK+48: r"(S\d+)_"); the rows of one
+#   person then stay in one split, except where the official splits separate them
 #   "sample": True marks drawn faces; every number made from them then says "sample data"
 DATASETS = {
     # path: the folder as its owner ships it
@@ -37,6 +39,15 @@ TEST_FRACTION = 0.2  # above 0, below 0.5, of all rows; only where no official t
 # "drop": exact copies of validation and test pictures leave training; "keep": they stay; "drop_random": they stay
 # and as many others of the same classes leave: the control that shows what the copies, not their number, are worth
 COPIES = "drop"
+# Identical training pictures with different labels (FER2013 has 57 such groups): "keep", "drop" all of them, or
+# give all the label that the "majority" of them has (no majority: dropped). Test rows are never touched
+CONFLICTS = "keep"
+# Datasets without an official test set (ExpW) can be split otherwise; others keep theirs. "official": once, as above;
+# "kfold": FOLDS parts, each tested on once, REPEATS times over; "repeated": TEST_FRACTION, drawn REPEATS times;
+# "subjects": leave one person out, for small lab sets (their row of DATASETS needs "subject", see there)
+SPLITS = "official"
+FOLDS = 5  # 2 to 100
+REPEATS = 1  # 1 to 100
 LIMIT_PER_SPLIT = None  # rows, 7 or more: a stratified subset for trying things out; None = all
 
 # ---------------------------------------------------------------- what to train and to test
@@ -47,8 +58,11 @@ VARIANTS = ("preprocessed", "augmented")
 # "same": as trained (for "augmented": preprocessed, test faces are never changed). "raw", "preprocessed": on
 # these as well, for instance to see what preprocessing of the training pictures alone is worth
 TEST_VARIANTS = ("same",)
-EXPERIMENTS = ("individual", "combined")  # one training per dataset; one on all active ones (two or more)
-MIXING = "natural"  # combined: "natural" = every row once an epoch; "balanced" = as many from each dataset
+# Every trained network is tested on every active dataset. "individual": one training per dataset; "combined": one on
+# several together (two or more); "leave_one_out": on all but one, for each one (three or more)
+EXPERIMENTS = ("individual", "combined")
+COMBINATIONS = ()  # combined: which sets, as in (("rafdb", "expw"), ("rafdb", "fer2013")); () = all active ones
+MIXING = ("natural",)  # combined: "natural" = every row once an epoch; "balanced" = as many from each dataset; or both
 SEEDS = (42,)  # each 0 or more, one training each; three or more before saying one model beats another
 
 # ---------------------------------------------------------------- preprocessing

@@ -151,9 +151,10 @@ def train_mode(network: nn.Module) -> None:
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Save a state dict (tensors and plain values only), whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    """Save a state dict (tensors and plain values only), whole or not at all. Equal states give equal bytes."""
+    # Given a path, torch would write the temporary file's name into the archive.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(state, stream)
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from filelock import FileLock
 
+from fer.folds import OFFICIAL, fold_names, with_fold
 from fer.runs import Hyperparameters, PlannedRun, Run, held, plan_oracle, plan_run, read_run_json, rows_fingerprint
 from fer.samples import SPLITS, DatasetSamples, load_samples
 from fer.settings import ModelRow, Settings
@@ -37,11 +39,13 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Study:
-    """The settings and the samples of every active dataset."""
+    """The settings and the samples of every active dataset, in one split (see folds.py)."""
 
     settings: Settings
     datasets: dict[str, DatasetSamples]
+    fold: str = OFFICIAL
     _training: dict[tuple[str, ...], TrainingRows] = field(default_factory=dict, repr=False)
+    _folds: dict[str, Study] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
@@ -55,6 +59,15 @@ class Study:
             rows = {name: rows_fingerprint(table) for name, table in samples.items()}
             self._training[train_on] = TrainingRows(samples, rows)
         return self._training[train_on]
+
+    def at(self, fold: str) -> Study:
+        """The same study with its datasets split as `fold` says."""
+        if fold == self.fold:
+            return self
+        if fold not in self._folds:
+            split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
+            self._folds[fold] = Study(self.settings, split, fold)
+        return self._folds[fold]
 
     @cached_property
     def scored_rows(self) -> dict[tuple[str, str], str]:
@@ -75,37 +88,50 @@ def open_study(settings: Settings) -> Study:
 
 
 def planned_runs(study: Study) -> list[PlannedRun]:
-    """Every run the settings ask for, once, in order: experiments, variants, models, seeds."""
+    """Every run the settings ask for, once, in order: experiments, variants, models, splits, seeds.
+
+    A run's oracle, where asked for, stands right behind it.
+    """
     runs: dict[str, PlannedRun] = {}
-    for train_on in _training_sets(study.settings):
-        for variant in study.settings.variants:
-            for model in study.settings.models:
-                for seed in study.settings.seeds:
-                    planned = _plan(study, train_on, variant, model, seed)
-                    runs.setdefault(planned.name, planned)
-                    if study.settings.oracle:
-                        oracle = plan_oracle(planned, {name: study.scored_rows[name, "test"] for name in train_on})
-                        runs.setdefault(oracle.name, oracle)
+    settings = study.settings
+    for train_on, mixing in _trainings(settings):
+        folds = fold_names([study.datasets[name] for name in train_on], settings)
+        for variant, model, fold, seed in product(settings.variants, settings.models, folds, settings.seeds):
+            planned = _plan(study.at(fold), train_on, mixing, variant, model, seed, fold)
+            runs.setdefault(planned.name, planned)
+            if settings.oracle:
+                rows = study.at(fold).scored_rows
+                oracle = plan_oracle(planned, {name: rows[name, "test"] for name in train_on})
+                runs.setdefault(oracle.name, oracle)
     return list(runs.values())
 
 
-def _training_sets(settings: Settings) -> list[tuple[str, ...]]:
-    """What each experiment trains on. An experiment added here needs nothing else."""
+def _trainings(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What each experiment trains on, and how several datasets are mixed. An experiment needs nothing else."""
     active = settings.active_datasets
-    sets: dict[str, list[tuple[str, ...]]] = {"individual": [(name,) for name in active], "combined": [tuple(active)]}
-    return [train_on for experiment in settings.experiments for train_on in sets[experiment]]
+    sets: dict[str, list[tuple[str, ...]]] = {
+        "individual": [(name,) for name in active],
+        "combined": list(settings.combinations) or [active],
+        "leave_one_out": [tuple(name for name in active if name != left) for left in active],
+    }
+    for experiment in settings.experiments:
+        for train_on in sets[experiment]:
+            for mixing in settings.mixing if len(train_on) > 1 else ("natural",):
+                yield train_on, mixing
 
 
-def _plan(study: Study, train_on: tuple[str, ...], variant: str, model: str, seed: int) -> PlannedRun:
+def _plan(
+    study: Study, train_on: tuple[str, ...], mixing: str, variant: str, model: str, seed: int, fold: str
+) -> PlannedRun:
     settings = study.settings
     run = Run(
         train_on=train_on,
         variant=variant,
         model=model,
         seed=seed,
-        split="official",
+        split=fold,
         balance=settings.balance_of(variant),
-        mixing=settings.mixing if len(train_on) > 1 else "natural",
+        mixing=mixing,
         selection=settings.select_by,
         hyper=_hyperparameters(settings, variant, model),
     )
@@ -234,6 +260,7 @@ def execute(study: Study, runs: list[PlannedRun], train: bool = True) -> dict[st
 
 def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures: dict[str, str]) -> bool:
     """Finish one run and its predictions; False when another process holds it."""
+    study = study.at(planned.run.split)
     if planned.finished and not missing_predictions(study, planned):
         return True
     if planned.honest is not None and not planned.finished and not planned.honest.finished:
@@ -347,7 +374,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     stored = read_run_json(planned.folder, planned.inputs)
     if stored is None:
         return []
-    files = []
+    study, files = study.at(planned.run.split), []
     for name, split, variant in _scored_sets(study, planned.run):
         data = study.datasets[name]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
@@ -445,7 +472,8 @@ def _count_test_read(study: Study, test_on: str, run: str) -> None:
 
 def estimate(study: Study, planned: PlannedRun) -> dict[str, Any]:
     """Seconds and bytes of a run to do, from finished runs of the same network; None where none is known."""
-    rows = sum((t["split"] == "train").sum() for t in study.training(planned.run.train_on).samples.values())
+    tables = study.at(planned.run.split).training(planned.run.train_on).samples
+    rows = sum((table["split"] == "train").sum() for table in tables.values())
     known = [
         stored
         for folder in study.models_folder.glob(f"*__{planned.run.model}__*")

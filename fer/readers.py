@@ -202,9 +202,24 @@ def _complete(samples: pd.DataFrame, place: Place) -> pd.DataFrame:
     filled: dict[str, Any] = dict.fromkeys(FLOAT_COLUMNS, np.nan)
     filled |= {"sample_id": ids, "original_path": "", "split": "", "subject": "", "photo": ""}
     absent = {column: value for column, value in filled.items() if column not in samples}
+    if place.row.subject is not None:
+        samples = samples.assign(subject=_subjects(samples["path"], place))
+        absent.pop("subject", None)
     samples = samples.assign(dataset=place.name, **absent)[SAMPLE_COLUMNS]
     types = dict.fromkeys(TEXT_COLUMNS, "str") | dict.fromkeys(FLOAT_COLUMNS, "float64") | {"label": "int64"}
     return samples.astype(types).sort_values("sample_id", ignore_index=True)
+
+
+def _subjects(paths: pd.Series, place: Place) -> pd.Series:
+    """The person in each file name, by the pattern of the dataset's row. Raises InputError where one has none."""
+    pattern = str(place.row.subject)
+    found = paths.str.rsplit("/", n=1).str[-1].str.extract(pattern, expand=False)
+    if found.isna().any():
+        raise InputError(
+            f'{place.name}: "subject" = {pattern!r} finds nobody in {int(found.isna().sum())} file names, '
+            f"{paths[found.isna()].iloc[0]} for one. Correct the pattern in DATASETS."
+        )
+    return found
 
 
 def _apply_confidence(samples: pd.DataFrame, least: float) -> tuple[pd.DataFrame, list[dict[str, str]]]:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer.conflicts import settle_conflicts
 from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.readers import Listing, listing_signature, read_dataset
 from fer.settings import EMOTIONS, DatasetRow, Settings
@@ -37,7 +38,7 @@ SPLITS = ("train", "val", "test")
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 READABLE = ["sample_id", "path", "label", "split", "content"]
 REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
-STEPS = ("in file", "confidence", "readable", "copies", "limit")
+STEPS = ("in file", "confidence", "readable", "copies", "conflicts", "limit")
 TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content")
 
 
@@ -48,6 +49,7 @@ class DatasetSamples:
     `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason; and label, split,
     content where the picture could be read), `funnel` how many rows each step kept (step, removed, kept),
     `notes` what a user should know about it.
+    `official_test`: its owner ships a test set; `fold`: which split this is (see folds.py).
     """
 
     name: str
@@ -57,6 +59,8 @@ class DatasetSamples:
     rejected: pd.DataFrame
     funnel: pd.DataFrame
     notes: tuple[str, ...]
+    official_test: bool
+    fold: str = "official"
 
     def rows(self, split: str) -> pd.DataFrame:
         """The samples of one split, in order."""
@@ -93,7 +97,8 @@ def load_samples(name: str, settings: Settings) -> DatasetSamples:
     if not (samples["split"] == "train").any():
         raise InputError(f"{name}: no training picture is left of {len(listing.samples)} rows in {root}.")
     notes = [*listing.notes, *_thin_classes(name, samples)]
-    return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes))
+    official = bool((listing.samples["split"] == "test").any())
+    return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official)
 
 
 # ---------------------------------------------------------------- cache
@@ -107,6 +112,7 @@ def _samples_key(listing: Listing, root: Path, settings: Settings) -> str:
             "rejected": len(listing.rejected),
             "splits": [settings.split_seed, settings.val_fraction, settings.test_fraction],
             "copies": settings.copies,
+            "conflicts": settings.conflicts,
             "limit": settings.limit_per_split,
         },
         length=32,
@@ -155,11 +161,17 @@ def _select_samples(
     decoded["group"] = connected_groups(decoded)
     decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
     used, copies = settle_copies(decoded, settings.copies, settings.split_seed)
-    chosen = limit_per_split(used, settings.limit_per_split, settings.split_seed)
-    beyond = used.loc[~used.index.isin(chosen.index)].assign(
+    settled, disputed, relabelled = settle_conflicts(used, settings.conflicts)
+    if settings.conflicts != "keep":
+        log.info(
+            "%s: identical training pictures with different labels: %d rows dropped, %d relabelled",
+            root.name, len(disputed), len(relabelled),
+        )  # fmt: skip
+    chosen = limit_per_split(settled, settings.limit_per_split, settings.split_seed)
+    beyond = settled.loc[~settled.index.isin(chosen.index)].assign(
         step="limit", reason=f"LIMIT_PER_SPLIT = {settings.limit_per_split}"
     )
-    parts = [part for part in (listing.rejected, unreadable, copies, beyond) if len(part)]
+    parts = [part for part in (listing.rejected, unreadable, copies, disputed, beyond) if len(part)]
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
     rejected = rejected.reindex(columns=REJECTED).fillna({"content": "", "split": ""})
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
@@ -253,14 +265,14 @@ def assign_splits(rows: pd.DataFrame, seed: int, val_fraction: float, test_fract
     split = rows["split"].copy()
     if not (split == "test").any():
         free = split == ""
-        split[_take_fraction(rows[free], test_fraction, seed)] = "test"
+        split[take_fraction(rows[free], test_fraction, seed)] = "test"
     split[split == ""] = "train"
     if not (split == "val").any():
-        split[_take_fraction(rows[split == "train"], val_fraction, seed + 1)] = "val"
+        split[take_fraction(rows[split == "train"], val_fraction, seed + 1)] = "val"
     return split
 
 
-def _take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
+def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
     """Index of about `fraction` of the rows of each class, whole groups, drawn by `seed`.
 
     A group counts for its rarest class. Own code because scikit-learn's StratifiedGroupKFold walks

@@ -81,6 +81,16 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _pattern_with_group(text: str) -> str:
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise ValueError(f"it is not a regular expression ({error}).") from error
+    if groups != 1:
+        raise ValueError(r"it needs exactly one group in round brackets that is the person, as in (S\d+)_.")
+    return text
+
+
 def _device_name(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise ValueError('write "auto", "cpu", "mps", "cuda", or one GPU of several as "cuda:1".')
@@ -105,11 +115,21 @@ Strength = Annotated[float, Interval(ge=0, le=2)]
 
 Variant = Literal["raw", "preprocessed", "augmented"]
 TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(_as_tuple)]
+Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Augmentation = Literal["none", "light", "strong"]
 
 
 # ---------------------------------------------------------------- the records
+
+
+def _strategies(value: Any) -> Any:
+    """The names of older scripts are understood: "merged" is "combined", "both" is it and "individual"."""
+    names = {"merged": ("combined",), "both": ("individual", "combined")}
+    given = _as_tuple(value)
+    if not isinstance(given, tuple):
+        return value
+    return tuple(part for one in given for part in (names.get(one, (one,)) if isinstance(one, str) else (one,)))
 
 
 class _Record(BaseModel):
@@ -123,6 +143,7 @@ class DatasetRow(_Record):
     layout: Literal["rafdb", "expw", "fer2013", "folders"]
     faces: Literal["whole", "box", "cropped"]
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
+    subject: Annotated[str, AfterValidator(_pattern_with_group)] | None = None
     sample: bool = False
 
     @model_validator(mode="after")
@@ -179,12 +200,17 @@ class Settings(_Record):
     val_fraction: Share = 0.1
     test_fraction: Share = 0.2
     copies: Literal["drop", "keep", "drop_random"] = "drop"
+    conflicts: Literal["keep", "drop", "majority"] = "keep"
+    splits: Literal["official", "kfold", "repeated", "subjects"] = "official"
+    folds: Annotated[int, Interval(ge=2, le=100)] = 5
+    repeats: Annotated[int, Interval(ge=1, le=100)] = 1
     limit_per_split: Annotated[int, Interval(ge=len(EMOTIONS), le=10_000_000)] | None = None
 
     variants: Several[Variant] = ("preprocessed", "augmented")
     test_variants: Several[Literal["same", "raw", "preprocessed"]] = ("same",)
-    experiments: Several[Literal["individual", "combined"]] = ("individual", "combined")
-    mixing: Literal["natural", "balanced"] = "natural"
+    experiments: Annotated[Several[Experiment], BeforeValidator(_strategies)] = ("individual", "combined")
+    combinations: Annotated[tuple[Several[Name], ...], BeforeValidator(_as_tuple)] = ()
+    mixing: Several[Literal["natural", "balanced"]] = ("natural",)
     seeds: Several[Seed] = (42,)
 
     face_size: Pixels = 224
@@ -299,6 +325,19 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             f'EXPERIMENTS holds "combined", but ACTIVE_DATASETS has only {quote(s.active_datasets[0])}. '
             'Activate a second dataset, or set EXPERIMENTS = ("individual",).',
         )
+    if "leave_one_out" in s.experiments and len(s.active_datasets) < 3:
+        yield (
+            {"ACTIVE_DATASETS", "EXPERIMENTS"},
+            f'EXPERIMENTS holds "leave_one_out", which needs three datasets; ACTIVE_DATASETS has '
+            f'{len(s.active_datasets)}. With two, "individual" already tests each on the other.',
+        )
+    for names in s.combinations:
+        absent = [name for name in names if name not in s.active_datasets]
+        if absent or len(names) < 2:
+            yield (
+                {"COMBINATIONS", "ACTIVE_DATASETS"},
+                f"COMBINATIONS holds {names}: each needs two or more of {', '.join(s.active_datasets)}.",
+            )
     yield from _schedule_conflicts(s)
     yield from _size_conflicts(s)
     if s.oracle and not s.evaluate_test:

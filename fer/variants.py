@@ -87,7 +87,7 @@ def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
     """Folder and manifest of the prepared faces, one row per sample in the same order; missing ones are made."""
     folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
-    if data.row.faces != "cropped":
+    if data.row.faces != "cropped" and data.fold == "official":
         _note_detection(data.name, manifest, settings)
     return folder, manifest
 

@@ -13,12 +13,14 @@ import pytest
 from fer.settings import PROJECT
 
 # A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
-ORDER = [
-    "utils", "wording", "config_file", "settings", "face_traits", "face_canvas", "face_drawing", "face_scenes",
-    "sample_faces", "pictures", "layouts", "readers", "samples", "augmentation", "data_loader", "detection", "prepared",
-    "preprocessing", "balancing", "runs", "variants", "small_networks", "model_utils", "evaluation", "training",
-    "experiments", "study_files", "ensembles", "tables", "plots", "figures", "inspection", "main",
-]  # fmt: skip
+ORDER = """
+    utils wording config_file settings
+    face_traits face_canvas face_drawing face_scenes sample_faces
+    pictures layouts readers conflicts samples folds
+    augmentation data_loader detection prepared preprocessing balancing runs variants
+    small_networks model_utils evaluation training experiments
+    study_files ensembles tables plots figures inspection main
+""".split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 
 

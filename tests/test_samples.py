@@ -18,6 +18,7 @@ from fer.samples import (
     drop_copies,
     limit_per_split,
     load_samples,
+    settle_copies,
 )
 from fer.settings import EMOTIONS, Settings
 
@@ -135,3 +136,26 @@ def test_thin_classes_are_named(tiny_settings: Callable[..., Settings]) -> None:
     notes = load_samples("alpha", settings).notes
     assert any("no test picture of disgust" in note for note in notes)
     assert any("validation pictures of" in note for note in notes)
+
+
+def test_the_control_of_dropping_copies_removes_as_many_others_of_each_class() -> None:
+    draws = np.random.default_rng(5)
+    rows = rows_of([(int(draws.integers(7)), "", "", "", str(draws.integers(900))) for _ in range(1000)])
+    rows["split"] = draws.choice(SPLITS, len(rows), p=[0.7, 0.15, 0.15])
+    used, copies = settle_copies(rows, "drop", seed=1)
+    control, random = settle_copies(rows, "drop_random", seed=1)
+    per_class = [part[part["split"] == "train"]["label"].value_counts().sort_index() for part in (used, control)]
+    assert per_class[0].equals(per_class[1])
+    assert copies.loc[copies["split"] == "train", "content"].isin(control["content"]).all()
+    assert used[used["split"] != "train"].equals(control[control["split"] != "train"])
+    assert set(random["sample_id"]) != set(copies["sample_id"])
+
+
+def test_training_contents_are_those_in_use_and_those_that_left_as_copies(
+    tiny_settings: Callable[..., Settings],
+) -> None:
+    kept = load_samples("alpha", tiny_settings(COPIES="keep", OUTPUT_DIR=str(tiny_settings().output_path / "keep")))
+    dropped = load_samples("alpha", tiny_settings())
+    assert kept.training_contents == dropped.training_contents
+    assert len(kept.readable) == len(dropped.readable) == len(kept.samples)
+    assert set(dropped.readable["sample_id"]) == set(kept.samples["sample_id"])

@@ -1,0 +1,80 @@
+"""Promises about the plan: what each experiment trains on, and that an oracle never changes the honest run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fer.experiments import execute, open_study, planned_runs
+from fer.runs import ORACLE
+from fer.settings import Settings
+from utils import InputError, file_fingerprint
+
+
+def trainings(settings: Settings) -> list[tuple[str, str]]:
+    return [("+".join(planned.run.train_on), planned.run.mixing) for planned in planned_runs(open_study(settings))]
+
+
+def test_leave_one_out_trains_on_all_the_others(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings("alpha", "beta", "gamma", EXPERIMENTS=("leave_one_out",))
+    assert trainings(settings) == [("beta+gamma", "natural"), ("alpha+gamma", "natural"), ("alpha+beta", "natural")]
+
+
+def test_combinations_and_mixings_multiply_combined_runs_only(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings(
+        "alpha", "beta", "gamma", EXPERIMENTS=("both",), COMBINATIONS=(("alpha", "beta"),),
+        MIXING=("natural", "balanced"),
+    )  # fmt: skip
+    alone = [(name, "natural") for name in ("alpha", "beta", "gamma")]
+    assert trainings(settings) == [*alone, ("alpha+beta", "natural"), ("alpha+beta", "balanced")]
+
+
+def test_a_training_two_experiments_want_is_planned_once(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings(
+        "alpha", "beta", "gamma", EXPERIMENTS=("combined", "leave_one_out"), COMBINATIONS=(("beta", "gamma"),)
+    )
+    assert len(trainings(settings)) == len(set(trainings(settings))) == 3
+
+
+def test_two_datasets_cannot_leave_one_out(tiny_settings: Callable[..., Settings]) -> None:
+    with pytest.raises(InputError, match="three datasets"):
+        tiny_settings("alpha", "beta", EXPERIMENTS=("leave_one_out",))
+
+
+def test_an_oracle_is_another_epoch_of_the_same_training(tiny_settings: Callable[..., Settings]) -> None:
+    alone = open_study(tiny_settings(EPOCHS=6))
+    assert execute(alone, planned_runs(alone)) == {}
+    honest = planned_runs(alone)[0]
+    weights = file_fingerprint(honest.folder / "weights.pth")
+
+    both = open_study(tiny_settings(EPOCHS=6, ORACLE=True))
+    runs = planned_runs(both)
+    assert [planned.run.selection for planned in runs] == ["macro_f1", ORACLE]
+    assert runs[0].name == honest.name
+    assert execute(both, runs) == {}  # its honest run is finished: the training is repeated in its own folder
+    later = _facts(runs[1].folder)
+
+    (honest.folder / "run.json").unlink()
+    (runs[1].folder / "run.json").unlink()
+    assert execute(both, runs) == {}  # now both are taken from one training
+    assert file_fingerprint(honest.folder / "weights.pth") == weights
+    assert _facts(runs[1].folder) == later
+    assert not (runs[1].folder / "training").exists()
+
+    history = pd.read_csv(runs[1].folder / "history.csv")
+    assert history["test_accuracy"].max() == history["test_accuracy"].iloc[later[0] - 1]
+    assert "test_accuracy" not in pd.read_csv(honest.folder / "history.csv")
+
+
+def _facts(folder: Path) -> tuple[int, str]:
+    stored = json.loads((folder / "run.json").read_text())
+    return stored["facts"]["best_epoch"], stored["weights_sha256"]
+
+
+def test_an_oracle_needs_the_test_set(tiny_settings: Callable[..., Settings]) -> None:
+    with pytest.raises(InputError, match="ORACLE"):
+        tiny_settings(ORACLE=True, EVALUATE_TEST=False)
