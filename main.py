@@ -20,6 +20,7 @@ from fer.settings import PROJECT, Settings, load_settings
 from utils import InputError, log, remove_partial_files, start_logging
 
 DEMO = PROJECT / "studies" / "demo.py"
+HERE = Path()  # --report without a path: the study's own output folder
 DEMO_PICTURES = 560  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
@@ -36,7 +37,7 @@ def run_study(settings: Settings, train: bool = True) -> int:
     print_plan(study, runs, only_summary=True)
     failures = execute(study, runs, train)
     write_study(study, runs)
-    report(study)
+    report(output, settings.plot_format)
     return _farewell(runs, failures, train)
 
 
@@ -59,16 +60,46 @@ def active_datasets(settings: Settings) -> dict:
     return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
 
 
-def report(study: Study) -> None:
-    """Tables, figures and the summary in the terminal: pure functions of what is on disk."""
+def report(output: Path, plot_format: str) -> None:
+    """Tables, figures and the summary in the terminal: pure functions of what lies in the output folder."""
     from fer.figures import draw_figures
+    from fer.study_files import read_study
     from fer.tables import print_summary, write_funnel, write_tables
 
-    output = study.settings.output_path
     results, validation = write_tables(output)
-    write_funnel(output, list(study.datasets))
-    draw_figures(output, study.settings.plot_format)
+    write_funnel(output, read_study(output).datasets)
+    draw_figures(output, plot_format)
     print_summary(results, validation)
+
+
+def report_from(source: Path, plot_format: str) -> int:
+    """Make tables, figures and the report again from an output folder, or from an exported study (.zip)."""
+    if source.suffix == ".zip":
+        from fer.archive import unpack_study
+
+        source = unpack_study(source, source.with_suffix(""))
+        log.info("unpacked to %s", source)
+    report(source, plot_format)
+    return 0
+
+
+def verify(name: str, settings: Settings) -> int:
+    """Train a finished run again and compare. Returns 0 when it is the same bit for bit, else 1."""
+    from fer.verify import verify_run
+
+    found = verify_run(name, settings)
+    for sentence in found.sentences():
+        log.info("%s", sentence)
+    return 0 if found.identical else 1
+
+
+def export(settings: Settings, target: Path) -> int:
+    """Write the study without pictures and weights to one file."""
+    from fer.archive import export_study
+
+    count = export_study(settings.output_path, target)
+    log.info("%d files in %s. Elsewhere: python main.py --report %s", count, target, target.name)
+    return 0
 
 
 def draw_samples(settings: Settings) -> None:
@@ -105,6 +136,16 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
+    what.add_argument(
+        "--report", nargs="?", const=HERE, type=Path, metavar="PATH", help="only make tables, figures and report "
+        "again, without a network: of OUTPUT_DIR, of another such folder, or of an exported .zip"
+    )  # fmt: skip
+    what.add_argument(
+        "--verify", metavar="RUN", help="train this finished run again and compare weights and predictions"
+    )
+    what.add_argument(
+        "--export", type=Path, metavar="FILE.zip", help="the study as one file, without pictures and weights"
+    )
     what.add_argument("--no-train", action="store_true", help="score and report cached models only")
     parser.add_argument("--demo", action="store_true", help="the whole pipeline on drawn sample faces")
     arguments = parser.parse_args(argv)
@@ -117,7 +158,8 @@ def choose_config(arguments: argparse.Namespace) -> Path | None:
     """The settings file: the one named, the demo's, or config.py (None). An empty datasets/ means the demo."""
     if arguments.demo:
         return DEMO
-    if arguments.config is not None or not _no_datasets(arguments.set):
+    elsewhere = arguments.report is not None and arguments.report != HERE
+    if arguments.config is not None or elsewhere or not _no_datasets(arguments.set):
         return arguments.config
     log.warning(
         "%s\n  datasets/ is empty and no --config was given: running the demo on drawn SAMPLE FACES.\n"
@@ -147,6 +189,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             study = open_study_of(settings)
             print_plan(study, planned_runs(study))
             return 0
+        if arguments.report is not None:
+            source = settings.output_path if arguments.report == HERE else arguments.report
+            return report_from(source, settings.plot_format)
+        if arguments.verify:
+            return verify(arguments.verify, settings)
+        if arguments.export:
+            return export(settings, arguments.export)
         return run_study(settings, train=not arguments.no_train)
     except InputError as error:
         log.error("Nothing that was finished is lost. To mend:\n- %s", "\n- ".join(error.problems))

@@ -290,6 +290,13 @@ def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures
     return True
 
 
+def train_and_score(study: Study, planned: PlannedRun) -> None:
+    """Train one run in its folder and score it, whatever is there already."""
+    study = study.at(planned.run.split)
+    _train(study, planned, [])
+    _score(study, planned)
+
+
 def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
     """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
 

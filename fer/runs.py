@@ -171,14 +171,16 @@ def what_made_it_new(planned: PlannedRun) -> str:
     ]
     if not older:
         return "not trained before"
-    changes = min((_changes(stored["inputs"], planned.inputs) for stored in older), key=len)
-    return "; ".join(changes)
+    differences = [changes(stored["inputs"], planned.inputs) for stored in older]
+    nearest: list[str] = min(differences, key=len)
+    return "; ".join(nearest)
 
 
-def _changes(old: Any, new: Any, name: str = "") -> list[str]:
+def changes(old: Any, new: Any, name: str = "") -> list[str]:
+    """In words, which inputs of a run's key differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
-        return [c for key in names for c in _changes(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+        return [c for key in names for c in changes(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     if old == new:
         return []
     if name.startswith("rows."):

@@ -18,8 +18,8 @@ ORDER = """
     face_traits face_canvas face_drawing face_scenes sample_faces
     pictures layouts readers conflicts samples folds
     augmentation data_loader detection prepared preprocessing balancing runs variants
-    small_networks model_utils evaluation training experiments
-    study_files ensembles tables plots figures inspection main
+    small_networks model_utils evaluation training experiments verify
+    study_files archive ensembles tables plots figures inspection main
 """.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 

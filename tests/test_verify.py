@@ -1,0 +1,63 @@
+"""Promises of --verify: the same run is the same bit for bit; what differs is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from fer.experiments import execute, open_study, planned_runs
+from fer.settings import Settings
+from fer.verify import verify_run
+from model_utils import load_state, save_state
+from utils import InputError, read_json, write_json
+
+
+def trained(settings: Settings) -> str:
+    study = open_study(settings)
+    runs = planned_runs(study)
+    assert execute(study, runs) == {}
+    return runs[0].name
+
+
+def test_a_run_trained_again_is_the_same(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    name = trained(settings)
+    found = verify_run(name, settings.model_copy(update={"epochs": 9}))  # today's settings have no say
+    assert found.identical and found.weights == 0
+    assert len(found.predictions) == 4
+    assert "bit for bit" in found.sentences()[0]
+
+
+def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    name = trained(settings)
+    folder = settings.output_path / "saved_models" / name
+    weights = load_state(folder / "weights.pth")
+    first = next(iter(weights))
+    weights[first] = weights[first] + torch.tensor(0.25)
+    save_state(folder / "weights.pth", weights)
+    stored = read_json(folder / "run.json")
+    stored["environment"]["threads"] = 64
+    write_json(folder / "run.json", stored)
+    found = verify_run(name, settings)
+    assert not found.identical
+    assert found.weights == pytest.approx(0.25, abs=1e-6)
+    assert "threads: 64 there" in found.sentences()[0]
+
+
+def test_changed_pictures_are_named(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    name = trained(settings)
+    root = settings.resolve(settings.datasets["alpha"].path)
+    next((root / "train" / "happy").iterdir()).unlink()
+    with pytest.raises(InputError, match="the rows of alpha changed"):
+        verify_run(name, settings)
+
+
+def test_an_unknown_run_lists_the_finished_ones(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings()
+    name = trained(settings)
+    with pytest.raises(InputError, match=name):
+        verify_run("nothing", settings)
