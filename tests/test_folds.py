@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer.experiments import open_study, planned_runs
+from fer.experiments import execute, open_study, planned_runs, write_study
 from fer.folds import assign_parts, fold_names, with_fold
 from fer.samples import DatasetSamples, load_samples
 from fer.settings import Settings
+from fer.study_files import read_predictions, read_study
 from utils import InputError
 
 
@@ -87,3 +88,19 @@ def test_each_fold_is_a_run_of_its_own_with_its_own_rows(tiny_settings: Callable
     assert [planned.run.split for planned in runs] == ["r0f0", "r0f1", "r0f2"]
     assert len({planned.inputs["rows"]["alpha"] for planned in runs}) == 3
     assert all(f"s42-{planned.run.split}__" in planned.name for planned in runs)
+
+
+def test_folds_are_trained_and_scored_on_their_own_rows(tiny_settings: Callable[..., Settings]) -> None:
+    settings = free_settings(tiny_settings, SPLITS="kfold", FOLDS=2, VARIANTS=("augmented",), EPOCHS=1)
+    study = open_study(settings)
+    runs = planned_runs(study)
+    assert execute(study, runs) == {}
+    write_study(study, runs)
+    tested = []
+    for entry in read_study(settings.output_path).predictions:
+        if entry.split == "test" and entry.tta == "none":
+            found = read_predictions(entry)
+            assert entry.run.counts["alpha"]["n_train"] + entry.run.rows("n_val") + len(found.labels) == 80
+            tested += found.sample_ids.tolist()
+    assert sorted(tested) == study.datasets["alpha"].samples["sample_id"].tolist()
+    assert execute(study, runs) == {}
