@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def read_predictions(entry: PredictionEntry) -> Predictions:
     """
     if entry.how != "file":
         return _put_together(entry)
-    found = load_predictions(entry.path)
+    found = _load_once(entry.path, entry.path.stat().st_mtime_ns if entry.path.is_file() else None)
     rows, classes = len(found.labels), len(EMOTIONS)
     if found.classes != EMOTIONS:
         problem = f"its classes are {', '.join(found.classes)}, not {', '.join(EMOTIONS)}"
@@ -163,6 +164,12 @@ def read_predictions(entry: PredictionEntry) -> Predictions:
     else:
         return found
     raise InputError(f"{entry.path} cannot be used: {problem}. Delete it; main.py makes it again.")
+
+
+@lru_cache(maxsize=128)
+def _load_once(path: Path, changed: int | None) -> Predictions:
+    """Votes and unions read the same files again and again; the time of change makes a written file a new one."""
+    return load_predictions(path)
 
 
 def _put_together(entry: PredictionEntry) -> Predictions:

@@ -16,10 +16,14 @@ from fer.settings import PROJECT
 ORDER = """
     utils wording config_file settings
     face_traits face_canvas face_drawing face_scenes sample_faces
-    pictures layouts readers conflicts samples folds
+    pictures layouts readers conflicts samples folds attributes
     augmentation data_loader detection prepared preprocessing balancing runs variants
-    small_networks model_utils evaluation training experiments verify
-    study_files archive ensembles tables plots figures inspection main
+    small_networks model_utils evaluation
+    bootstrap significance calibration groups
+    training experiments verify
+    study_files archive ensembles leaks scores
+    answers calibration_tables families statements comparisons
+    tables plots plots_statistics figures inspection main
 """.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 
