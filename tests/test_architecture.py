@@ -23,7 +23,7 @@ ORDER = """
     training experiments verify
     study_files archive ensembles leaks scores
     answers calibration_tables families statements comparisons
-    tables plots plots_statistics figures inspection main
+    tables plots plots_statistics figure_jobs figures_data figures_training figures_results figures inspection main
 """.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 

@@ -11,7 +11,8 @@ import pytest
 from fake_study import FakeStudy, fake_history
 
 import fer.figures as figures
-from fer.figures import FigureJob, draw_figures, figure_jobs
+from fer.figure_jobs import FigureJob
+from fer.figures import draw_figures, figure_jobs
 from fer.plots import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
 from fer.settings import EMOTIONS
 from utils import log, write_text
