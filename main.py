@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # OpenMP threads that wait spin by default, and on a computer that does anything else they then keep each other
 # from working: small_residual at 48 px beside one busy process ran at 106 images/s, and at 184 with this.
@@ -18,6 +19,9 @@ from fer.inspection import print_check, print_plan, refuse_bad_output
 from fer.readers import missing_datasets
 from fer.settings import PROJECT, Settings, load_settings
 from utils import InputError, log, remove_partial_files, start_logging
+
+if TYPE_CHECKING:
+    from fer.audit import AuditFindings
 
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = Path()  # --report without a path: the study's own output folder
@@ -32,6 +36,7 @@ def run_study(settings: Settings, train: bool = True) -> int:
     remove_partial_files(output)
 
     study = open_study_of(settings)
+    audit(study)
     runs = planned_runs(study)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
@@ -54,6 +59,16 @@ def open_study_of(settings: Settings) -> Study:
     return study
 
 
+def audit(study: Study) -> AuditFindings:
+    """Copies, conflicts, poor pictures, class mixes, shipped attributes: in saidas/audit/ and samples/, once."""
+    from fer.attributes import write_attributes
+    from fer.audit import audit_or_load
+
+    for name, data in study.datasets.items():
+        write_attributes(study.settings.output_path, name, data.root, data.samples)
+    return audit_or_load(study.datasets, study.settings)
+
+
 def active_datasets(settings: Settings) -> dict:
     """Row and folder of every active dataset."""
     rows = {name: settings.datasets[name] for name in settings.active_datasets}
@@ -64,7 +79,8 @@ def report(output: Path, plot_format: str) -> None:
     """Tables, figures and the summary in the terminal: pure functions of what lies in the output folder."""
     from fer.figures import draw_figures
     from fer.study_files import read_study
-    from fer.tables import print_summary, write_funnel, write_tables
+    from fer.summary import print_summary
+    from fer.tables import write_funnel, write_tables
 
     results, validation = write_tables(output)
     write_funnel(output, read_study(output).datasets)
@@ -135,6 +151,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
+    what.add_argument(
+        "--audit", action="store_true", help="copies, near copies, label conflicts, poor pictures, class mixes"
+    )
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
     what.add_argument(
         "--report", nargs="?", const=HERE, type=Path, metavar="PATH", help="only make tables, figures and report "
@@ -185,6 +204,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings(choose_config(arguments), arguments.set)
         if arguments.check:
             return print_check(settings, active_datasets(settings))
+        if arguments.audit:
+            from fer.audit import print_audit
+
+            print_audit(audit(open_study_of(settings)))
+            return 0
         if arguments.plan:
             study = open_study_of(settings)
             print_plan(study, planned_runs(study))

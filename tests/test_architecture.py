@@ -18,6 +18,7 @@ ORDER = """
     face_traits face_canvas face_drawing face_scenes sample_faces
     pictures layouts readers conflicts samples folds attributes
     augmentation data_loader detection prepared preprocessing balancing runs variants
+    alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     small_networks model_utils evaluation
     bootstrap significance calibration groups
     training experiments verify

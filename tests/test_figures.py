@@ -11,6 +11,7 @@ import pytest
 from fake_study import FakeStudy, fake_history
 
 import fer.figures as figures
+import fer.figures_results as figures_results
 from fer.figure_jobs import FigureJob
 from fer.figures import draw_figures, figure_jobs
 from fer.plots import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
@@ -233,7 +234,7 @@ def test_titles_say_dataset_variant_model_n_and_what_to_mistrust(tmp_path: Path)
     title = words_of(study, "wild_from_studio_tiny_cm")
     assert all(word in title for word in ("tiny", "wild test set", "trained on studio", "preprocessed", "seed 42"))
     entry = next(entry for entry in figures.read_study(study.output).predictions if entry.split == "test")
-    figure = figures.draw_confusion_matrix(entry, ["title"])
+    figure = figures_results.draw_confusion_matrix(entry, ["title"])
     assert any(text.startswith(f"n = {sum(study.counts['test'])} · accuracy 0.") for text in texts(figure))
 
 
