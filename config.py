@@ -138,6 +138,7 @@ ORACLE = False
 TTA = ("none", "three_views")
 EVALUATE_TEST = True  # False while searching: only validation is scored, and the test set stays unread
 PLOT_FORMAT = "png"  # "png"; "pdf" or "svg" stay sharp in print
+TENSORBOARD = False  # True writes the training histories for TensorBoard too (uv sync --extra tensorboard)
 
 # ---------------------------------------------------------------- this machine
 

@@ -6,7 +6,7 @@ import errno
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -238,17 +238,20 @@ def _listed_predictions(study: Study, planned: PlannedRun) -> list[dict[str, str
     ]
 
 
-def execute(study: Study, runs: list[PlannedRun], train: bool = True) -> dict[str, str]:
+def execute(
+    study: Study, runs: list[PlannedRun], train: bool = True, after_each: Callable[[], None] | None = None
+) -> dict[str, str]:
     """Train and score every run that is not finished; returns {run name: what went wrong}.
 
     A run another process works on is left to it and looked at again later. One failed run does not
-    stop the others. With `train` False, only runs with finished weights are scored.
+    stop the others. With `train` False, only runs with finished weights are scored. `after_each` is called
+    after every run that was worked on here.
     """
     failures: dict[str, str] = {}
     waiting = [planned for planned in runs if train or planned.finished]
     announced = False
     while waiting:
-        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures)]
+        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures, after_each)]
         if len(busy) == len(waiting):
             if not announced:
                 log.info("%d runs are being trained by another process; waiting for it", len(busy))
@@ -258,7 +261,13 @@ def execute(study: Study, runs: list[PlannedRun], train: bool = True) -> dict[st
     return failures
 
 
-def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures: dict[str, str]) -> bool:
+def _attempt(
+    study: Study,
+    planned: PlannedRun,
+    runs: list[PlannedRun],
+    failures: dict[str, str],
+    after_each: Callable[[], None] | None,
+) -> bool:
     """Finish one run and its predictions; False when another process holds it."""
     study = study.at(planned.run.split)
     if planned.finished and not missing_predictions(study, planned):
@@ -287,6 +296,8 @@ def _attempt(study: Study, planned: PlannedRun, runs: list[PlannedRun], failures
             failures[planned.name] = f"{type(error).__name__}: {error}"
             log.exception("%s failed; the other runs go on", planned.name)
             write_text(failed, traceback.format_exc())
+    if after_each is not None:
+        after_each()
     return True
 
 

@@ -263,6 +263,8 @@ class Settings(_Record):
     evaluate_test: bool = True
     plot_format: Literal["png", "pdf", "svg"] = "png"
 
+    tensorboard: bool = False
+
     device: Device = "auto"
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
     amp: Literal["auto", "off", "on"] = "auto"

@@ -25,6 +25,8 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], record: type[
     for item in error.errors():
         loc, kind = item["loc"], item["type"]
         at_key = loc[-1:] == ("[key]",)
+        if kind == "missing" and isinstance(loc[-1], int):  # a tuple that is too short, not a row without an entry
+            loc, kind = loc[:-1], "too_short"
         own_words = str(item["ctx"]["error"]) if kind == "value_error" else ""
         if not loc:
             found.update({line: line for line in own_words.split("\n")})
@@ -104,6 +106,8 @@ def _allowed(hint: Any) -> str:
         return _either([quote(choice) for choice in get_args(bare)])
     if origin in (Union, UnionType):
         return _either([_allowed(arm) for arm in get_args(bare)])
+    if origin is tuple and Ellipsis not in get_args(bare):
+        return f"in brackets: {', '.join(_allowed(part) for part in get_args(bare))}"
     if origin is tuple:
         return f"one or more in brackets, each {_allowed(_items_type(bare))}"
     if origin is dict:
