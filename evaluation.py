@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
+from data_loader import BatchSource, FaceRows, NetworkInput, enlarged, make_loader, normalised
 from utils import InputError, atomic_path
 
 if TYPE_CHECKING:
@@ -105,9 +105,13 @@ def predict(
     with torch.inference_mode():
         for number, chunks in enumerate(make_loader(source, workers, device.type == "cuda")):
             positions.append(_positions(source, number))
-            pixels, _ = to_network_input(chunks, expected, device)
+            pixels = enlarged(chunks, expected, device)
+            gray = pixels.shape[1] < expected.channels  # a view of one plane costs a third of one of three
+            if not gray:
+                pixels = normalised(pixels, expected)
             for view in views:
-                outputs[view].append(_probabilities(network, VIEWS[view](pixels), autocast))
+                seen = VIEWS[view](pixels)
+                outputs[view].append(_probabilities(network, normalised(seen, expected) if gray else seen, autocast))
     order = np.argsort(np.concatenate(positions), kind="stable")
     by_view = {view: np.concatenate(parts)[order] for view, parts in outputs.items()}
     return {

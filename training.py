@@ -24,7 +24,7 @@ from fer.augmentation import augment_batch
 from fer.runs import PlannedRun, Run
 from fer.settings import EMOTIONS, ModelRow, Settings
 from model_utils import build_network, freeze_backbone, load_state, load_weights, save_state, train_mode
-from utils import derived_seed, log, pick_device, progress, write_text
+from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 
 class NonFiniteLossError(Exception):
@@ -118,11 +118,11 @@ def fit(
     NonFiniteLossError, torch.OutOfMemoryError (one picture does not fit), InputError (weights).
     """
     source = _training_source(run, train)
-    state = _start(run, len(source), machine, row, run.hyper.batch_size)
+    state = _start(run, len(source), machine, row, _remembered_size(run, machine))
     _restore(state, folder)
     if oracle is not None and len(state.oracle_history) != state.epoch:
         log.info("starting again: the oracle has to see every epoch")
-        state = _start(run, len(source), machine, row, run.hyper.batch_size)
+        state = _start(run, len(source), machine, row, _remembered_size(run, machine))
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
     while not _is_over(state, run):
         try:
@@ -130,6 +130,7 @@ def fit(
             if oracle is not None:
                 _note_oracle(state, run, oracle, machine)
             _save_checkpoint(state, folder)
+            _remember_size(state, run, machine)
         except torch.OutOfMemoryError:
             if state.micro_batch == 1:
                 raise
@@ -229,6 +230,27 @@ def _restore(state: FitState, folder: Path) -> None:
     for name, value in stored["progress"].items():
         setattr(state, name, value)
     log.info("continuing after epoch %d", state.epoch)
+
+
+# Pictures at a time that a network was seen to fit with, after memory ran out: the next run of it starts there.
+_fitting: dict[str, int] = {}
+
+
+def _network_key(run: Run, machine: Machine) -> str:
+    """What the memory of a training step depends on, beside the number of pictures."""
+    hyper = run.hyper
+    shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
+    return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), str(machine.autocast)])
+
+
+def _remembered_size(run: Run, machine: Machine) -> int:
+    return min(run.hyper.batch_size, _fitting.get(_network_key(run, machine), run.hyper.batch_size))
+
+
+def _remember_size(state: FitState, run: Run, machine: Machine) -> None:
+    if state.micro_batch < _remembered_size(run, machine):
+        log.info("%s works with %d pictures at a time; its next runs start with that", run.model, state.micro_batch)
+        _fitting[_network_key(run, machine)] = state.micro_batch
 
 
 def _back_off(state: FitState, run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path) -> FitState:
@@ -374,7 +396,8 @@ def _step(
     state.optimizer.zero_grad(set_to_none=True)
     norm = float(len(truth)) if criterion.weight is None else criterion.weight[truth].sum()
     total, outputs = torch.zeros((), device=machine.device), []
-    for part, part_truth in zip(pixels.split(state.micro_batch), truth.split(state.micro_batch), strict=True):
+    count = math.ceil(len(truth) / state.micro_batch)  # nearly equal parts: BatchNorm cannot train on one picture
+    for part, part_truth in zip(pixels.tensor_split(count), truth.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
         enabled = machine.autocast is not None
         with torch.autocast(machine.device.type, dtype=machine.autocast, enabled=enabled):
