@@ -22,9 +22,10 @@ ORDER = """
     small_networks model_utils evaluation
     bootstrap significance calibration groups
     training experiments verify
-    study_files archive ensembles leaks scores
+    study_files archive ensembles leaks scores tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
-    tables plots plots_statistics figure_jobs figures_data figures_training figures_results figures inspection main
+    plots plots_statistics plots_results plots_cross figure_jobs result_rows figures_data figures_training
+    figures_results figures_metrics figures_scores figures_cross figures report_facts report events inspection main
 """.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 

@@ -17,9 +17,13 @@ import pytest
 from fake_study import FakeStudy
 from rich.console import Console
 
-import fer.tables as tables
+import fer.scores as scores
+import fer.summary as summary_module
+from fer.paper_tables import paper_tables
+from fer.scores import MAJORITY
 from fer.settings import EMOTIONS, PROJECT
-from fer.tables import COLUMNS, MAJORITY, print_summary, write_funnel, write_tables
+from fer.summary import print_summary
+from fer.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
 from utils import InputError, log
 
 CSV_FILES = ("results.csv", "validation_results.csv", "per_class_results.csv")
@@ -94,14 +98,20 @@ def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) 
     study = FakeStudy(tmp_path, seeds=(1, 2), sample_data=("wild",), limit=300)
     results, validation = write_tables(tmp_path)
     assert list(results) == list(COLUMNS)
-    assert list(validation) == [{"n_test": "n_rows"}.get(name, name) for name in COLUMNS]
+    assert list(validation) == [{"n_test": "n_rows"}.get(name, name) for name in COLUMNS if name not in TEST_ONLY]
     runs = results[results["run"] != MAJORITY]
-    assert len(runs) == len(study.plan()) * len(study.datasets) * len(study.tta)
+    unions = len(study.seeds) * len(study.tta)
+    assert len(runs) == len(study.plan()) * len(study.datasets) * len(study.tta) + unions
     assert not runs.duplicated(["run", "test_on", "test_variant", "tta"]).any()
     assert set(runs["run"]) == {planned.name for planned in study.plan()}
-    assert sorted(results.loc[results["run"] == MAJORITY, "test_on"]) == ["studio", "wild"]
+    assert sorted(results.loc[results["run"] == MAJORITY, "test_on"]) == ["studio", "studio+wild", "wild"]
     combined = runs[runs["train_on"] == "studio+wild"]
     assert set(combined["n_train"]) == {2 * sum(study.counts["train"])}
+    union = runs[runs["test_on"] == "studio+wild"]
+    assert set(union["train_on"]) == {"studio+wild"}
+    assert set(union["n_test"]) == {2 * sum(study.counts["test"])}
+    parts = combined[combined["test_on"] != "studio+wild"].groupby(["run", "tta"])["accuracy"].mean()
+    assert union.set_index(["run", "tta"])["accuracy"].sort_index().to_numpy() == pytest.approx(parts.to_numpy())
     assert set(results["limit_per_split"]) == {300}
     only_studio = (results["train_on"] == "studio") & (results["test_on"] == "studio")
     assert results["sample_data"].tolist() == (~only_studio).tolist()
@@ -111,10 +121,10 @@ def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) 
 
 
 def test_second_call_changes_no_file_and_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeStudy(tmp_path)
+    FakeStudy(tmp_path, train_on=(("studio", "wild"),))
     first = write_tables(tmp_path)
     before = state(tmp_path)
-    monkeypatch.setattr(tables, "all_metrics", None)  # a call would raise
+    monkeypatch.setattr(scores, "all_metrics", None)  # a call would raise
     second = write_tables(tmp_path)
     assert state(tmp_path) == before
     pd.testing.assert_frame_equal(first[0], second[0])
@@ -122,7 +132,7 @@ def test_second_call_changes_no_file_and_computes_nothing(tmp_path: Path, monkey
 
 
 def test_tables_do_not_depend_on_the_cache_or_on_the_order_of_the_plan(tmp_path: Path) -> None:
-    FakeStudy(tmp_path, seeds=(1, 2))
+    FakeStudy(tmp_path, train_on=(("wild",), ("studio", "wild")))
     write_tables(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in CSV_FILES}
     for path in (tmp_path / "cache" / "tables.json", *(tmp_path / name for name in CSV_FILES)):
@@ -140,17 +150,18 @@ def test_only_new_predictions_are_scored(tmp_path: Path, monkeypatch: pytest.Mon
     study.seeds = (1, 2)
     study.write()
     scored = []
-    compute = tables.all_metrics
+    compute = scores.all_metrics
 
     def counted(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         scored.append(len(labels))
         return compute(labels, probabilities)
 
-    monkeypatch.setattr(tables, "all_metrics", counted)
+    monkeypatch.setattr(scores, "all_metrics", counted)
     results, _ = write_tables(tmp_path)
     new_files = list(tmp_path.glob("saved_models/*__s2__*/predictions/*.npz"))
     assert new_files
-    assert len(scored) == len(new_files)
+    new_unions = len(study.tta)
+    assert len(scored) == len(new_files) + new_unions
     assert set(results["seed"].dropna()) == {1, 2}
 
 
@@ -168,10 +179,10 @@ def test_new_key_with_other_probabilities_is_scored_again(small: FakeStudy) -> N
 def test_damaged_predictions_are_left_out_named_and_taken_back_once_mended(
     tmp_path: Path, logged: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    study = FakeStudy(tmp_path)
+    study = FakeStudy(tmp_path, train_on=(("studio",),))
     whole, _ = write_tables(tmp_path)
     (tmp_path / "cache" / "tables.json").unlink()
-    planned, item = test_entry(study, test_on="wild", tta="none")
+    planned, item = test_entry(study, test_on="wild", tta="three_views")
     path = planned.folder / "predictions" / item["file"]
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:400])
@@ -189,7 +200,7 @@ def test_damaged_predictions_are_left_out_named_and_taken_back_once_mended(
         logged.clear()
         results, _ = write_tables(tmp_path)
         assert [str(path) in record.getMessage() for record in logged.records] == [True]
-        left_out = whole["run"].eq(planned.name) & whole["test_on"].eq("wild") & whole["tta"].eq("none")
+        left_out = whole["run"].eq(planned.name) & whole["test_on"].eq("wild") & whole["tta"].eq("three_views")
         pd.testing.assert_frame_equal(results, whole[~left_out].reset_index(drop=True))
     study.write_predictions(planned, item)
     pd.testing.assert_frame_equal(write_tables(tmp_path)[0], whole)
@@ -222,13 +233,13 @@ def test_damaged_samples_table_leaves_out_the_majority_row_only(
     path = tmp_path / "samples" / "wild_samples.csv"
     path.write_text("label,split\nhappy,test\n")
     results, _ = write_tables(tmp_path)
-    left_out = whole["run"].eq(MAJORITY) & whole["test_on"].eq("wild")
+    left_out = whole["run"].eq(MAJORITY) & whole["test_on"].str.contains("wild")
     pd.testing.assert_frame_equal(results, whole[~left_out].reset_index(drop=True))
     assert str(path) in logged.text
 
 
 def test_edited_or_damaged_outputs_are_written_again(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
-    FakeStudy(tmp_path)
+    FakeStudy(tmp_path, train_on=(("studio", "wild"),))
     write_tables(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in CSV_FILES}
     (tmp_path / "results.csv").write_text("edited by hand")
@@ -280,6 +291,98 @@ def test_funnel_counts_training_rows_rejected_for_want_of_a_face(tmp_path: Path,
     assert funnel.loc["used", "kept"] == funnel.loc["copies", "kept"] - removed
 
 
+# ---------------------------------------------------------------- sections, ensembles, copies, oracle
+
+
+def test_each_row_names_its_kind_of_experiment(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    trained = (("a",), ("a", "b"), names)
+    counts = {"train": (2,) * 7, "val": (1,) * 7, "test": (1,) * 7}
+    FakeStudy(tmp_path, names, trained, models=("tiny", "other"), tta=("none",), splits=("test",), class_counts=counts)
+    results = write_tables(tmp_path)[0]
+    ensembles = results["model"].str.startswith("ensemble_")
+    assert set(results.loc[ensembles, "section"]) == {"ensemble"}
+    members = results.loc[ensembles & (results["train_on"] == "a"), "members"].str.split(" / ").map(set)
+    assert all(found == set(results.loc[results["train_on"].eq("a") & results["model"].isin(["tiny", "other"]), "run"])
+               for found in members)  # fmt: skip
+    tiny = results[results["model"] == "tiny"].set_index(["train_on", "test_on"])["section"].to_dict()
+    assert tiny == {
+        ("a", "a"): "individual", ("a", "b"): "cross", ("a", "c"): "cross",
+        ("a+b", "a"): "combined", ("a+b", "b"): "combined", ("a+b", "a+b"): "combined",
+        ("a+b", "c"): "leave_one_out",
+        ("a+b+c", "a"): "combined", ("a+b+c", "b"): "combined", ("a+b+c", "c"): "combined",
+        ("a+b+c", "a+b+c"): "combined",
+    }  # fmt: skip
+
+
+def test_gain_of_tta_is_against_the_same_pictures_without_it(tmp_path: Path) -> None:
+    FakeStudy(tmp_path, train_on=(("studio",),), splits=("test",))
+    results = write_tables(tmp_path)[0].query("run != @MAJORITY").set_index(["test_on", "tta"])
+    for test_on in ("studio", "wild"):
+        plain, views = results.loc[(test_on, "none")], results.loc[(test_on, "three_views")]
+        assert views["tta_gain"] == pytest.approx(views["accuracy"] - plain["accuracy"])
+        assert np.isnan(plain["tta_gain"])
+
+
+def test_accuracy_is_split_by_copies_in_training_and_follows_the_samples_table(small: FakeStudy) -> None:
+    planned, item = test_entry(small)
+    ids = np.array(["s/0", "s/1", "s/2", "s/3"])
+    small.write_predictions(planned, item, sample_ids=ids, probabilities=one_hot([0, 1, 1, 3]))
+
+    def row() -> dict[str, Any]:
+        results = write_tables(small.output)[0]
+        return results[results["run"] == planned.name].iloc[0].to_dict()
+
+    assert pd.isna(row()["n_copies"]), "without samples tables the copies are not known"
+    write_contents(small.output, {"s/0": "x", "s/1": "y", "s/2": "z", "s/3": "z"}, ["y", "q"], key="first")
+    found = row()
+    assert (found["n_copies"], found["accuracy_copies"]) == (1, 0)
+    assert (found["n_without_copies"], found["accuracy_without_copies"]) == (3, 1)
+    classes = pd.read_csv(small.output / "per_class_results.csv")
+    copies = next(t for t in paper_tables(small.output, read_results(small.output), classes) if t.name == "copies")
+    assert [cell.text for cell in copies.rows[0].cells[-5:]] == ["75.0", "100.0", "0.0", "1", "1"]
+    write_contents(small.output, {"s/0": "x", "s/1": "y", "s/2": "z", "s/3": "z"}, ["q"], key="second")
+    found = row()
+    assert (found["n_copies"], found["n_without_copies"]) == (0, 4)
+    assert np.isnan(found["accuracy_copies"])
+
+
+def write_contents(output: Path, tests: dict[str, str], train: list[str], key: str) -> None:
+    """A samples table of "studio" with these test contents by sample_id, and training contents."""
+    rows = [{"sample_id": i, "label": 0, "split": "test", "content": c} for i, c in tests.items()]
+    rows += [{"sample_id": f"t/{i}", "label": 0, "split": "train", "content": c} for i, c in enumerate(train)]
+    pd.DataFrame(rows).to_csv(output / "samples" / "studio_samples.csv", index=False)
+    pd.DataFrame(columns=["sample_id", "step", "split", "content"]).to_csv(
+        output / "samples" / "studio_rejected.csv", index=False
+    )
+    (output / "samples" / "studio_samples.json").write_text(json.dumps({"key": key}))
+
+
+def with_oracle(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of one honest run and one better run whose epoch was chosen on the test set."""
+    counts = {"train": (3,) * 7, "val": (1,) * 7, "test": (2,) * 7}
+    study = FakeStudy(tmp_path, ("studio",), (("studio",),), models=("tiny", "peeking"), class_counts=counts,
+                      tta=("none",))  # fmt: skip
+    peeking = next(planned for planned in study.plan() if planned.run.model == "peeking")
+    path = peeking.folder / "run.json"
+    path.write_text(path.read_text().replace('"selection": "macro_f1"', '"selection": "oracle"'))
+    item = next(i for i in json.loads((tmp_path / "study.json").read_text())["predictions"][peeking.name]
+                if i["split"] == "test")  # fmt: skip
+    study.write_predictions(peeking, item, probabilities=one_hot(sorted(list(range(7)) * 2)))
+    return write_tables(tmp_path)
+
+
+def test_oracle_rows_are_named_and_never_starred(tmp_path: Path) -> None:
+    text = summary(*with_oracle(tmp_path))
+    oracle = next(line for line in text.splitlines() if "peeking" in line)
+    honest = next(line for line in text.splitlines() if "tiny" in line)
+    assert "(ORACLE)" in oracle
+    assert "100.0" in oracle
+    assert "*" not in oracle
+    assert honest.count("*") == 3
+    assert "chosen on the test set" in text
+
+
 # ---------------------------------------------------------------- summary
 
 
@@ -328,13 +431,13 @@ def test_summary_names_the_test_variant_where_there_are_several(tmp_path: Path) 
     FakeStudy(tmp_path, test_variants=("raw", "preprocessed"))
     results, validation = write_tables(tmp_path)
     text = summary(results, validation)
-    assert text.count("preprocessed on raw") == text.count("preprocessed on preprocessed") == 12
-    assert text.count("majority class") == 2
+    assert text.count("preprocessed on raw") == text.count("preprocessed on preprocessed") == 14
+    assert text.count("majority class") == 3
 
 
 def test_summary_says_how_many_rows_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FakeStudy(tmp_path)
-    monkeypatch.setattr(tables, "SUMMARY_ROWS", 4)
+    monkeypatch.setattr(summary_module, "SUMMARY_ROWS", 4)
     assert summary(*write_tables(tmp_path)).count("… 2 more in results.csv") == 2
 
 
@@ -343,7 +446,7 @@ def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> No
     results, validation = write_tables(tmp_path)
     groups = results[results["run"] != MAJORITY].groupby(["train_on", "test_on", "tta"])["macro_f1"]
     numbers = [f"{100 * group.mean():.1f} ± {100 * group.std(ddof=1):.1f}" for _, group in groups]
-    assert len(numbers) == 12
+    assert len(numbers) == 14
     for width, terminal in itertools.product((72, 100, 160), (True, False)):
         text = summary(results, validation, width, terminal)
         assert max(map(len, text.splitlines())) <= width
@@ -352,7 +455,7 @@ def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> No
 
 def test_reading_a_finished_study_needs_no_heavy_package() -> None:
     code = (
-        "import sys, fer.tables, fer.figures;"
+        "import sys, fer.tables, fer.summary, fer.figures;"
         "print([m for m in ('torch', 'timm', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)

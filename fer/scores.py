@@ -1,0 +1,198 @@
+"""Metrics of every predictions file of a study, computed once and kept in `cache/tables.json`.
+
+An entry of the cache is made again when its predictions file changed, or a samples table behind its copies did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
+from fer.folds import OFFICIAL
+from fer.leaks import Copies, parts_of
+from fer.settings import EMOTIONS
+from fer.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
+from utils import InputError, log, progress, read_json, write_json
+
+# Raise when a metric would give another number for the same probabilities.
+SCORES_VERSION = 2
+MAJORITY = "majority_class"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics of one set of rows. `run` is None for the majority class; `classes`: [C] per score name."""
+
+    run: StoredRun | None
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+    metrics: dict[str, Any]
+    classes: dict[str, list[Any]]
+
+    @property
+    def name(self) -> str:
+        """Folder name of the run."""
+        return MAJORITY if self.run is None else self.run.name
+
+
+@dataclass
+class ScoreStore:
+    """Scores known from before, those in use now, the copies among test rows, and what was left out and why."""
+
+    study: StoredStudy
+    path: Path
+    copies: Copies
+    known: dict[str, Any]
+    fresh: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def leave_out(self, reason: str) -> None:
+        """Note, once, what the tables do without."""
+        if reason not in self.left_out:
+            log.warning("left out of the tables: %s", reason)
+            self.left_out.append(reason)
+
+
+def score_study(study: StoredStudy, cache: Path) -> tuple[list[Scores], list[str]]:
+    """Scores of every usable predictions file of the plan, and of the majority class on the same sets.
+
+    Also returns, in words, what was left out and why.
+    """
+    store = ScoreStore(study, cache, Copies(study.output), _read_cache(cache))
+    scored = [one for entry in _with_progress(store) if (one := _score_entry(store, entry))]
+    for name, split in sorted({(one.test_on, one.split) for one in scored}):
+        try:
+            scored.append(_score_majority(store, name, split))
+        except InputError as error:
+            store.leave_out(f"the majority-class row of {name}: {error}")
+    if store.fresh != store.known:
+        write_json(cache, {"version": _cache_version(), "scores": store.fresh})
+    return scored, store.left_out
+
+
+def _cache_version() -> list[Any]:
+    return [SCORES_VERSION, list(METRICS), list(EMOTIONS)]
+
+
+def _read_cache(path: Path) -> dict[str, Any]:
+    """Known scores {name: {stamp, metrics, classes}}; empty when the cache is absent, damaged or older."""
+    if not path.is_file():
+        return {}
+    try:
+        stored = read_json(path)
+        return stored["scores"] if stored["version"] == _cache_version() else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s cannot be read (%s); the metrics are computed again.", path, error)
+        return {}
+
+
+def _with_progress(store: ScoreStore) -> Iterable[PredictionEntry]:
+    entries = store.study.predictions
+    new = any(store.known.get(_cache_name(entry), {}).get("stamp") != _stamp(store, entry) for entry in entries)
+    return progress(entries, "metrics") if new else entries
+
+
+def _cache_name(entry: PredictionEntry) -> str:
+    return f"{entry.run.name}/{entry.path.name}"
+
+
+def _stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
+    return [*entry.stamp(), *(store.copies.stamp(_datasets(store, entry)) if _has_copies(entry) else [])]
+
+
+def _has_copies(entry: PredictionEntry) -> bool:
+    """True where the samples tables tell the run's training rows: folds have other splits than these."""
+    return entry.split == "test" and entry.run.run["split"] == OFFICIAL
+
+
+def _datasets(store: ScoreStore, entry: PredictionEntry) -> list[str]:
+    return [*entry.run.run["train_on"], *parts_of(store.study.output, entry.test_on)]
+
+
+def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
+    name, stamp = _cache_name(entry), _stamp(store, entry)
+    if store.known.get(name, {}).get("stamp") == stamp:
+        store.fresh[name] = store.known[name]
+    else:
+        try:
+            found = read_predictions(entry)
+        except InputError as error:
+            store.leave_out(str(error))
+            return None
+        parts = _parts_of_the_test(store, entry, found) if _has_copies(entry) else {}
+        store.fresh[name] = _compute(stamp, found.labels, found.probabilities, parts)
+    numbers = _numbers(store.fresh[name])
+    return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **numbers)
+
+
+def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predictions) -> dict[str, float]:
+    """Accuracy and rows without and with a copy in training; empty where the copies are not known."""
+    datasets = _datasets(store, entry)
+    if not store.copies.known(datasets):
+        return {}
+    try:
+        ids = store.copies.ids(entry.run.run["train_on"], parts_of(store.study.output, entry.test_on))
+    except InputError as error:
+        store.leave_out(f"accuracy without copies: {error}")
+        return {}
+    copied = np.isin(found.sample_ids, list(ids))
+    scores: dict[str, float] = {}
+    for part, rows in (("without_copies", ~copied), ("copies", copied)):
+        right = accuracy(found.labels[rows], found.probabilities[rows]) if rows.any() else float("nan")
+        scores |= {f"accuracy_{part}": right, f"n_{part}": int(rows.sum())}
+    return scores
+
+
+def _score_majority(store: ScoreStore, name: str, split: str) -> Scores:
+    counts = _class_counts(store.study, name)
+    if not sum(counts[split]) or not sum(counts["train"]):
+        raise InputError(f"its samples table has no {split} or no training row now. Run main.py: it is scored again.")
+    answer = int(np.argmax(counts["train"]))
+    key, stamp = f"{MAJORITY}/{name}__{split}", [answer, *counts[split]]
+    if store.known.get(key, {}).get("stamp") == stamp:
+        store.fresh[key] = store.known[key]
+    else:
+        labels = np.repeat(np.arange(len(EMOTIONS)), counts[split])
+        store.fresh[key] = _compute(stamp, labels, np.eye(len(EMOTIONS))[np.full(len(labels), answer)], {})
+    scores = _numbers(store.fresh[key])
+    scores["metrics"] |= {"n_train": sum(counts["train"]), "n_val": sum(counts["val"])}
+    return Scores(None, name, split, "", "none", **scores)
+
+
+def _class_counts(study: StoredStudy, name: str) -> dict[str, list[int]]:
+    """Rows per split and class of a dataset, or of a union "a+b"."""
+    parts = [read_class_counts(study.output, part) for part in parts_of(study.output, name)]
+    return {split: np.sum([part[split] for part in parts], axis=0).tolist() for split in parts[0]}
+
+
+def _compute(stamp: list[Any], labels: np.ndarray, probabilities: np.ndarray, more: dict[str, float]) -> dict[str, Any]:
+    """Everything the tables say about one set of rows, as JSON (None for NaN)."""
+    metrics = all_metrics(labels, probabilities) | {"n_test": len(labels)} | more
+    classes = {name: values.tolist() for name, values in class_scores(labels, probabilities).items()}
+    return {
+        "stamp": stamp,
+        "metrics": {name: _json_number(value) for name, value in metrics.items()},
+        "classes": {name: [_json_number(value) for value in values] for name, values in classes.items()},
+    }
+
+
+def _json_number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _numbers(stored: dict[str, Any]) -> dict[str, Any]:
+    """The metrics and class scores of a cache entry, None read as NaN."""
+    missing = {None: float("nan")}
+    return {
+        "metrics": {name: missing.get(value, value) for name, value in stored["metrics"].items()},
+        "classes": {
+            name: [missing.get(value, value) for value in values] for name, values in stored["classes"].items()
+        },
+    }
