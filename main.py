@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from utils import InputError, log, remove_partial_files, start_logging
 
 if TYPE_CHECKING:
     from fer.audit import AuditFindings
+    from fer.runs import PlannedRun
 
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = Path()  # --report without a path: the study's own output folder
@@ -40,9 +42,13 @@ def run_study(settings: Settings, train: bool = True) -> int:
     runs = planned_runs(study)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
-    failures = execute(study, runs, train)
+    failures = execute(study, runs, train, LivePage(study, runs))
     write_study(study, runs)
-    report(output, settings.plot_format)
+    report(output, settings.plot_format, study)
+    if settings.tensorboard:
+        from fer.events import write_events
+
+        write_events(output)
     return _farewell(runs, failures, train)
 
 
@@ -75,17 +81,48 @@ def active_datasets(settings: Settings) -> dict:
     return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
 
 
-def report(output: Path, plot_format: str) -> None:
-    """Tables, figures and the summary in the terminal: pure functions of what lies in the output folder."""
+def report(output: Path, plot_format: str, study: Study | None = None) -> None:
+    """Tables, statistics, figures, the page and the summary: pure functions of what lies in the output folder.
+
+    With `study`, figures that show pictures of the datasets are drawn as well.
+    """
+    from fer.comparisons import write_statistics
     from fer.figures import draw_figures
+    from fer.picture_figures import draw_picture_figures
+    from fer.paper_tables import write_paper_tables
+    from fer.report import write_report
     from fer.study_files import read_study
     from fer.summary import print_summary
     from fer.tables import write_funnel, write_tables
 
     results, validation = write_tables(output)
+    paper_tables = write_paper_tables(output, results)
     write_funnel(output, read_study(output).datasets)
+    write_statistics(output)
     draw_figures(output, plot_format)
+    if study is not None:
+        draw_picture_figures(study, plot_format)
+    page = write_report(output, paper_tables)
     print_summary(results, validation)
+    log.info("report: %s", page)
+
+
+class LivePage:
+    """Writes tables and page again after a run, at most once a minute, so that a long grid can be watched."""
+
+    def __init__(self, study: Study, runs: list[PlannedRun]):
+        self.study, self.runs, self.written = study, runs, time.monotonic()
+
+    def __call__(self) -> None:
+        """To be called after each run."""
+        from fer.report import write_report
+        from fer.tables import write_tables
+
+        if time.monotonic() - self.written > 60:
+            write_study(self.study, self.runs)
+            write_tables(self.study.settings.output_path)
+            write_report(self.study.settings.output_path)
+            self.written = time.monotonic()
 
 
 def report_from(source: Path, plot_format: str) -> int:
