@@ -208,27 +208,31 @@ def class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.
 
 
 def _answer_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall and F1 of each class; apart from the AUC, which costs far more."""
-    from sklearn.metrics import precision_recall_fscore_support
+    """Precision, recall and F1 of each class, from counts.
 
-    classes = np.arange(probabilities.shape[1])
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, probabilities.argmax(1), labels=classes, zero_division=0
-    )
-    scores = {"precision": precision, "recall": recall, "f1": f1}
+    A study asks for them thousands of times; scikit-learn takes 3 ms a call to check its arguments.
+    """
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(1)
+    support, answered = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
+    correct = np.bincount(labels[labels == predicted], minlength=classes)
+    scores = {
+        "precision": correct / np.maximum(answered, 1),
+        "recall": correct / np.maximum(support, 1),
+        "f1": 2 * correct / np.maximum(support + answered, 1),
+    }
     return {name: np.where(support == 0, np.nan, values) for name, values in scores.items()}
 
 
 def _aucs(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return np.array([_auc(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])])
+    """One-vs-rest area under the curve of each class by ranks (Mann and Whitney 1947), ties shared; float64[C]."""
+    from scipy.stats import rankdata
 
-
-def _auc(positive: np.ndarray, score: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float(roc_auc_score(positive, score))
+    positive = labels[:, None] == np.arange(probabilities.shape[1])
+    count = positive.sum(0)
+    ranks = (rankdata(probabilities, axis=0) * positive).sum(0)
+    pairs = count * (len(labels) - count)
+    return np.where(pairs == 0, np.nan, (ranks - count * (count + 1) / 2) / np.maximum(pairs, 1))
 
 
 def _mean(values: np.ndarray) -> float:

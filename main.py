@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,9 @@ def run_study(settings: Settings, train: bool = True) -> int:
     print_plan(study, runs, only_summary=True)
     failures = execute(study, runs, train, LivePage(study, runs))
     write_study(study, runs)
-    report(output, settings.plot_format, study)
+    from fer.picture_figures import draw_picture_figures
+
+    report(output, settings.plot_format, partial(draw_picture_figures, study, runs, settings.plot_format))
     if settings.tensorboard:
         from fer.events import write_events
 
@@ -81,14 +84,13 @@ def active_datasets(settings: Settings) -> dict:
     return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
 
 
-def report(output: Path, plot_format: str, study: Study | None = None) -> None:
+def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] | None = None) -> None:
     """Tables, statistics, figures, the page and the summary: pure functions of what lies in the output folder.
 
-    With `study`, figures that show pictures of the datasets are drawn as well.
+    `draw_pictures` draws the figures that show faces of the datasets, where these are at hand.
     """
     from fer.comparisons import write_statistics
     from fer.figures import draw_figures
-    from fer.picture_figures import draw_picture_figures
     from fer.paper_tables import write_paper_tables
     from fer.report import write_report
     from fer.study_files import read_study
@@ -100,8 +102,8 @@ def report(output: Path, plot_format: str, study: Study | None = None) -> None:
     write_funnel(output, read_study(output).datasets)
     write_statistics(output)
     draw_figures(output, plot_format)
-    if study is not None:
-        draw_picture_figures(study, plot_format)
+    if draw_pictures is not None:
+        draw_pictures()
     page = write_report(output, paper_tables)
     print_summary(results, validation)
     log.info("report: %s", page)

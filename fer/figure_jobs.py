@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 2
+FIGURES_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,12 @@ def notes(study: StoredStudy, *datasets: str) -> list[str]:
 
 
 def joined(*parts: str) -> str:
+    """The parts of one line of a title."""
     return " · ".join(parts)
 
 
 def run_words(run: StoredRun) -> str:
+    """What a network was trained on, for titles."""
     return f"trained on {run.train_on} ({run.run['variant']}), seed {run.run['seed']}"
 
 

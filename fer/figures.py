@@ -1,125 +1,80 @@
 """Figures of a study, from the files it left on disk.
 
-No network is loaded. A figure is a `FigureJob`: where it goes, the function that draws it, and all that it
-shows. `cache/figures.json` keeps a fingerprint of that per figure: only what changed is drawn again, and a
-figure that no longer belongs to the study is removed if it was drawn here.
+No network is loaded and no picture of a dataset is opened (those are drawn by picture_figures.py). A figure is a
+`FigureJob`: where it goes, the function that draws it, and all that it shows.
 
 A figure added later is one `plot_*` function and one generator of jobs in `FIGURES`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from fer.ensembles import with_derived
+from fer.figure_drawing import LeftOut, draw_changed, named_jobs, note_left_out
 from fer.figure_jobs import FigureJob
+from fer.figures_cost import cost_jobs
+from fer.figures_cross import cross_jobs
 from fer.figures_data import distribution_jobs
+from fer.figures_metrics import augmentation_jobs, combined_jobs, ensemble_jobs, metric_jobs, tta_jobs
 from fer.figures_results import confusion_jobs
-from fer.figures_training import curve_jobs
-from fer.plots import STYLE
+from fer.figures_selection import detection_jobs, funnel_jobs, quality_jobs
+from fer.figures_statistics import statistics_jobs
+from fer.figures_training import architecture_jobs, curve_jobs
 from fer.study_files import StoredStudy, read_study
-from utils import InputError, atomic_path, log, progress, read_json, write_json
+from utils import InputError, write_json
 
-DPI = 120
-# No date and no program name in the files: equal figures have equal bytes.
-METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     distribution_jobs,
+    funnel_jobs,
+    quality_jobs,
+    detection_jobs,
     curve_jobs,
+    architecture_jobs,
     confusion_jobs,
+    metric_jobs,
+    augmentation_jobs,
+    tta_jobs,
+    cross_jobs,
+    combined_jobs,
+    ensemble_jobs,
+    cost_jobs,
+    statistics_jobs,
 )
 
 
 def draw_figures(output: Path, plot_format: str) -> list[Path]:
     """Draw what changed of the study's figures as `plot_format` (png, pdf, svg); returns all that are there.
 
-    A figure whose files are damaged is left out with a warning. Raises InputError when study.json
-    cannot be used.
+    A figure whose files are damaged is left out with a warning; left_out.json lists these as {"what", "why"}.
+    Raises InputError when study.json cannot be used.
     """
     study = with_derived(read_study(output))
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "figures.lock"):
-        drawn = _draw_changed(output, figure_jobs(study, plot_format), cache / "figures.json")
+        jobs, left_out = _planned(study, plot_format)
+        drawn, failed = draw_changed(output, jobs, cache / "figures.json")
+        write_json(output / "left_out.json", [*left_out, *failed])
     return sorted(output / path for path in drawn)
 
 
 def figure_jobs(study: StoredStudy, plot_format: str) -> dict[str, FigureJob]:
-    """Every figure the study should have, by its path under the output folder.
-
-    Runs that would share a name are told apart by their hash.
-    """
-    jobs = [job for generate in FIGURES for job in generate(study)]
-    times = Counter(job.name for job in jobs)
-    named = {}
-    for job in jobs:
-        apart = f"_{job.run.rsplit('__', 1)[-1]}" if times[job.name] > 1 else ""
-        named[f"{job.name}{apart}.{plot_format}"] = job
-    return named
+    """Every figure the study should have, by its path under the output folder."""
+    return _planned(study, plot_format)[0]
 
 
-# ---------------------------------------------------------------- drawing what changed
-
-
-def _read_map(path: Path) -> dict[str, str]:
-    """Fingerprint of each figure drawn so far, by its path under the output folder."""
-    if not path.is_file():
-        return {}
-    try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        log.warning("%s cannot be read (%s); every figure is drawn again.", path, error)
-        return {}
-
-
-def _draw_changed(output: Path, jobs: dict[str, FigureJob], map_file: Path) -> list[str]:
-    """Draw what changed and remove what no longer belongs; noted in the map, also when stopped half-way.
-
-    Returns the paths of the study's figures.
-    """
-    known = _read_map(map_file)
-    changed = [
-        path for path, job in jobs.items() if known.get(path) != job.fingerprint or not (output / path).is_file()
-    ]
-    noted = known.copy()
-    try:
-        for path in progress(changed, "figures") if changed else ():
-            if _draw(jobs[path], output / path):
-                noted[path] = jobs[path].fingerprint
-            elif path in known:
-                _remove(output, path, noted)
-        for path in known.keys() - jobs.keys():
-            _remove(output, path, noted)
-    finally:
-        if noted != known:
-            write_json(map_file, dict(sorted(noted.items())))
-    return list(noted)
-
-
-def _remove(output: Path, path: str, noted: dict[str, str]) -> None:
-    (output / path).unlink(missing_ok=True)
-    del noted[path]
-
-
-def _draw(job: FigureJob, path: Path) -> bool:
-    """Draw one figure; False, with a warning, when a file it needs is damaged."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+def _planned(study: StoredStudy, plot_format: str) -> tuple[dict[str, FigureJob], list[LeftOut]]:
+    """The jobs by path; kinds of figures that cannot even be planned are left out with a warning."""
+    jobs: list[FigureJob] = []
+    left_out: list[LeftOut] = []
+    for generate in FIGURES:
         try:
-            figure = job.draw(*job.sources, title=job.title, **job.details)
+            jobs += generate(study)
         except InputError as error:
-            log.warning("%s is left out: %s", path.name, error)
-            return False
-        FigureCanvasAgg(figure)
-        kind = path.suffix.removeprefix(".")
-        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, format=kind, metadata=METADATA[kind], **options)
-    return True
+            what = generate.__name__.removesuffix("_jobs").replace("_", " ") + " figures"
+            left_out.append(note_left_out(what, str(error)))
+    return named_jobs(jobs, plot_format), left_out

@@ -1,4 +1,4 @@
-"""Figures of trainings: learning curves."""
+"""Figures of trainings: learning curves, and those of all architectures of one training set side by side."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fer.figure_jobs import BALANCE_WORDS, FigureJob, joined, notes, run_words
 from fer.plots import plot_learning_curves
+from fer.plots_compare import plot_architectures
+from fer.runs import ORACLE
 from fer.study_files import StoredRun, StoredStudy, read_history
-from utils import file_fingerprint
+from utils import InputError, file_fingerprint, log
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 # ---------------------------------------------------------------- learning curves
@@ -21,7 +24,6 @@ def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     for run in study.runs:
         if run.members:
             continue
-        path = run.folder / "history.csv"
         n = f"n = {run.rows('n_train'):,} training, {run.rows('n_val'):,} validation pictures"
         title = [
             f"Learning curves of {run.run['model']}",
@@ -37,7 +39,7 @@ def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
                 "remark": _training_remark(run),
             },
             sources=(run,),
-            stamp=file_fingerprint(path) if path.is_file() else None,
+            stamp=_history_stamp(run),
             run=run.name,
         )
 
@@ -61,3 +63,61 @@ def _training_remark(run: StoredRun) -> str:
 def draw_learning_curves(run: StoredRun, **shown: Any) -> Figure:
     """Learning curves of a stored run. Raises InputError when its history is damaged."""
     return plot_learning_curves(read_history(run), **shown)
+
+
+# ---------------------------------------------------------------- architectures side by side
+
+
+def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
+    """Per training set and variant with two networks or more: validation by epoch, all models in one figure.
+
+    An oracle run has the history of its honest twin, which stands here for both.
+    """
+    groups: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in study.runs:
+        if not run.members and run.run["selection"] != ORACLE:
+            groups.setdefault((run.train_on, run.run["variant"]), []).append(run)
+    for (train_on, variant), runs in groups.items():
+        if len(runs) < 2:
+            continue
+        n = f"n = {runs[0].rows('n_train'):,} training, {runs[0].rows('n_val'):,} validation pictures"
+        title = [
+            f"Architectures trained on {train_on} ({variant})",
+            joined("thin: a seed, thick: mean over seeds", n, *notes(study, *runs[0].run["train_on"])),
+        ]
+        yield FigureJob(
+            name=f"learning_curves/{train_on}_{variant}_architectures",
+            draw=draw_architectures,
+            title=title,
+            details={},
+            sources=(runs,),
+            stamp=[[run.name, _history_stamp(run)] for run in runs],
+        )
+
+
+def _history_stamp(run: StoredRun) -> str | None:
+    path = run.folder / "history.csv"
+    return file_fingerprint(path) if path.is_file() else None
+
+
+def draw_architectures(runs: list[StoredRun], title: list[str]) -> Figure:
+    """Validation curves of stored runs, by model; damaged histories are named in the log and left out.
+
+    Raises InputError when none is left.
+    """
+    histories: dict[str, list[pd.DataFrame]] = {}
+    problems = []
+    for run in sorted(runs, key=_by_model):
+        try:
+            histories.setdefault(run.run["model"], []).append(read_history(run))
+        except InputError as error:
+            problems.append(str(error))
+            log.warning("%s shows no run of %s: %s", title[0], run.name, error)
+    histories = {model: found for model, found in histories.items() if found}
+    if not histories:
+        raise InputError(problems)
+    return plot_architectures(histories, title=title)
+
+
+def _by_model(run: StoredRun) -> tuple[str, int]:
+    return run.run["model"], run.run["seed"]

@@ -188,7 +188,7 @@ def _epoch_axes(panels: np.ndarray, epochs: int) -> None:
 
 
 def plot_confusion_matrix(counts: np.ndarray, title: list[str]) -> Figure:
-    """Rows true, columns predicted, int [C, C]; each row is drawn as shares from 0 to 1.
+    """Rows true, columns predicted, int [C, C]; each row is drawn as shares from 0 to 1, the count below each.
 
     A class without test images is hatched and says so.
     """
@@ -201,7 +201,9 @@ def plot_confusion_matrix(counts: np.ndarray, title: list[str]) -> Figure:
     for (row, column), share in np.ndenumerate(shares):
         if support[row]:
             colour = "white" if share > 0.5 else "#222222"
-            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour)
+            axes.text(
+                column, row, f"{share:.2f}\n{counts[row, column]:,}", ha="center", va="center", color=colour, size=8
+            )
     _hatch_absent(axes, np.flatnonzero(support == 0))
     axes.set_xticks(range(len(EMOTIONS)), EMOTIONS)
     axes.set_yticks(range(len(EMOTIONS)), [f"{c}\nn = {n:,}" for c, n in zip(EMOTIONS, support, strict=True)])

@@ -59,6 +59,7 @@ FIGURE_CHAPTERS = {
                                                                             "interval", "group", "optim", "copies")),
     "cost": ("Cost in figures", ("cost", "speed")),
 }  # fmt: skip
+FIGURE_LISTS = ("figures.json", "picture_figures.json")  # in cache/, see figure_drawing.py
 OPEN_FIGURES = 24  # a folder with more is shown closed: opening the page loads none of it
 STATISTICS = {
     "intervals": "95 % intervals", "seeds": "Mean and spread over seeds and folds",
@@ -281,10 +282,13 @@ def _chapters(output: Path) -> Iterator[dict[str, Any]]:
 
 
 def _figure_files(output: Path) -> list[Path]:
-    """The study's figures: those in the figures' own list, else what lies in folders with figures' names."""
+    """The study's figures: those in the figures' own lists, else what lies in folders with figures' names."""
+    lists = [path for name in FIGURE_LISTS if (path := output / "cache" / name).is_file()]
     try:
-        listed = [output / name for name in read_json(output / "cache" / "figures.json")]
+        listed = [output / name for path in lists for name in read_json(path)]
     except (OSError, ValueError, TypeError):
+        lists = []
+    if not lists:
         starts = tuple(start for _, starts in FIGURE_CHAPTERS.values() for start in starts)
         folders = [path for path in output.iterdir() if path.is_dir() and path.name.lower().startswith(starts)]
         listed = [path for folder in folders if folder.name != "datasets" for path in folder.rglob("*")]

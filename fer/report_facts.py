@@ -20,6 +20,7 @@ from fer.study_files import StoredRun, StoredStudy, read_class_counts, read_hist
 from fer.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from utils import InputError, read_json
 
+LEFT_OUT = ("tables/left_out.json", "left_out.json", "left_out_pictures.json")
 STATES = ("done", "running", "failed", "interrupted", "to do")
 UNKNOWN = "not recorded"
 
@@ -224,7 +225,7 @@ def _counted(counter: Counter[str], runs: int) -> str:
 def left_out(study: StoredStudy) -> list[str]:
     """What the tables, the figures and this report do without, and why, each reason once."""
     output = study.output
-    reasons = [*_listed(output / "tables" / "left_out.json"), *_listed(output / "left_out.json")]
+    reasons = [reason for name in LEFT_OUT for reason in _listed(output / name)]
     finished = {run.name for run in study.runs}
     for name in study.planned:
         path = output / "saved_models" / name / "run.json"

@@ -17,9 +17,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fer.leaks import copied_ids
-
 from fer.bootstrap import draw_groups, resampled_scores
+from fer.leaks import copied_ids
 from fer.runs import ORACLE
 from fer.samples import read_samples
 from fer.settings import EMOTIONS

@@ -13,7 +13,7 @@ import pytest
 from fer.settings import PROJECT
 
 # A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
-ORDER = """
+LAYERS = """
     utils wording config_file settings
     face_traits face_canvas face_drawing face_scenes sample_faces
     pictures layouts readers conflicts samples folds attributes
@@ -24,9 +24,12 @@ ORDER = """
     training experiments verify
     study_files archive ensembles leaks scores tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
-    plots plots_statistics plots_results plots_cross figure_jobs result_rows figures_data figures_training
-    figures_results figures_metrics figures_scores figures_cross figures report_facts report events inspection main
-""".split()
+    plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures
+    figure_jobs figure_drawing result_rows figures_data figures_selection figures_training figures_results
+    figures_metrics figures_cross figures_cost figures_statistics figures picture_figures
+    report_facts report events inspection main
+"""
+ORDER = LAYERS.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy, fake_history
 
+import fer.figure_drawing as figure_drawing
 import fer.figures as figures
 import fer.figures_results as figures_results
 from fer.figure_jobs import FigureJob
@@ -52,7 +53,9 @@ SMALL = {
     "class_distributions/studio_dist_balanced.png",
     "learning_curves/studio__preprocessed__tiny__s42.png",
     "confusion_matrices/studio_tiny_cm.png",
+    "error_analysis/studio_tiny_error_analysis.png",
 }
+PREDICTED = {name for name in SMALL if name.startswith(("confusion", "error"))}
 
 
 def test_names_are_short_where_the_study_has_one_of_each(small: FakeStudy) -> None:
@@ -68,7 +71,9 @@ def test_names_say_what_the_study_has_several_of(tmp_path: Path) -> None:
     assert "learning_curves/studio+wild__augmented__tiny__s1.png" in names
     assert {f"class_distributions/combined_dist_{kind}.png" for kind in ("original", "balanced")} <= names
     assert len([name for name in names if "TTA/" in name]) == runs * len(study.datasets)
-    assert len(names) == 6 + runs + 2 * runs * len(study.datasets)
+    alone = [run for run in study.plan() if len(run.run.train_on) == 1]
+    groups = len(study.train_on) * len(study.variants)  # two seeds each: side by side
+    assert len(names) == 6 + runs + groups + 2 * runs * len(study.datasets) + len(alone)
 
 
 def test_policies_are_named_where_several_beside_none(tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_runs_that_share_a_name_are_told_apart_by_their_hash(small: FakeStudy) -
     path = small.output / "study.json"
     stored = json.loads(path.read_text())
     path.write_text(json.dumps(stored | {"runs": [run.name, twin.name]}))
-    curves = {name for name in planned(small) if name.startswith("learning_curves")}
+    curves = {name for name in planned(small) if name.startswith("learning_curves") and "architectures" not in name}
     slug = "learning_curves/studio__preprocessed__tiny__s42"
     assert curves == {f"{slug}_{run.name[-8:]}.png", f"{slug}_0123abcd.png"}
 
@@ -104,7 +109,7 @@ def test_runs_that_share_a_name_are_told_apart_by_their_hash(small: FakeStudy) -
 def test_second_call_draws_nothing(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = drawn(small)
     before = times(small)
-    monkeypatch.setattr(figures, "_draw", None)  # a call would raise
+    monkeypatch.setattr(figure_drawing, "_draw", None)  # a call would raise
     assert drawn(small) == first
     assert times(small) == before
 
@@ -145,7 +150,7 @@ def test_other_format_replaces_and_foreign_files_stay(small: FakeStudy) -> None:
 def test_equal_figures_have_equal_bytes(small: FakeStudy, tmp_path: Path, plot_format: str) -> None:
     for number, (path, job) in enumerate(planned(small).items()):
         twice = [tmp_path / f"{number}{letter}.{plot_format}" for letter in "ab"]
-        assert all(figures._draw(job, copy) for copy in twice), path
+        assert all(figure_drawing._draw(job, copy) for copy in twice), path
         assert twice[0].read_bytes() == twice[1].read_bytes(), path
 
 
@@ -174,7 +179,7 @@ def test_damaged_files_leave_out_their_figure_and_name_it(small: FakeStudy, logg
         assert str(folder / "history.csv") in logged.text
         assert str(predictions) in logged.text
     predictions.write_bytes(whole)
-    assert drawn(small) == left | {"confusion_matrices/studio_tiny_cm.png"}
+    assert drawn(small) == left | PREDICTED
 
 
 def test_damaged_samples_table_leaves_out_its_distributions(small: FakeStudy, logged: pytest.LogCaptureFixture) -> None:
@@ -189,19 +194,19 @@ def test_study_without_a_finished_run_shows_its_datasets(tmp_path: Path) -> None
 
 
 def test_stopping_half_way_keeps_what_is_drawn(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = figures._draw
+    draw = figure_drawing._draw
     done: list[Path] = []
 
-    def stop_at_third(job: FigureJob, path: Path) -> bool:
+    def stop_at_third(job: FigureJob, path: Path) -> Path:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(path)
         return draw(job, path)
 
-    monkeypatch.setattr(figures, "_draw", stop_at_third)
+    monkeypatch.setattr(figure_drawing, "_draw", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         draw_figures(small.output, "png")
-    monkeypatch.setattr(figures, "_draw", draw)
+    monkeypatch.setattr(figure_drawing, "_draw", draw)
     before = times(small)
     assert drawn(small) == SMALL
     assert len(changed(before, times(small))) == len(SMALL) - 2
