@@ -97,7 +97,7 @@ def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     own = rows[rows["own"] & rows["tta_gain"].notna()]
     policies = sorted(own["tta"].unique())
     for policy in policies:
-        part = own[own["tta"] == policy].sort_values("label", key=_models_first)
+        part = own[own["tta"] == policy].sort_values("label", key=_models_first, kind="stable")
         panels = {
             f"{train_on} ({pictures(some)})": values(some, "variant", "label", "tta_gain")
             for train_on, some in part.groupby("train_on")
@@ -136,7 +136,7 @@ def combined_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         part["trained"] = part["train_on"].where(part["train_on"].str.contains("+", regex=False), "this dataset alone")
         order = sorted(part["trained"].unique(), key=lambda name: (name != "this dataset alone", name))
         panels = {
-            f"{label}": values(some.sort_values("test_on"), "trained", "test_on", "macro_f1", order)
+            f"{label}": values(some.sort_values("test_on", kind="stable"), "trained", "test_on", "macro_f1", order)
             for label, some in ((label, part[part["label"] == label]) for label in models_in_order(part))
         }
         title = [

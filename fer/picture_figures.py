@@ -154,7 +154,7 @@ def draw_samples(
             if online and run is not None:
                 groups.append([Tile(face) for face in _augmented(faces, run, label)])
         empty = [Tile(None)] * (EXAMPLES - len(chosen))
-        rows.append(TileRow(f"{emotion} (n = {len(of_class):,})", [tile for group in groups for tile in group + empty]))
+        rows.append(TileRow(f"{emotion}\nn = {len(of_class):,}", [tile for group in groups for tile in group + empty]))
     return plot_tiles(title, rows, [(EXAMPLES, heading) for heading, there in words.items() if there])
 
 
@@ -229,12 +229,12 @@ def draw_rejected(data: DatasetSamples, rejected: pd.DataFrame, title: list[str]
     for why, times in rejected["why"].value_counts().head(REASONS).items():
         found = rejected[rejected["why"] == why].sort_values("sample_id")
         shown = [found.iloc[place] for place in spread(times, REJECTED_SHOWN)]
-        rows.append(TileRow(f"{why} ({times:,})", [_thumbnail(data, row) for row in shown]))
+        rows.append(TileRow(f"{why}\nn = {times:,}", [_thumbnail(data, row) for row in shown]))
     return plot_tiles(title, rows)
 
 
 def _thumbnail(data: DatasetSamples, row: pd.Series) -> Tile:
-    caption = Path(str(row["path"])).name + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
+    caption = Path(str(row["path"])).stem + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
     try:
         return Tile(_boxed(data, row), caption)
     except (UnreadablePicture, OSError) as error:
@@ -303,7 +303,7 @@ def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, ti
         of_class = found.labels == label
         wrong = np.flatnonzero(of_class & (found.predicted != label))
         worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
-        words = f"{emotion}: {len(wrong):,} of {of_class.sum():,} wrong"
+        words = f"{emotion}\n{len(wrong):,} of {of_class.sum():,} wrong"
         rows.append(TileRow(words, [_mistake(faces, found, place) for place in worst]))
     return plot_tiles(title, rows)
 

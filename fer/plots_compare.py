@@ -98,12 +98,15 @@ def _bar_panel(axes: Axes, parts: Series, series: Sequence[str], signed: bool, w
     for number, name in enumerate(shown):
         offset = (number - (len(shown) - 1) / 2) * min(bar, 0.3)
         for place, kind in enumerate(categories):
-            if kind in parts[name]:
+            if parts[name].get(kind):
                 found = np.asarray(parts[name][kind], dtype=float)
                 axes.bar(place + offset, found.mean(), min(bar, 0.3) * 0.94, edgecolor="white", linewidth=0.5,
                          **look(series.index(name)))  # type: ignore[arg-type] # fmt: skip
                 _points(axes, place + offset, found, min(bar, 0.3))
                 _mean(axes, place + offset, found, signed, inches)
+    for place, kind in enumerate(categories):
+        if not any(parts[name].get(kind) for name in shown):
+            axes.text(place, 0, " no pictures", ha="center", va="bottom", size=8, color=MARK, rotation=90)
     across = max(int((width - 0.75) / max(len(categories), 1) * 12), 8)
     axes.set_xticks(range(len(categories)), [textwrap.fill(kind, across) for kind in categories], size=8)
     axes.set_xlim(-0.5, max(len(categories), 1) - 0.5)
@@ -124,7 +127,8 @@ def _mean(axes: Axes, x: float, values: np.ndarray, signed: bool, inches: float)
         return
     mean = float(values.mean())
     text = (f"{mean:+.3f}" if signed else f"{mean:.3f}").replace("-", "\N{MINUS SIGN}")
-    place, side, shift = (values.min(), "top", -4) if mean < 0 else (values.max(), "bottom", 4)
+    below = signed and mean < 0
+    place, side, shift = (values.min(), "top", -4) if below else (max(values.max(), 0.0), "bottom", 4)
     axes.annotate(
         text, (x, place), xytext=(0, shift), textcoords="offset points", ha="center", va=side, size=6.5,
         rotation=90 if inches < 0.4 else 0,
@@ -140,7 +144,7 @@ def _limits(axes: Axes, panels: Mapping[str, Series], least: float, signed: bool
     if signed:
         reach = max(-low, high, least) * 1.4
         axes.set_ylim(-reach, reach)
-        axes.yaxis.set_major_formatter("{x:+.2f}" if reach > 0.05 else "{x:+.3f}")
+        axes.yaxis.set_major_formatter("{x:+.2f}" if reach > 0.2 else "{x:+.3f}")
         return
     axes.set_yticks(np.arange(-1, 1.01, 0.2))
     axes.set_ylim(low * 1.3, 1.2 if high > 0.8 else 1.0)

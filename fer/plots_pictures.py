@@ -38,7 +38,7 @@ def plot_tiles(title: list[str], rows: Sequence[TileRow], headings: Sequence[tup
     columns = max([len(row.tiles) for row in rows] + [sum(wide for wide, _ in headings)])
     starts = np.cumsum([0, *(wide for wide, _ in headings)])
     shift = [GAP * 3 * sum(start <= column for start in starts[1:-1]) for column in range(columns)]
-    lines = [max([len(_wrapped(tile.caption)) for tile in row.tiles] + [0]) for row in rows]
+    lines = [max([len(_wrapped(t.caption)) for t in row.tiles if t.pixels is not None] + [0]) for row in rows]
     heights = [INCH + LINE * count + GAP for count in lines]
     left = 1.15
     width = max(left + columns * INCH + shift[-1] + 0.1, 6.5)
@@ -52,7 +52,7 @@ def plot_tiles(title: list[str], rows: Sequence[TileRow], headings: Sequence[tup
         axes.text(left + start * INCH + shift[start], body - 0.14, words, size=9, weight="bold")
     y = body - 0.25 * bool(headings)
     for row, tall in zip(rows, heights, strict=True):
-        words = "\n".join(textwrap.wrap(row.words, 15)[:6])
+        words = "\n".join(part for line in row.words.splitlines() for part in textwrap.wrap(line, 16)[:6])
         axes.text(0.1, y - INCH / 2, words, size=8, va="center")
         for column, tile in enumerate(row.tiles):
             x = left + column * INCH + shift[column]
@@ -60,15 +60,15 @@ def plot_tiles(title: list[str], rows: Sequence[TileRow], headings: Sequence[tup
                 shown = (x, x + INCH - GAP, y - INCH + GAP, y)
                 pixels = _shown(tile.pixels)
                 axes.imshow(pixels, extent=shown, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
-            caption = "\n".join(_wrapped(tile.caption))
-            axes.text(x, y - INCH + GAP / 2, caption, size=6.5, va="top", linespacing=1.05)
+            caption, below = "\n".join(_wrapped(tile.caption)), y - INCH + GAP / 2
+            axes.text(x, y if tile.pixels is None else below, caption, size=6.5, va="top", linespacing=1.05)
         y -= tall
     axes.set(xlim=(0, width), ylim=(0, height))
     return figure
 
 
 def _wrapped(caption: str) -> list[str]:
-    return [part for line in caption.splitlines() for part in textwrap.wrap(line, 19)][:4]
+    return [part for line in caption.splitlines() for part in textwrap.wrap(line, 17)][:4]
 
 
 def _shown(pixels: np.ndarray) -> np.ndarray:

@@ -86,8 +86,7 @@ def plot_cost(title: list[str], costs: Mapping[str, Mapping[str, float]]) -> Fig
         numbers = [values.get(model, np.nan) for model in models]
         axes.barh(models, numbers, color=COLOURS[0])
         for place, value in enumerate(numbers):
-            words = "not measured" if np.isnan(value) else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
-            axes.annotate(f" {words}", (0 if np.isnan(value) else value, place), va="center", size=8)
+            axes.annotate(f" {_amount(value)}", (0 if np.isnan(value) else value, place), va="center", size=8)
         axes.set_title(heading, size=9)
         axes.margins(x=0.35)
         axes.set_xlim(left=0)
@@ -98,6 +97,14 @@ def plot_cost(title: list[str], costs: Mapping[str, Mapping[str, float]]) -> Fig
     left = min(0.06 + 0.0068 * max(map(len, models)), 0.3)
     figure.subplots_adjust(left=left, right=0.99, bottom=0.03, top=top - 0.3 / body, hspace=0.35, wspace=0.08)
     return figure
+
+
+def _amount(value: float) -> str:
+    if np.isnan(value):
+        return "not measured"
+    if value >= 1e6:
+        return f"{value / 1e6:,.3g} million"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.3g}"
 
 
 def plot_score_against_cost(

@@ -6,11 +6,13 @@ Nothing here computes a metric: every number is one that tables.py wrote.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import pandas as pd
 
 from fer.runs import ORACLE
 from fer.scores import MAJORITY
+from fer.settings import Variant
 from fer.study_files import StoredStudy
 from fer.tables import CLASS_COLUMNS, KEY_COLUMNS, read_results
 from fer.variants import scored_variant
@@ -18,6 +20,7 @@ from utils import InputError, log
 
 SETUP = ("balance", "mixing", "selection")
 ENSEMBLE = "ensemble_"
+VARIANTS = get_args(Variant)
 # A value per seed (and fold), by series and category.
 Values = dict[str, dict[str, list[float]]]
 
@@ -39,7 +42,11 @@ def honest_rows(study: StoredStudy) -> pd.DataFrame:
     rows["own"] = (rows["test_on"] == rows["train_on"]) & matching
     rows["matching"] = matching
     rows["label"] = _labels(rows)
-    return rows
+    return rows.sort_values("variant", key=_in_order, kind="stable")
+
+
+def _in_order(variants: pd.Series) -> pd.Series:
+    return variants.map(VARIANTS.index)
 
 
 def _labels(rows: pd.DataFrame) -> pd.Series:
@@ -79,14 +86,13 @@ def is_ensemble(rows: pd.DataFrame) -> pd.Series:
 
 
 def values(rows: pd.DataFrame, series: str, category: str, value: str, order: Sequence[str] = ()) -> Values:
-    """The numbers of column `value` as lists, by the columns `series` and `category`; what is NaN is left out.
+    """The numbers of column `value` as lists, by the columns `series` and `category`; empty where all are NaN.
 
     Series stand in `order`, else as they come in `rows`.
     """
     found: Values = {name: {} for name in order or dict.fromkeys(rows[series])}
     for name, kind, number in rows[[series, category, value]].itertuples(index=False, name=None):
-        if not pd.isna(number):
-            found[name].setdefault(kind, []).append(float(number))
+        found[name].setdefault(kind, []).extend([] if pd.isna(number) else [float(number)])
     return found
 
 
