@@ -6,6 +6,7 @@ belongs to the study is removed if it was drawn here.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 
 from fer.figure_jobs import FigureJob
 from fer.plots import STYLE
-from utils import InputError, atomic_path, log, progress, read_json, write_json
+from utils import InputError, atomic_path, log, progress, read_json, write_changed, write_json
 
 DPI = 120
 # No date and no program name in the files: equal figures have equal bytes.
@@ -42,6 +43,11 @@ def note_left_out(what: str, why: str) -> LeftOut:
     """A warning in the log, and the record of it."""
     log.warning("%s is left out: %s", what, why)
     return {"what": what, "why": why}
+
+
+def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
+    """Write what could not be drawn, for the report."""
+    write_changed(path, json.dumps(left_out, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read_map(path: Path) -> dict[str, str]:

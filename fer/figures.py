@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fer.ensembles import with_derived
-from fer.figure_drawing import LeftOut, draw_changed, named_jobs, note_left_out
+from fer.figure_drawing import LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
 from fer.figure_jobs import FigureJob
 from fer.figures_cost import cost_jobs
 from fer.figures_cross import cross_jobs
@@ -25,7 +25,7 @@ from fer.figures_selection import detection_jobs, funnel_jobs, quality_jobs
 from fer.figures_statistics import statistics_jobs
 from fer.figures_training import architecture_jobs, curve_jobs
 from fer.study_files import StoredStudy, read_study
-from utils import InputError, write_json
+from utils import InputError
 
 FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     distribution_jobs,
@@ -58,7 +58,7 @@ def draw_figures(output: Path, plot_format: str) -> list[Path]:
     with FileLock(cache / "figures.lock"):
         jobs, left_out = _planned(study, plot_format)
         drawn, failed = draw_changed(output, jobs, cache / "figures.json")
-        write_json(output / "left_out.json", [*left_out, *failed])
+        write_left_out(output / "left_out.json", [*left_out, *failed])
     return sorted(output / path for path in drawn)
 
 

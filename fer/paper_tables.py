@@ -33,8 +33,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import SECTIONS, write_changed
-from utils import fingerprint
+from fer.tables import SECTIONS
+from utils import fingerprint, write_changed
 
 HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
 SETUP = ("train_on", "variant", "test_variant", "model", "balance", "mixing", "selection")

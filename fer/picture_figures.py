@@ -20,7 +20,7 @@ from evaluation import Predictions
 from fer.audit_sheet import spread
 from fer.augmentation import augment_images, make_transform
 from fer.experiments import Study
-from fer.figure_drawing import draw_changed, named_jobs
+from fer.figure_drawing import draw_changed, named_jobs, write_left_out
 from fer.figure_jobs import FigureJob, joined, name_parts, notes, run_words
 from fer.figures_selection import masked
 from fer.pictures import UnreadablePicture, crop_box, open_picture
@@ -30,7 +30,7 @@ from fer.samples import BOX, DatasetSamples, read_samples
 from fer.settings import EMOTIONS
 from fer.study_files import PredictionEntry, StoredStudy, read_predictions, read_study
 from fer.variants import picture_recipe, scored_variant, test_faces, training_faces
-from utils import InputError, fingerprint, write_json
+from utils import InputError, fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def draw_picture_figures(study: Study, runs: list[PlannedRun], plot_format: str)
     with FileLock(output / "cache" / "picture_figures.lock"):
         named = named_jobs(jobs, plot_format)
         drawn, failed = draw_changed(output, named, output / "cache" / "picture_figures.json", here=True)
-        write_json(output / LEFT_OUT, failed)
+        write_left_out(output / LEFT_OUT, failed)
     return sorted(output / path for path in drawn)
 
 

@@ -35,7 +35,7 @@ class TileRow(NamedTuple):
 
 def plot_tiles(title: list[str], rows: Sequence[TileRow], headings: Sequence[tuple[int, str]] = ()) -> Figure:
     """Rows of tiles; `headings` are (tiles wide, words) from left to right, with a gap after each."""
-    columns = max([len(row.tiles) for row in rows] + [sum(wide for wide, _ in headings)])
+    columns = max([1, sum(wide for wide, _ in headings), *(len(row.tiles) for row in rows)])
     starts = np.cumsum([0, *(wide for wide, _ in headings)])
     shift = [GAP * 3 * sum(start <= column for start in starts[1:-1]) for column in range(columns)]
     lines = [max([len(_wrapped(t.caption)) for t in row.tiles if t.pixels is not None] + [0]) for row in rows]

@@ -42,8 +42,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import read_results, write_changed
-from utils import InputError, log, read_json
+from fer.tables import read_results
+from utils import InputError, log, read_json, write_changed
 
 FORMATS = (".png", ".svg", ".pdf")
 # Chapters of figures in reading order: title, and how the names of their folders begin.

@@ -48,7 +48,7 @@ from fer.samples import read_samples
 from fer.scores import MAJORITY, Scores, score_study
 from fer.settings import EMOTIONS
 from fer.study_files import StoredRun, StoredStudy, read_study
-from utils import InputError, write_text
+from utils import InputError, write_changed
 
 KEY_COLUMNS = ("run", "test_on", "test_variant", "tta")
 RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
@@ -128,12 +128,6 @@ def _funnel_of(study: StoredStudy, name: str) -> pd.DataFrame:
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     write_changed(path, table.to_csv(index=False, lineterminator="\n"))
-
-
-def write_changed(path: Path, text: str) -> None:
-    """Write `text` where the file does not hold it already, so that an unchanged file keeps its time."""
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
 
 
 # ---------------------------------------------------------------- rows

@@ -50,6 +50,13 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def figures_of(output: Path) -> set[str]:
+    """The figures that the report lists, and the audit's sheets."""
+    listed = [json.loads((output / "cache" / name).read_text()) for name in ("figures.json", "picture_figures.json")]
+    sheets = {path.relative_to(output).as_posix() for path in (output / "audit").glob("*.png")}
+    return {name for names in listed for name in names} | sheets
+
+
 def run(study: Path, *arguments: str) -> int:
     return main(["--config", str(study), *arguments])
 
@@ -72,6 +79,11 @@ def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callab
             "predictions",
         }
         assert not (folder / "checkpoint.pth").exists()
+    drawn = {path.relative_to(output).as_posix() for path in output.rglob("*.png")}
+    assert {"sample_grids/alpha_samples.png", "eda/selection_funnel.png", "eda/picture_properties.png",
+            "mistakes/beta_from_alpha+beta_augmented_tiny_plain_mistakes.png",
+            "cross_dataset/cross_dataset_evaluation.png"} <= drawn  # fmt: skip
+    assert drawn == figures_of(output)
     before = snapshot(output)
     assert run(study) == 0
     assert snapshot(output) == before
@@ -321,7 +333,8 @@ def test_empty_datasets_folder_means_the_demo(monkeypatch: pytest.MonkeyPatch, t
 
     import main as program
 
-    chosen = program.choose_config(argparse.Namespace(demo=False, config=None, set=[f"DATASETS_DIR={tmp_path}"]))
+    arguments = argparse.Namespace(demo=False, config=None, report=None, set=[f"DATASETS_DIR={tmp_path}"])
+    chosen = program.choose_config(arguments)
     if any((PROJECT / "datasets").glob("[!.]*")):
         pytest.skip("this checkout has datasets of its own")
     assert chosen == program.DEMO

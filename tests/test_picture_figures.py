@@ -1,0 +1,133 @@
+"""Promises about figures with faces: the right faces under the right words, nobody else's, only what changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from data_loader import FaceRows, Pack
+from evaluation import Predictions
+from fer import picture_figures
+from fer.experiments import Study, open_study, planned_runs, write_study
+from fer.figures_selection import masked
+from fer.picture_figures import Faces, draw_picture_figures, source_face
+from fer.plots_pictures import Tile, TileRow, plot_tiles
+from fer.plots_selection import plot_detection_rates, plot_funnel
+from fer.runs import PlannedRun
+from fer.settings import EMOTIONS, Settings
+
+
+def opened(settings: Settings) -> tuple[Study, list[PlannedRun]]:
+    study = open_study(settings)
+    runs = planned_runs(study)
+    write_study(study, runs)
+    (settings.output_path / "cache").mkdir(exist_ok=True)
+    return study, runs
+
+
+def drawn(study: Study, runs: list[PlannedRun]) -> dict[str, int]:
+    paths = draw_picture_figures(study, runs, "png")
+    return {path.relative_to(study.settings.output_path).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def texts(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_samples_are_drawn_without_a_finished_run_and_once(tiny_settings: Callable[..., Settings]) -> None:
+    study, runs = opened(tiny_settings("alpha", VARIANTS=("augmented",)))
+    first = drawn(study, runs)
+    assert set(first) == {"sample_grids/alpha_samples.png"}
+    assert drawn(study, runs) == first
+
+
+def test_a_grid_shows_the_same_faces_in_each_group(
+    tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, runs = opened(tiny_settings("alpha", VARIANTS=("raw", "augmented")))
+    seen: list[Any] = []
+    monkeypatch.setattr(picture_figures, "plot_tiles", lambda *shown: seen.append(shown))
+    job = next(picture_figures._sample_jobs(study, picture_figures.read_study(study.settings.output_path), runs))
+    job.draw(*job.sources, title=job.title, **job.details)
+    _, rows, headings = seen[0]
+    assert [words for _, words in headings][:2] == ["raw", "preprocessed"]
+    assert [row.words.split("\n")[0] for row in rows] == list(EMOTIONS)
+    assert len({len(row.tiles) for row in rows}) == 1
+    train = study.datasets["alpha"].rows("train")
+    for label, row in enumerate(rows):
+        found = [source_face(study.datasets["alpha"], one) for one in train[train["label"] == label].to_dict("records")]
+        raw = [tile.pixels for tile in row.tiles[:2] if tile.pixels is not None]
+        assert raw
+        assert all(any(np.array_equal(pixels, face) for face in found) for pixels in raw)
+
+
+def test_a_picture_that_is_gone_leaves_out_its_figure(tiny_settings: Callable[..., Settings]) -> None:
+    study, runs = opened(tiny_settings("alpha", VARIANTS=("raw",)))
+    for path in study.datasets["alpha"].root.rglob("*.png"):
+        path.unlink()
+    assert not drawn(study, runs)
+    left = json.loads((study.settings.output_path / "left_out_pictures.json").read_text())
+    assert [one["what"] for one in left] == ["sample_grids/alpha_samples.png"]
+
+
+def test_rejected_pictures_stand_under_their_reason(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings("alpha", VARIANTS=("raw",))
+    study = open_study(settings)
+    picture = next(study.datasets["alpha"].root.rglob("train/happy/*.png"))
+    picture.with_name("broken.png").write_bytes(b"no picture")
+    study, runs = opened(settings)
+    assert "eda/alpha_rejected.png" in drawn(study, runs)
+    rejected = picture_figures._rejected(study, study.datasets["alpha"])
+    figure = picture_figures.draw_rejected(study.datasets["alpha"], rejected, ["title"])
+    assert any(text.startswith("readable:") for text in texts(figure))
+    assert any("broken" in text for text in texts(figure))
+
+
+def test_mistakes_are_the_most_confident_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.arange(12, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), dtype=np.uint8)
+    np.save(tmp_path / "pack.npy", pixels)
+    ids = [f"face{number}" for number in range(12)]
+    rows = FaceRows.from_pack(Pack(tmp_path / "pack.npy", pixels.shape), np.arange(12), np.zeros(12), ids)  # type: ignore[arg-type]
+    sure = np.linspace(0.3, 0.9, 12)
+    probabilities = np.full((12, len(EMOTIONS)), 0.0)
+    probabilities[:, 3], probabilities[:, 0] = sure, 1 - sure
+    labels = np.zeros(12, dtype=np.int64)
+    labels[11] = 3  # the surest one is right
+    found = Predictions("run", "alpha", "test", "raw", "none", EMOTIONS, np.array(ids), labels, probabilities, "key")
+    monkeypatch.setattr(picture_figures, "read_predictions", lambda _: found)
+    monkeypatch.setattr(picture_figures, "_test_faces", lambda *_: Faces(rows))
+    seen: list[Any] = []
+    monkeypatch.setattr(picture_figures, "plot_tiles", lambda *shown: seen.append(shown))
+    entry: Any = type("Entry", (), {"test_variant": "raw"})
+    picture_figures.draw_mistakes(None, None, entry, ["title"], 8)  # type: ignore[arg-type]
+    tiles = seen[0][1][0].tiles
+    assert [int(tile.pixels[0, 0, 0]) for tile in tiles] == [10, 9, 8, 7, 6, 5, 4]  # below 4 it says angry, rightly
+    assert tiles[0].caption == "said happy 0.85\ntrue angry 0.15"
+    assert not seen[0][1][3].tiles
+
+
+def test_tiles_of_any_number_are_drawn() -> None:
+    face = np.zeros((8, 8, 1), dtype=np.uint8)
+    colour = np.full((200, 100, 3), 255, dtype=np.uint8)
+    figure = plot_tiles(["title"], [TileRow("none", []), TileRow("two", [Tile(face, "a"), Tile(colour, "b")])])
+    assert len(figure.axes[0].images) == 2
+    assert plot_tiles(["title"], [TileRow("nothing at all", [])]).axes
+
+
+def test_reasons_are_counted_without_their_numbers() -> None:
+    assert masked("confidence 12.5 below 20") == masked("confidence 7 below 20")
+    assert masked("LIMIT_PER_SPLIT = 600") == "LIMIT_PER_SPLIT = 600"
+
+
+def test_funnel_and_rates_show_their_counts() -> None:
+    figure = plot_funnel(["title"], {"alpha": [["listed", 0, 40, ""], ["copies", 10, 30, "10 × exact copy"]]})
+    assert any("30 (75.0%)" in text and "10 × exact copy" in text for text in texts(figure))
+    rates = plot_detection_rates(["title"], {"alpha": {"happy": [9, 10]}})
+    assert "0.900\nn = 10" in texts(rates)
+    assert texts(rates).count("no pictures") == len(EMOTIONS) - 1
