@@ -14,6 +14,7 @@ validation rows, with `n_rows` (rows scored) in place of `n_test`. Their columns
 | n_train, n_val, n_test, n_classes | rows before balancing, for validation, scored; classes among these |
 | accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
 | tta_gain | accuracy minus that of the same run on the same pictures without TTA; empty without TTA |
+| optimism | in rows of an oracle: accuracy minus that of its honest twin, the same training; empty elsewhere |
 | accuracy_without_copies, n_without_copies | test rows without an identical picture in training, see below |
 | accuracy_copies, n_copies | test rows that have one |
 | epochs, best_epoch, train_seconds, images_per_second, peak_memory_mb | the training |
@@ -44,6 +45,7 @@ from filelock import FileLock
 from evaluation import METRICS
 from fer.ensembles import with_derived
 from fer.leaks import parts_of
+from fer.runs import ORACLE
 from fer.samples import read_samples
 from fer.scores import MAJORITY, Scores, score_study
 from fer.settings import EMOTIONS
@@ -63,11 +65,11 @@ WHOLE_NUMBERS = (
     "limit_per_split",
 )  # fmt: skip
 COLUMNS = (
-    *KEY_COLUMNS, "section", *RUN_COLUMNS, "members", *COUNT_COLUMNS, *METRICS, "tta_gain", *COPY_COLUMNS,
+    *KEY_COLUMNS, "section", *RUN_COLUMNS, "members", *COUNT_COLUMNS, *METRICS, "tta_gain", "optimism", *COPY_COLUMNS,
     *FACT_COLUMNS, "limit_per_split", "sample_data",
 )  # fmt: skip
 TEXTS = (*KEY_COLUMNS, "section", *(name for name in RUN_COLUMNS if name != "seed"), "members")
-TEST_ONLY = ("section", *COPY_COLUMNS)
+TEST_ONLY = ("section", "optimism", *COPY_COLUMNS)
 SECTIONS = ("individual", "combined", "cross", "leave_one_out", "ensemble")
 CLASS_COLUMNS = (*KEY_COLUMNS, "class", "precision", "recall", "f1", "auc", "support")
 ROW_ORDER = ["train_on", "variant", "model", "seed", "run", "test_on", "test_variant", "tta"]
@@ -137,6 +139,7 @@ def _results_table(study: StoredStudy, scored: list[Scores]) -> pd.DataFrame:
     """Rows in the columns of the module's table, in an order that depends on the rows alone."""
     table = pd.DataFrame([_result_row(study, one) for one in scored], columns=list(COLUMNS))
     table["tta_gain"] = _tta_gain(table)
+    table["optimism"] = _optimism(table)
     table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64") | {"sample_data": bool})
     return table.sort_values(ROW_ORDER, ignore_index=True)
 
@@ -178,6 +181,15 @@ def _tta_gain(table: pd.DataFrame) -> pd.Series:
     plain = table.loc[table["tta"] == "none", [*same, "accuracy"]].rename(columns={"accuracy": "plain"})
     gain = table["accuracy"] - table[same].merge(plain, on=same, how="left")["plain"]
     return gain.where(table["tta"] != "none").astype(float)
+
+
+def _optimism(table: pd.DataFrame) -> pd.Series:
+    """Accuracy of an oracle minus that of the same training judged by validation; NaN in every other row."""
+    same = [*(name for name in RUN_COLUMNS if name != "selection"), *KEY_COLUMNS[1:]]
+    oracle = table["selection"] == ORACLE
+    honest = table.loc[~oracle, [*same, "accuracy"]].drop_duplicates(same)
+    twins = table[same].merge(honest, on=same, how="left")["accuracy"]
+    return (table["accuracy"] - twins.to_numpy()).where(oracle).astype(float)
 
 
 def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:

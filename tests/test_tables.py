@@ -372,6 +372,17 @@ def with_oracle(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return write_tables(tmp_path)
 
 
+def test_optimism_stands_beside_the_oracle_of_the_same_training(tmp_path: Path) -> None:
+    with_oracle(tmp_path)
+    path = next(tmp_path.glob("saved_models/*peeking*/run.json"))
+    path.write_text(path.read_text().replace('"model": "peeking"', '"model": "tiny"'))
+    results, validation = write_tables(tmp_path)
+    honest, oracle = (results[results["selection"] == rule].iloc[0] for rule in ("macro_f1", "oracle"))
+    assert oracle["optimism"] == pytest.approx(1 - honest["accuracy"])
+    assert results["optimism"].notna().sum() == 1
+    assert "optimism" not in validation
+
+
 def test_oracle_rows_are_named_and_never_starred(tmp_path: Path) -> None:
     text = summary(*with_oracle(tmp_path))
     oracle = next(line for line in text.splitlines() if "peeking" in line)
