@@ -81,7 +81,7 @@ def plot_risk_coverage(title: list[str], curves: Mapping[str, pd.DataFrame], are
         table = curves[name]
         axes.plot(table["coverage"], table["risk"], style, color=colour, label=f"{name} (area {areas[name]:.3f})")
     highest = max(float(table["risk"].max()) for table in curves.values())
-    axes.set(xlim=(0, 1), ylim=(0, min(1, highest * 1.05)), xlabel="coverage: share of pictures answered")
+    axes.set(xlim=(0, 1), ylim=(0, min(1, max(highest * 1.05, 0.02))), xlabel="coverage: share of pictures answered")
     axes.set_ylabel("risk: share of these answered wrongly")
     axes.grid()
     figure.legend(*axes.get_legend_handles_labels(), ncols=columns, loc="lower left", fontsize=8)

@@ -6,7 +6,6 @@ beside (style, sorting, enlarging) is copied to `report/`. It can be written whi
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,9 +99,7 @@ def write_report(output: Path, tables: list[PaperTable] | None = None) -> Path:
     study = read_study(output)
     page = environment().get_template("report.html.jinja").render(_contents(study, tables))
     for name in ASSETS:
-        target = output / "report" / Path(name).name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(TEMPLATES / name, target)
+        write_changed(output / "report" / Path(name).name, (TEMPLATES / name).read_text(encoding="utf-8"))
     write_changed(output / "report.html", page)
     return output / "report.html"
 

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from fer.settings import PROJECT, Settings
 from main import main
+from utils import log
 
 
 @pytest.fixture
@@ -67,9 +68,9 @@ def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callab
     output = output_of(study)
     results = pd.read_csv(output / "results.csv")
     trained = results[results["model"] == "tiny_plain"]
-    assert len(trained) == 6 * 2 * 2  # runs × test sets × TTA policies
+    assert len(trained) == 6 * 2 * 2 + 2 * 2  # runs × test sets × TTA policies, and the union for combined runs
     assert not trained.duplicated(["run", "test_on", "test_variant", "tta"]).any()
-    assert set(trained["n_test"]) == {28}
+    assert set(trained["n_test"]) == {28, 56}
     for name in json.loads((output / "study.json").read_text())["runs"]:
         folder = output / "saved_models" / name
         assert {path.name for path in folder.iterdir()} >= {
@@ -328,14 +329,17 @@ def test_ctrl_c_says_what_to_do(study_file: Callable[..., Path], monkeypatch: py
     assert "same command" in capsys.readouterr().err
 
 
-def test_empty_datasets_folder_means_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+def test_empty_datasets_folder_means_the_demo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import argparse
 
     import main as program
 
+    monkeypatch.setattr(log, "propagate", True)
     arguments = argparse.Namespace(demo=False, config=None, report=None, set=[f"DATASETS_DIR={tmp_path}"])
     chosen = program.choose_config(arguments)
     if any((PROJECT / "datasets").glob("[!.]*")):
         pytest.skip("this checkout has datasets of its own")
     assert chosen == program.DEMO
-    assert "SAMPLE FACES" in capsys.readouterr().err
+    assert "SAMPLE FACES" in caplog.text
