@@ -1,4 +1,4 @@
-"""Every benchmark, one after another, each as a command of its own: about 12 minutes on two idle cores.
+"""Every benchmark, one after another, each as a command of its own: about 20 minutes on two idle cores.
 
     python benchmarks/run_all.py
 
@@ -23,6 +23,7 @@ STEPS = (
     ("rerun", "--rounds", "3"),
     ("memory",),
     ("growth",),
+    ("figures",),
 )
 HERE = Path(__file__).resolve().parent
 
