@@ -174,7 +174,9 @@ def store_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def load_predictions(path: Path) -> Predictions:
-    """Read predictions. Raises InputError when the file is truncated or not one of ours."""
+    """Read predictions. Raises InputError when the file is not there, truncated or not one of ours."""
+    if not path.is_file():
+        raise InputError(f"{path} is not there yet. Run main.py: it is made from the weights.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Predictions.__annotations__}

@@ -72,12 +72,6 @@ class DatasetSamples:
         left = self.rejected[self.rejected["content"] != ""]
         return pd.concat([table[READABLE] for table in (self.samples, left)]).astype({"label": int})
 
-    @property
-    def training_contents(self) -> frozenset[str]:
-        """Content of all training pictures as delivered: those in use, and those that left as copies."""
-        copies = self.rejected[(self.rejected["step"] == "copies") & (self.rejected["split"] == "train")]
-        return frozenset(self.rows("train")["content"]) | frozenset(copies["content"])
-
 
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
     """Read one active dataset into samples; from `saidas/samples/` when nothing it depends on changed.
