@@ -50,7 +50,7 @@ FIGURE_CHAPTERS = {
     "data": ("The data in figures", ("class_dist", "sample", "image_", "bright", "selection", "face", "eda", "data")),
     "training": ("Training", ("learning", "training", "curves")),
     "results-figures": ("Results in figures", ("confusion", "metric", "model_comp", "comparison", "per_class",
-                                               "augment", "individual", "combined")),
+                                               "augment", "individual", "combined", "tta")),
     "cross": ("Cross-dataset figures", ("cross", "generali", "leave")),
     "ensembles": ("Ensembles in figures", ("ensemble",)),
     "errors": ("Errors", ("error", "mistake", "confident")),
