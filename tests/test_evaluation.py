@@ -9,6 +9,9 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from test_data_loader import faces as faces  # the fixture
 
 from data_loader import FaceRows, NetworkInput
@@ -51,6 +54,27 @@ def test_metrics_against_a_hand_computed_case_with_an_absent_class() -> None:
     expected = (4 * 4 + 3 * 3 + 1 * 0 + 0 * 1) / 64
     assert got["cohen_kappa"] == pytest.approx((5 / 8 - expected) / (1 - expected))
     assert got["n_classes"] == 3
+
+
+@given(st.integers(0, 10_000), st.integers(2, 60), st.booleans())
+def test_scores_are_those_of_scikit_learn(seed: int, rows: int, ties: bool) -> None:
+    """Also with ties, classes without a row, and classes nobody predicted."""
+    draws = np.random.default_rng(seed)
+    labels = draws.integers(0, 5, rows)
+    probabilities = draws.dirichlet(np.ones(7), rows)
+    if ties:
+        probabilities = probabilities.round(1)
+    ours = class_scores(labels, probabilities)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, probabilities.argmax(1), labels=range(7), zero_division=0
+    )
+    present = support > 0
+    for name, theirs in {"precision": precision, "recall": recall, "f1": f1, "support": support}.items():
+        np.testing.assert_allclose(ours[name][present], theirs[present], atol=1e-12)
+    for label in np.flatnonzero(present & (support < rows)):
+        theirs = roc_auc_score(labels == label, probabilities[:, label])
+        assert ours["auc"][label] == pytest.approx(theirs, abs=1e-12)
+    assert np.isnan(ours["auc"][~present]).all()
 
 
 def test_a_single_class_gives_nan_where_nothing_is_defined() -> None:
