@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 # from working: small_residual at 48 px beside one busy process ran at 106 images/s, and at 184 with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from fer.experiments import Study, execute, open_study, planned_runs, write_study
+from fer.execution import execute, write_study
+from fer.experiments import Study, open_study, planned_runs
 from fer.inspection import print_check, print_plan, refuse_bad_output
 from fer.readers import missing_datasets
 from fer.settings import PROJECT, Settings, load_settings

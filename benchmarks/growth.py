@@ -22,7 +22,8 @@ import harness
 from made_pictures import class_folders
 
 import main as pipeline
-from fer.experiments import execute, open_study, planned_runs, write_study
+from fer.execution import execute, write_study
+from fer.experiments import open_study, planned_runs
 from fer.settings import Settings, check_settings
 from fer.variants import training_faces
 from preprocessing import preprocess_or_load

@@ -12,7 +12,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fer.experiments import Study, estimate, missing_predictions
+from fer.execution import estimate
+from fer.experiments import Study
+from fer.predictions import missing_predictions
 from fer.readers import missing_datasets, read_dataset
 from fer.runs import PlannedRun, what_made_it_new
 from fer.settings import EMOTIONS, DatasetRow, Settings

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation import load_predictions
-from fer.experiments import open_study, planned_runs, train_and_score
+from fer.execution import train_and_score
+from fer.experiments import open_study, planned_runs
 from fer.runs import PlannedRun, changes, read_run_json
 from fer.settings import Settings, check_settings
 from utils import InputError, read_json

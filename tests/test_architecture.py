@@ -21,7 +21,7 @@ LAYERS = """
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     small_networks model_utils evaluation
     bootstrap significance calibration groups
-    training experiments verify
+    training experiments predictions execution verify
     study_files archive ensembles leaks scores tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
     plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures

@@ -17,7 +17,8 @@ import data_loader
 import training
 from data_loader import BatchSource, FaceRows, Pack, make_loader
 from evaluation import predict
-from fer.experiments import Study, execute, open_study, planned_runs
+from fer.execution import execute
+from fer.experiments import Study, open_study, planned_runs
 from fer.settings import PROJECT, Settings
 from fer.variants import training_faces
 from model_utils import load_state

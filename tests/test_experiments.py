@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer.experiments import execute, open_study, planned_runs
+from fer.execution import execute
+from fer.experiments import open_study, planned_runs
 from fer.runs import ORACLE
 from fer.settings import Settings
 from utils import InputError, file_fingerprint

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer.experiments import execute, open_study, planned_runs, write_study
+from fer.execution import execute, write_study
+from fer.experiments import open_study, planned_runs
 from fer.folds import assign_parts, fold_names, with_fold
 from fer.samples import DatasetSamples, load_samples
 from fer.settings import Settings

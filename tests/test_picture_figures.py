@@ -14,7 +14,8 @@ from matplotlib.text import Text
 from data_loader import FaceRows, Pack
 from evaluation import Predictions
 from fer import picture_figures
-from fer.experiments import Study, open_study, planned_runs, write_study
+from fer.execution import write_study
+from fer.experiments import Study, open_study, planned_runs
 from fer.figures_selection import masked
 from fer.picture_figures import Faces, draw_picture_figures, source_face
 from fer.plots_pictures import Tile, TileRow, plot_tiles

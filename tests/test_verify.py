@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from fer.experiments import execute, open_study, planned_runs
+from fer.execution import execute
+from fer.experiments import open_study, planned_runs
 from fer.settings import Settings
 from fer.verify import verify_run
 from model_utils import load_state, save_state
