@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,14 @@ import pandas as pd
 import psutil
 import torch
 from torch import nn
-from torch.optim import lr_scheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
 from fer.augmentation import augment_batch
+from fer.fit_state import FitState, restore_checkpoint, save_checkpoint, start_state
 from fer.runs import PlannedRun, Run
 from fer.settings import EMOTIONS, ModelRow, Settings
-from model_utils import build_network, freeze_backbone, load_state, load_weights, save_state, train_mode
+from model_utils import build_network, load_weights, save_state, train_mode
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 
@@ -67,32 +66,6 @@ def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[
     return network.to(machine.device).to(memory_format=torch.channels_last), expected
 
 
-@dataclass
-class FitState:
-    """All that changes while a network is fitted; everything a checkpoint holds."""
-
-    network: nn.Module
-    expected: NetworkInput
-    optimizer: torch.optim.Optimizer
-    scheduler: lr_scheduler.LRScheduler
-    average: AveragedModel | None
-    micro_batch: int
-    epoch: int = 0
-    best_score: float = -math.inf
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    stale: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    oracle_score: float = -math.inf
-    oracle_epoch: int = 0
-    oracle_history: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The network whose scores count: the running average of weights where there is one."""
-        return self.network if self.average is None else self.average.module
-
-
 @dataclass(frozen=True)
 class Oracle:
     """Where the epoch with the best test accuracy is kept beside the honest one: test rows per dataset, folder."""
@@ -118,18 +91,18 @@ def fit(
     NonFiniteLossError, torch.OutOfMemoryError (one picture does not fit), InputError (weights).
     """
     source = _training_source(run, train)
-    state = _start(run, len(source), machine, row, _remembered_size(run, machine))
-    _restore(state, folder)
+    state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
+    restore_checkpoint(state, folder)
     if oracle is not None and len(state.oracle_history) != state.epoch:
         log.info("starting again: the oracle has to see every epoch")
-        state = _start(run, len(source), machine, row, _remembered_size(run, machine))
+        state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
     while not _is_over(state, run):
         try:
             _one_epoch(state, run, loader, source, validation, folder, machine)
             if oracle is not None:
                 _note_oracle(state, run, oracle, machine)
-            _save_checkpoint(state, folder)
+            save_checkpoint(state, folder)
             _remember_size(state, run, machine)
         except torch.OutOfMemoryError:
             if state.micro_batch == 1:
@@ -155,81 +128,7 @@ def _is_over(state: FitState, run: Run) -> bool:
     return state.epoch >= run.hyper.epochs or out_of_patience
 
 
-# ---------------------------------------------------------------- state
-
-
-def _start(run: Run, steps: int, machine: Machine, row: ModelRow, micro_batch: int) -> FitState:
-    hyper = run.hyper
-    torch.manual_seed(derived_seed(run.seed))
-    pretrained = hyper.weights is not None
-    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout)
-    if hyper.freeze == "backbone":
-        freeze_backbone(network)
-    network = network.to(machine.device).to(memory_format=torch.channels_last)
-    optimizer = _optimizer(network, run)
-    average = None
-    if hyper.ema_decay:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.ema_decay), use_buffers=True)
-    return FitState(network, expected, optimizer, _scheduler(optimizer, run, steps), average, micro_batch)
-
-
-def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
-    hyper = run.hyper
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    if hyper.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            hyper.learning_rate,
-            hyper.momentum,
-            weight_decay=hyper.weight_decay,
-            nesterov=hyper.momentum > 0,
-        )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[hyper.optimizer]
-    return kind(parameters, hyper.learning_rate, weight_decay=hyper.weight_decay)
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, run: Run, steps: int) -> lr_scheduler.LRScheduler:
-    hyper = run.hyper
-    if hyper.schedule == "onecycle":
-        return lr_scheduler.OneCycleLR(optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps)
-    if hyper.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience)
-    return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
-
-
-def _save_checkpoint(state: FitState, folder: Path) -> None:
-    save_state(
-        folder / "checkpoint.pth",
-        {
-            "network": state.network.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "scheduler": state.scheduler.state_dict(),
-            "average": None if state.average is None else state.average.state_dict(),
-            "progress": {name: getattr(state, name) for name in PROGRESS},
-        },
-    )
-
-
-PROGRESS = (
-    "micro_batch", "epoch", "best_score", "best_epoch", "best_loss", "stale", "history", "oracle_score",
-    "oracle_epoch", "oracle_history",
-)  # fmt: skip
-
-
-def _restore(state: FitState, folder: Path) -> None:
-    """Continue from the checkpoint in `folder`, if there is one. Raises InputError when it is damaged."""
-    path = folder / "checkpoint.pth"
-    if not path.is_file():
-        return
-    stored = load_state(path)
-    state.network.load_state_dict(stored["network"])
-    state.optimizer.load_state_dict(stored["optimizer"])
-    state.scheduler.load_state_dict(stored["scheduler"])
-    if state.average is not None:
-        state.average.load_state_dict(stored["average"])
-    for name, value in stored["progress"].items():
-        setattr(state, name, value)
-    log.info("continuing after epoch %d", state.epoch)
+# ---------------------------------------------------------------- out of memory
 
 
 # Pictures at a time that a network was seen to fit with, after memory ran out: the next run of it starts there.
@@ -266,8 +165,8 @@ def _back_off(state: FitState, run: Run, steps: int, machine: Machine, row: Mode
     state.network.cpu()
     if machine.device.type == "cuda":
         torch.cuda.empty_cache()
-    fresh = _start(run, steps, machine, row, micro_batch)
-    _restore(fresh, folder)
+    fresh = start_state(run, steps, machine.device, row, micro_batch)
+    restore_checkpoint(fresh, folder)
     fresh.micro_batch = micro_batch
     return fresh
 

@@ -116,10 +116,11 @@ def _train(train: Any, run: Any, settings: Settings) -> None:
 
     import training
     from data_loader import make_loader, to_network_input
+    from fer.fit_state import start_state
 
     machine = training.Machine(training.pick_device("cpu"), WORKERS)
     source = training._training_source(run, train)
-    state = training._start(run, len(source), machine, settings.models[run.model], run.hyper.batch_size)
+    state = start_state(run, len(source), machine.device, settings.models[run.model], run.hyper.batch_size)
     criterion = training._criterion(run, train.label, machine.device)
     scaler = training.torch.amp.GradScaler("cpu", enabled=False)
     for chunks in islice(make_loader(source, WORKERS), 200):

@@ -21,6 +21,7 @@ from made_pictures import fer2013_like, raf_like
 
 import training
 from data_loader import BatchSource, FaceRows, make_loader, pack_or_load, to_network_input
+from fer.fit_state import start_state
 from fer.runs import Hyperparameters, Run
 from fer.settings import ModelRow
 from training import Machine
@@ -109,7 +110,7 @@ def measure(case: Case, folder: Path, rounds: int, workers: list[int]) -> list[h
     """Rows of one network: one for each number of workers."""
     run, faces = run_of(case), faces_for(case, folder)
     machine = Machine(pick_device("auto"))
-    state = training._start(run, case.batches, machine, case.row, case.batch)
+    state = start_state(run, case.batches, machine.device, case.row, case.batch)
     sides = {"ceiling": ceiling(state, run, faces, machine, case.batches)}
     sides |= {str(n): epochs(state, run, faces, replace(machine, workers=n)) for n in workers}
     found = harness.in_turn(sides, rounds)

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import data_loader
+import fer.fit_state as fit_state
 import training
 from data_loader import BatchSource, FaceRows, Pack, make_loader
 from evaluation import predict
@@ -135,12 +136,19 @@ def test_a_pack_removed_between_two_commands_is_made_again(tiny_settings: Callab
 # ---------------------------------------------------------------- a GPU that is lost, memory that runs out
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No size that another test's network was seen to fit with."""
+    monkeypatch.setattr(training, "_fitting", {})
+
+
 class Failing:
     """Makes networks built from now on raise `error` at their `at`-th training step."""
 
     def __init__(self, error: Exception, at: int, monkeypatch: pytest.MonkeyPatch):
         self.error, self.at, self.steps, self.build = error, at, 0, training.build_network
-        monkeypatch.setattr(training, "build_network", self.built)
+        for module in (fit_state, training):
+            monkeypatch.setattr(module, "build_network", self.built)
 
     def built(self, *arguments: Any, **options: Any) -> Any:
         network, expected = self.build(*arguments, **options)
@@ -248,7 +256,6 @@ class SmallMemory(Failing):
 def test_the_size_that_fits_is_logged_and_remembered(
     study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(training, "_fitting", {})
     memory = SmallMemory(4, monkeypatch)
     with caplog.at_level("INFO", logger="fer"):
         assert execute(study, planned_runs(study)) == {}
@@ -261,6 +268,5 @@ def test_micro_batches_of_any_batch_are_nearly_equal(tiny_settings: Callable[...
     """A part of one picture would stop networks whose last maps are 1 by 1: BatchNorm has nothing to average."""
     row = {"architecture": "resnet10t", "batch_size": 9, "weights": None, "input_size": 16, "channels": 1}
     study = open_study(tiny_settings(MODEL_CONFIG={"small": row}, EPOCHS=1))
-    monkeypatch.setattr(training, "_fitting", {})
     SmallMemory(4, monkeypatch)
     assert execute(study, planned_runs(study)) == {}

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fer.fit_state import start_state
 from fer.settings import PROJECT, load_settings
 from utils import read_json
 
@@ -134,7 +135,7 @@ def test_ceiling_and_epochs_train_the_same_network_on_as_many_pictures(tmp_path:
     case = training_ceiling.Case("tiny_plain", 16, 1, 8, 2, None)
     faces, run = training_ceiling.faces_for(case, tmp_path), training_ceiling.run_of(case)
     machine = training_ceiling.Machine(torch.device("cpu"))
-    state = training_ceiling.training._start(run, 2, machine, case.row, 8)
+    state = start_state(run, 2, machine.device, case.row, 8)
     for work in (
         training_ceiling.epochs(state, run, faces, machine),
         training_ceiling.ceiling(state, run, faces, machine, 2),

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
+import fer.fit_state as fit_state
 import training
 from data_loader import FaceRows, Pack
 from evaluation import METRICS, predict
 from fer.experiments import open_study, planned_runs, training_samples
+from fer.fit_state import start_state
 from fer.runs import PlannedRun
 from fer.settings import Settings
 from fer.variants import training_faces
@@ -170,7 +172,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(
         network.register_forward_pre_hook(refuse)
         return network, expected
 
-    monkeypatch.setattr(training, "build_network", small_memory)
+    monkeypatch.setattr(fit_state, "build_network", small_memory)
     with caplog.at_level("WARNING", logger="fer"):
         facts = job.fit(tmp_path / "r")
     assert facts["micro_batch"] == 4
@@ -181,7 +183,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
     job = prepare(balance="weights")
     gradients = []
     for micro_batch in (16, 4):
-        state = training._start(job.run, 4, CPU, job.row, micro_batch)
+        state = start_state(job.run, 4, CPU.device, job.row, micro_batch)
         state.network.eval()  # BatchNorm sees the micro-batch, by design; everything else must agree
         draws = torch.Generator().manual_seed(0)
         pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
