@@ -235,6 +235,8 @@ def left_out(study: StoredStudy) -> list[str]:
         reasons += _history_problems(run)
     for name in study.datasets:
         reasons += _samples_problems(output, name)
+    if not (output / "cache" / "picture_figures.json").is_file():
+        reasons.append("No figures with faces: main.py draws them at its end, where the datasets are.")
     unscored = [e for e in study.predictions if not e.path.is_file()]
     if unscored:
         reasons.append(f"{len(unscored)} predictions files of finished runs are missing. Run main.py: they are made.")
