@@ -23,8 +23,8 @@ from fer.bootstrap import (
     SCORES,
     GroupDraws,
     draw_groups,
+    percentile_interval,
     resampled_scores,
-    score_intervals,
     scores_of_counts,
     scores_once,
 )
@@ -95,8 +95,9 @@ def cover_scores(world: World, simulations: int, resamples: int = 1000, seed: in
         predicted = world.predict(labels, rng)
         low, high = wilson_interval((labels == predicted).sum(), len(labels))
         held["accuracy (Wilson)"] += bool(low <= truth["accuracy"] <= high)
-        for name, found in score_intervals(draws, labels, predicted, CLASSES).items():
-            held[f"{name} (bootstrap)"] += found["low"] <= truth[name] <= found["high"]
+        for name, values in resampled_scores(draws, labels, predicted, CLASSES).items():
+            low, high = percentile_interval(values)
+            held[f"{name} (bootstrap)"] += bool(low <= truth[name] <= high)
     return {name: count / simulations for name, count in held.items()}
 
 

@@ -63,12 +63,21 @@ def draw_sheet(title: str, tiles: Sequence[Tile], path: Path) -> None:
         sheet.save(temporary, "PNG")
 
 
+def delivered_face(root: Path, path: str, content: str) -> Image.Image:
+    """The delivered picture of a row, cropped to the face box that stands behind the ":" of its content.
+
+    Raises UnreadablePicture when it is gone, or nothing is left of it.
+    """
+    picture = open_picture(root, path)
+    _, _, box = content.partition(":")
+    if not box:
+        return picture
+    left, top, right, bottom = (float(side) for side in box.split(","))
+    return crop_box(picture, (left, top, right, bottom))
+
+
 def _shown(face: Face) -> Image.Image:
-    picture = open_picture(face.root, face.path)
-    _, _, box = face.content.partition(":")
-    if box:
-        left, top, right, bottom = (float(side) for side in box.split(","))
-        picture = crop_box(picture, (left, top, right, bottom))
+    picture = delivered_face(face.root, face.path, face.content)
     picture = picture.convert("L").resize((FACE, FACE), Image.Resampling.BICUBIC)
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if face.mirrored else picture
 

@@ -7,9 +7,7 @@ sums over rows, so one matrix product of draws × groups with groups × sums giv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -95,14 +93,3 @@ def percentile_interval(resampled: np.ndarray, level: float = LEVEL) -> tuple[fl
     """The middle `level` of the resampled values [B]: for scores, whose bootstrap is centred on the value."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def score_intervals(
-    draws: GroupDraws, labels: np.ndarray, predicted: np.ndarray, classes: int
-) -> Mapping[str, dict[str, Any]]:
-    """Value, low and high of each of SCORES, by the percentiles of resampled groups."""
-    values, resampled = scores_once(labels, predicted, classes), resampled_scores(draws, labels, predicted, classes)
-    return {
-        name: dict(zip(("value", "low", "high"), (values[name], *percentile_interval(resampled[name])), strict=True))
-        for name in SCORES
-    }

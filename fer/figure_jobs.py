@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 4
+FIGURES_VERSION = 5
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer.figure_jobs import FigureJob, joined, notes
 from fer.plots_results import plot_cost, plot_score_against_cost
-from fer.result_rows import honest_rows, models_in_order, pictures
+from fer.result_rows import models_in_order, own_rows, pictures
 from fer.study_files import StoredStudy
 
 COSTS = {
@@ -24,11 +24,7 @@ AGAINST = ("parameters", "latency_ms", "train_seconds")
 
 def cost_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per training set and variant: every cost of every model, and accuracy on its own test set against cost."""
-    rows = honest_rows(study)
-    if rows.empty:
-        return
-    own = rows[rows["own"] & (rows["tta"] == "none")]
-    for (train_on, variant), part in own.groupby(["train_on", "variant"]):
+    for (train_on, variant), part in own_rows(study).groupby(["train_on", "variant"]):
         words = f"{variant}; mean over seeds; an ensemble costs the sum of its members"
         known = notes(study, *str(train_on).split("+"))
         costs = {shown: means for fact, shown in COSTS.items() if (means := _means(part, fact))}

@@ -16,6 +16,7 @@ from fer.result_rows import (
     honest_rows,
     is_ensemble,
     models_in_order,
+    own_rows,
     pictures,
     repeats,
     values,
@@ -33,11 +34,7 @@ BEFORE, AFTER = "preprocessed", "augmented"
 
 def metric_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per training set and variant: every metric of every model on its own test set, and recall and F1 per class."""
-    rows = honest_rows(study)
-    if rows.empty:
-        return
-    own = rows[rows["own"] & (rows["tta"] == "none")]
-    for (train_on, variant), part in own.groupby(["train_on", "variant"]):
+    for (train_on, variant), part in own_rows(study).groupby(["train_on", "variant"]):
         name = f"metrics/{train_on}_{variant}"
         about = joined(f"{variant}, tested on {train_on}, no TTA", pictures(part), repeats(part))
         known = notes(study, *str(train_on).split("+"))
@@ -58,11 +55,7 @@ def metric_jobs(study: StoredStudy) -> Iterator[FigureJob]:
 
 def augmentation_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per training set: recall and F1 of each class with augmentation minus without, per model, seed by seed."""
-    rows = honest_rows(study)
-    if rows.empty:
-        return
-    own = rows[rows["own"] & (rows["tta"] == "none")]
-    for train_on, part in own.groupby("train_on"):
+    for train_on, part in own_rows(study).groupby("train_on"):
         if not {BEFORE, AFTER} <= set(part["variant"]):
             continue
         classes = with_classes(study, part)

@@ -17,16 +17,16 @@ from filelock import FileLock
 
 from data_loader import FaceRows
 from evaluation import Predictions
-from fer.audit_sheet import spread
+from fer.audit_sheet import delivered_face, spread
 from fer.augmentation import augment_images, make_transform
 from fer.experiments import Study
 from fer.figure_drawing import draw_changed, named_jobs, write_left_out
 from fer.figure_jobs import FigureJob, joined, name_parts, notes, run_words
 from fer.figures_selection import masked
-from fer.pictures import UnreadablePicture, crop_box, open_picture
+from fer.pictures import UnreadablePicture
 from fer.plots_pictures import Tile, TileRow, plot_tiles
 from fer.runs import ORACLE, PlannedRun
-from fer.samples import BOX, DatasetSamples, read_samples
+from fer.samples import DatasetSamples, read_samples
 from fer.settings import EMOTIONS
 from fer.study_files import PredictionEntry, StoredStudy, read_predictions, read_study
 from fer.variants import picture_recipe, scored_variant, test_faces, training_faces
@@ -71,16 +71,6 @@ class Faces:
     def __getitem__(self, sample_id: str) -> np.ndarray:
         place = self.places[sample_id]
         return np.array(self.rows.packs[self.rows.pack[place]].open()[self.rows.row[place]])
-
-
-def source_face(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
-    """The delivered picture of a sample, cropped to its box where it has one, uint8 [H, W] or [H, W, 3].
-
-    Raises UnreadablePicture when it is gone.
-    """
-    picture = open_picture(data.root, row["path"])
-    box = tuple(float(row[side]) for side in BOX)
-    return np.asarray(picture if np.isnan(box).any() else crop_box(picture, box))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- samples of each class
@@ -174,7 +164,7 @@ def _examples(rows: pd.DataFrame, balanced: Faces | None) -> list[dict[str, Any]
 
 def _readable(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
     try:
-        return source_face(data, row)
+        return np.asarray(delivered_face(data.root, row["path"], row["content"]))
     except (UnreadablePicture, OSError) as error:
         raise InputError(f"{data.root / row['path']} cannot be shown: {error}.") from error
 
@@ -236,19 +226,10 @@ def draw_rejected(data: DatasetSamples, rejected: pd.DataFrame, title: list[str]
 def _thumbnail(data: DatasetSamples, row: pd.Series) -> Tile:
     caption = Path(str(row["path"])).stem + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
     try:
-        return Tile(_boxed(data, row), caption)
+        face = delivered_face(data.root, str(row["path"]), "" if pd.isna(row["content"]) else str(row["content"]))
+        return Tile(np.asarray(face), caption)
     except (UnreadablePicture, OSError) as error:
         return Tile(None, f"{caption}\n{error}")
-
-
-def _boxed(data: DatasetSamples, row: pd.Series) -> np.ndarray:
-    """The picture, cropped to the box that stands behind its content's ":"."""
-    picture = open_picture(data.root, str(row["path"]))
-    _, _, box = str(row["content"]).partition(":")
-    if box:
-        left, top, right, bottom = (float(side) for side in box.split(","))
-        picture = crop_box(picture, (left, top, right, bottom))
-    return np.asarray(picture)
 
 
 # ---------------------------------------------------------------- most confident mistakes

@@ -142,7 +142,7 @@ def _limits(axes: Axes, panels: Mapping[str, Series], least: float, signed: bool
     ]
     low, high = min([0.0, *found]), max([0.0, *found])
     if signed:
-        reach = max(-low, high, least) * 1.4
+        reach = max(-low, high, least) * 1.6
         axes.set_ylim(-reach, reach)
         axes.yaxis.set_major_formatter("{x:+.2f}" if reach > 0.2 else "{x:+.3f}")
         return

@@ -14,7 +14,7 @@ from fer.runs import ORACLE
 from fer.scores import MAJORITY
 from fer.settings import Variant
 from fer.study_files import StoredStudy
-from fer.tables import CLASS_COLUMNS, KEY_COLUMNS, read_results
+from fer.tables import CLASS_COLUMNS, COLUMNS, KEY_COLUMNS, read_results
 from fer.variants import scored_variant
 from utils import InputError, log
 
@@ -34,7 +34,7 @@ def honest_rows(study: StoredStudy) -> pd.DataFrame:
     """
     if not (study.output / "results.csv").is_file():
         log.warning("%s is not there yet: figures made of it are left out.", study.output / "results.csv")
-        return pd.DataFrame()
+        return pd.DataFrame(columns=[*COLUMNS, "own", "matching", "label"])
     table = read_results(study.output)
     known = {run.name for run in study.runs}
     rows = table[table["run"].isin(known) & (table["selection"] != ORACLE) & (table["model"] != MAJORITY)].copy()
@@ -43,6 +43,12 @@ def honest_rows(study: StoredStudy) -> pd.DataFrame:
     rows["matching"] = matching
     rows["label"] = _labels(rows)
     return rows.sort_values("variant", key=_in_order, kind="stable")
+
+
+def own_rows(study: StoredStudy) -> pd.DataFrame:
+    """`honest_rows` without TTA of what is tested on all it was trained on; raises what that raises."""
+    rows = honest_rows(study)
+    return rows[rows["own"].astype(bool) & (rows["tta"] == "none")]
 
 
 def _in_order(variants: pd.Series) -> pd.Series:

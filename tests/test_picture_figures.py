@@ -17,7 +17,8 @@ from fer import picture_figures
 from fer.execution import write_study
 from fer.experiments import Study, open_study, planned_runs
 from fer.figures_selection import masked
-from fer.picture_figures import Faces, draw_picture_figures, source_face
+from fer.picture_figures import Faces, draw_picture_figures
+from fer.pictures import open_picture
 from fer.plots_pictures import Tile, TileRow, plot_tiles
 from fer.plots_selection import plot_detection_rates, plot_funnel
 from fer.runs import PlannedRun
@@ -60,9 +61,9 @@ def test_a_grid_shows_the_same_faces_in_each_group(
     assert [words for _, words in headings][:2] == ["raw", "preprocessed"]
     assert [row.words.split("\n")[0] for row in rows] == list(EMOTIONS)
     assert len({len(row.tiles) for row in rows}) == 1
-    train = study.datasets["alpha"].rows("train")
+    train, root = study.datasets["alpha"].rows("train"), study.datasets["alpha"].root
     for label, row in enumerate(rows):
-        found = [source_face(study.datasets["alpha"], one) for one in train[train["label"] == label].to_dict("records")]
+        found = [np.asarray(open_picture(root, path)) for path in train.loc[train["label"] == label, "path"]]
         raw = [tile.pixels for tile in row.tiles[:2] if tile.pixels is not None]
         assert raw
         assert all(any(np.array_equal(pixels, face) for face in found) for pixels in raw)
