@@ -69,14 +69,14 @@ def open_study_of(settings: Settings) -> Study:
     return study
 
 
-def audit(study: Study) -> AuditFindings:
-    """Copies, conflicts, poor pictures, class mixes, shipped attributes: in saidas/audit/ and samples/, once."""
-    from fer.attributes import write_attributes
-    from fer.audit import audit_or_load
+def audit(study: Study) -> AuditFindings | None:
+    """Copies, conflicts, poor pictures, class mixes, shipped attributes: in saidas/audit/ and samples/, once.
 
-    for name, data in study.datasets.items():
-        write_attributes(study.settings.output_path, name, data.root, data.samples)
-    return audit_or_load(study.datasets, study.settings)
+    None when it failed: that is reported, and stops nothing.
+    """
+    from fer.audit import audit_or_report
+
+    return audit_or_report(study.datasets, study.settings)
 
 
 def active_datasets(settings: Settings) -> dict:
@@ -247,8 +247,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.audit:
             from fer.audit import print_audit
 
-            print_audit(audit(open_study_of(settings)))
-            return 0
+            findings = audit(open_study_of(settings))
+            if findings is not None:
+                print_audit(findings)
+            return 0 if findings is not None else 1
         if arguments.plan:
             study = open_study_of(settings)
             print_plan(study, planned_runs(study))

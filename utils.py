@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("fer")
+SEAL = "checksum"  # key of a sealed JSON file
 T = TypeVar("T")
 
 
@@ -88,6 +89,29 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises OSError or json.JSONDecodeError."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` as JSON with a checksum of itself, for `read_sealed`."""
+    write_json(path, value | {SEAL: _seal(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The object that `write_sealed` wrote; one without a checksum, of an earlier version, is taken as it is.
+
+    Raises OSError, or ValueError when it is no JSON object or was changed since it was written.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError("it holds no JSON object")
+    seal = value.pop(SEAL, None)
+    if seal is not None and seal != _seal(value):
+        raise ValueError("its checksum does not match: it was changed since it was written")
+    return value
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return fingerprint(json.loads(json.dumps(value)), 32)
 
 
 def remove_partial_files(folder: Path, older_than_hours: float = 24) -> None:

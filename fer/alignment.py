@@ -78,9 +78,9 @@ def _step(first: np.ndarray, moved: np.ndarray, mask: np.ndarray) -> Placement:
     down = across.transpose(0, 2, 1)
     slope_x, slope_y = np.gradient(moved, axis=2), np.gradient(moved, axis=1)
     terms = [np.ones_like(moved), moved, slope_x, slope_y, slope_x * across, slope_y * down]
-    matrix = (np.stack(terms, axis=1) * mask[:, None]).reshape(count, 6, -1)
+    matrix = (np.stack(terms, axis=1) * mask[:, None]).reshape(count, 6, side * side)  # not -1: there may be no pair
     squares = matrix @ matrix.transpose(0, 2, 1) + DAMPING * np.eye(6, dtype=np.float32)
-    solution = np.linalg.solve(squares, matrix @ (first * mask).reshape(count, -1, 1))[..., 0]
+    solution = np.linalg.solve(squares, matrix @ (first * mask).reshape(count, side * side, 1))[..., 0]
     gain = np.maximum(solution[:, 1:2], 0.2)  # a negative of a picture is no copy: it must not turn the step round
     return (solution[:, 2:] / gain / [side, side, 1, 1]).astype(np.float32)
 

@@ -10,6 +10,7 @@
 | <name>_quality.csv | sample_id, split, label, width, height, brightness, contrast, sharpness, flag |
 | class_mix.csv, class_mix_distances.csv | shares per dataset and split, distances between them |
 | *.png | contact sheets: conflicting labels, near copies across splits and within, flagged pictures |
+| left_out.json, failed.txt | what of the audit failed: sentences for the report, tracebacks; absent where nothing did |
 
 Exact copies are counted in every readable row, also those that left training for being copies; near copies, quality
 and class mix in the rows in use. Where identical rows are in use, one of them stands for all in near_pairs.csv.
@@ -18,15 +19,19 @@ and class mix in the rows in use. Where identical rows are in use, one of them s
 from __future__ import annotations
 
 import hashlib
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from data_loader import pack_or_load
+from fer.attributes import write_attributes
 from fer.audit_quality import QUALITY_SIDE, QUALITY_THRESHOLDS, QUALITY_VERSION, flag_counts, measure_quality
 from fer.audit_sheet import draw_sheets
 from fer.class_mix import class_mix, mix_distances
@@ -35,10 +40,12 @@ from fer.near_copies import COPY, NEAR_COPIES_VERSION, find_near_copies, make_th
 from fer.readers import KNOWN_COUNTS
 from fer.samples import BOX, DatasetSamples
 from fer.settings import EMOTIONS, Settings
-from utils import log, read_json, write_json, write_text
+from utils import file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+T = TypeVar("T")
 
 # Raise when the files would be others for the same samples.
 AUDIT_VERSION = 1
@@ -62,6 +69,41 @@ class AuditFindings:
     class_mix: pd.DataFrame
     class_mix_distances: pd.DataFrame
     quality: dict[str, pd.DataFrame]
+
+
+def audit_or_report(datasets: dict[str, DatasetSamples], settings: Settings) -> AuditFindings | None:
+    """The audit, and the attributes the datasets ship; None when the audit failed. Never stops a study.
+
+    Whatever fails is logged, and named in audit/left_out.json for the report.
+    """
+    problems: dict[str, str] = {}
+    for name, data in datasets.items():
+        _attempt(
+            f"attributes of {name}",
+            partial(write_attributes, settings.output_path, name, data.root, data.samples),
+            problems,
+        )
+    findings = _attempt("audit", partial(audit_or_load, datasets, settings), problems)
+    folder = settings.output_path / "audit"
+    if findings is None:
+        (folder / "audit.json").unlink(missing_ok=True)  # an older one would be shown as that of these samples
+    if problems:
+        write_json(folder / "left_out.json", list(problems))
+        write_text(folder / "failed.txt", "\n".join(problems.values()))
+    else:
+        for name in ("left_out.json", "failed.txt"):
+            (folder / name).unlink(missing_ok=True)
+    return findings
+
+
+def _attempt(what: str, do: Callable[[], T], problems: dict[str, str]) -> T | None:
+    try:
+        return do()
+    except Exception as error:  # whatever it is: the audit only looks at the data, training does not need it
+        said = f"{what}: failed ({type(error).__name__}: {error})"
+        log.error("%s. The study goes on without it; more in audit/failed.txt.", said)
+        problems[f"{said}. Run main.py --audit to try it again."] = traceback.format_exc()
+        return None
 
 
 def audit_or_load(datasets: dict[str, DatasetSamples], settings: Settings) -> AuditFindings:
@@ -244,7 +286,8 @@ def write_audit(findings: AuditFindings, output: Path) -> None:
     tables |= {f"{name}_quality": table for name, table in findings.quality.items()}
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    write_json(folder / "audit.json", findings.counts)
+    files = {name: file_fingerprint(folder / f"{name}.csv") for name in tables}
+    write_sealed(folder / "audit.json", findings.counts | {"files": files})
 
 
 def read_audit(folder: Path, names: list[str]) -> AuditFindings | None:
@@ -252,11 +295,16 @@ def read_audit(folder: Path, names: list[str]) -> AuditFindings | None:
     if not (folder / "audit.json").is_file():
         return None
     try:
-        counts = read_json(folder / "audit.json")
+        counts = read_sealed(folder / "audit.json")
+        changed = [
+            name for name, seal in counts.pop("files").items() if file_fingerprint(folder / f"{name}.csv") != seal
+        ]
+        if changed:
+            raise ValueError(f"{', '.join(changed)}.csv changed since it was written")
         tables = {name: _read_table(folder / f"{name}.csv") for name in TABLES}
         quality = {name: _read_table(folder / f"{name}_quality.csv") for name in names}
-    except (OSError, ValueError) as error:
-        log.warning("the audit in %s cannot be read (%s); it is made again.", folder, error)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        log.warning("the audit in %s cannot be used (%s: %s); it is made again.", folder, type(error).__name__, error)
         return None
     return AuditFindings(counts, **tables, quality=quality)
 

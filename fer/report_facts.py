@@ -20,7 +20,7 @@ from fer.study_files import StoredRun, StoredStudy, read_class_counts, read_hist
 from fer.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from utils import InputError, read_json
 
-LEFT_OUT = ("tables/left_out.json", "left_out.json", "left_out_pictures.json")
+LEFT_OUT = ("audit/left_out.json", "tables/left_out.json", "left_out.json", "left_out_pictures.json")
 STATES = ("done", "running", "failed", "interrupted", "to do")
 UNKNOWN = "not recorded"
 

@@ -20,6 +20,7 @@ from fer.class_mix import mix_distances
 from fer.exact_copies import count_exact
 from fer.samples import DatasetSamples, load_samples
 from fer.settings import EMOTIONS, Settings
+from utils import read_json
 
 Make = Callable[..., Settings]
 
@@ -115,7 +116,24 @@ def test_a_second_audit_only_reads(
         pd.testing.assert_frame_equal(second.quality[name], table, check_dtype=False)
 
 
-@pytest.mark.parametrize("damage", ["label", "table gone", "marker gone", "other datasets"])
+def test_an_audit_that_fails_is_reported_and_stops_nothing(
+    planted: tuple[dict[str, DatasetSamples], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets, settings = planted
+    folder = settings.output_path / "audit"
+    assert audit.audit_or_report(datasets, settings) is not None
+    (folder / "copies.csv").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "find_near_copies", lambda _: 1 / 0)
+        assert audit.audit_or_report(datasets, settings) is None
+    assert "ZeroDivisionError" in read_json(folder / "left_out.json")[0]
+    assert "Traceback" in (folder / "failed.txt").read_text()
+    assert not (folder / "audit.json").exists(), "an older audit must not be shown as that of these samples"
+    assert audit.audit_or_report(datasets, settings) is not None
+    assert not (folder / "left_out.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["label", "table gone", "marker gone", "other datasets", "digit", "cell", "empty"])
 def test_another_state_is_audited_again(
     planted: tuple[dict[str, DatasetSamples], Settings], monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -124,6 +142,14 @@ def test_another_state_is_audited_again(
     folder = settings.output_path / "audit"
     if damage == "label":
         datasets["alpha"].samples["label"] = 6 - datasets["alpha"].samples["label"]
+    elif damage == "digit":
+        text = (folder / "audit.json").read_text()
+        (folder / "audit.json").write_text(text.replace('"rows": 46', '"rows": 47'))
+    elif damage == "cell":
+        text = (folder / "class_mix.csv").read_text()
+        (folder / "class_mix.csv").write_text(text.replace("0.1", "0.2", 1))
+    elif damage == "empty":
+        (folder / "audit.json").write_text("{}")
     elif damage == "other datasets":
         datasets = {"alpha": datasets["alpha"]}
     else:

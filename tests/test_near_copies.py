@@ -91,6 +91,17 @@ def test_flat_pictures_are_copies_of_none(count: int) -> None:
     assert list(pairs) == near_copies.PAIR_COLUMNS
 
 
+def test_pictures_without_any_likely_copy_have_none() -> None:
+    """Candidates of which not one survives the coarse look: small sets have such batches often."""
+    draws = np.random.default_rng(0)
+    common = gaussian_filter(draws.normal(size=(SIDE, SIDE)), 6) * 6 * 400  # one shape: candidates by descriptor
+    faces = np.stack([np.clip(128 + common + draws.normal(0, 30, (SIDE, SIDE)), 0, 255) for _ in range(12)])
+    thumbnails_ = faces.astype(np.uint8)
+    assert len(near_copies._candidates(describe(thumbnails_)))
+    assert find_near_copies(thumbnails_).empty
+    assert align(np.zeros((0, SIDE, SIDE), np.float32), np.zeros((0, SIDE, SIDE), np.float32)).shape == (0, 4)
+
+
 def test_many_lists_lose_no_copy(monkeypatch: pytest.MonkeyPatch, originals: list[Image.Image]) -> None:
     """With lists of 16 pictures, of which 4 are searched, copies are still found through either partner."""
     monkeypatch.setattr(near_copies, "LIST_SIZE", 16)
