@@ -130,7 +130,7 @@ class LivePage:
 
 def report_from(source: Path, plot_format: str) -> int:
     """Make tables, figures and the report again from an output folder, or from an exported study (.zip)."""
-    if source.suffix == ".zip":
+    if source.suffix.lower() == ".zip":
         from fer.archive import unpack_study
 
         source = unpack_study(source, source.with_suffix(""))

@@ -87,7 +87,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises OSError or json.JSONDecodeError."""
+    """Read a JSON file. Raises OSError or ValueError; RecursionError for one nested a thousand deep."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 

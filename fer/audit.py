@@ -286,7 +286,7 @@ def write_audit(findings: AuditFindings, output: Path) -> None:
     tables |= {f"{name}_quality": table for name, table in findings.quality.items()}
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    files = {name: file_fingerprint(folder / f"{name}.csv") for name in tables}
+    files = {name: file_fingerprint(folder / name) for name in _files(list(findings.quality))}
     write_sealed(folder / "audit.json", findings.counts | {"files": files})
 
 
@@ -296,17 +296,21 @@ def read_audit(folder: Path, names: list[str]) -> AuditFindings | None:
         return None
     try:
         counts = read_sealed(folder / "audit.json")
-        changed = [
-            name for name, seal in counts.pop("files").items() if file_fingerprint(folder / f"{name}.csv") != seal
-        ]
+        seals = counts.pop("files")
+        changed = [name for name in _files(names) if file_fingerprint(folder / name) != seals[name]]
         if changed:
-            raise ValueError(f"{', '.join(changed)}.csv changed since it was written")
+            raise ValueError(f"{', '.join(changed)} changed since it was written")
         tables = {name: _read_table(folder / f"{name}.csv") for name in TABLES}
         quality = {name: _read_table(folder / f"{name}_quality.csv") for name in names}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("the audit in %s cannot be used (%s: %s); it is made again.", folder, type(error).__name__, error)
         return None
     return AuditFindings(counts, **tables, quality=quality)
+
+
+def _files(names: list[str]) -> list[str]:
+    """The tables of the audit of the datasets `names`."""
+    return [*(f"{name}.csv" for name in TABLES), *(f"{name}_quality.csv" for name in names)]
 
 
 def _read_table(path: Path) -> pd.DataFrame:

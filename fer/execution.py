@@ -17,7 +17,7 @@ from fer.runs import PlannedRun, Run, held, read_run_json
 from fer.samples import SPLITS
 from fer.settings import ModelRow, Settings
 from fer.variants import scored_variant, test_faces, training_faces
-from utils import InputError, environment, file_fingerprint, log, write_json, write_text
+from utils import InputError, environment, file_fingerprint, log, write_sealed, write_text
 
 if TYPE_CHECKING:
     from data_loader import FaceRows
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def write_study(study: Study, runs: list[PlannedRun]) -> None:
     """Name the runs and predictions of the present plan in study.json: tables and figures cover exactly these."""
-    write_json(
+    write_sealed(
         study.settings.output_path / "study.json",
         {
             "runs": [planned.name for planned in runs],
@@ -168,7 +168,7 @@ def _finish(
     from training import load_trained
 
     network, expected = load_trained(planned, _model_row(study.settings, planned.run.model), machine)
-    write_json(
+    write_sealed(
         planned.folder / "run.json",
         {
             "run": planned.run.describe(),

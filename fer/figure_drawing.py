@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fer.figure_jobs import FigureJob
@@ -51,14 +51,28 @@ def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
 
 
 def _read_map(path: Path) -> dict[str, str]:
-    """Fingerprint of each figure drawn so far, by its path under the output folder."""
+    """Fingerprint of each figure drawn so far, by its path under the output folder.
+
+    The file may come from elsewhere, and what it lists can be removed: only figures below the output folder count.
+    """
     if not path.is_file():
         return {}
     try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
+        listed = dict(read_json(path))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         log.warning("%s cannot be read (%s); every figure is drawn again.", path, error)
         return {}
+    strange = [name for name in listed if not is_figure_path(name)]
+    if strange:
+        log.warning("%s lists %r, which is no figure of this study; it is left alone.", path, strange[0])
+    return {name: listed[name] for name in listed if name not in strange}
+
+
+def is_figure_path(name: str) -> bool:
+    """True for the relative path of a picture that leads out of no folder, on any system."""
+    parts = PurePosixPath(name).parts
+    plain = name.isprintable() and not set(name) & set("\\:") and not name.startswith("/")
+    return plain and ".." not in parts and name.endswith(tuple(f".{kind}" for kind in METADATA))
 
 
 def draw_changed(

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from fer.ensembles import with_derived
+from fer.figure_drawing import is_figure_path
 from fer.paper_tables import paper_tables
 from fer.report_facts import (
     RunState,
@@ -282,8 +283,8 @@ def _figure_files(output: Path) -> list[Path]:
     """The study's figures: those in the figures' own lists, else what lies in folders with figures' names."""
     lists = [path for name in FIGURE_LISTS if (path := output / "cache" / name).is_file()]
     try:
-        listed = [output / name for path in lists for name in read_json(path)]
-    except (OSError, ValueError, TypeError):
+        listed = [output / name for path in lists for name in read_json(path) if is_figure_path(name)]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         lists = []
     if not lists:
         starts = tuple(start for _, starts in FIGURE_CHAPTERS.values() for start in starts)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer.augmentation import AUGMENTATION_VERSION
+from fer.run_record import problem_of
 from fer.settings import EMOTIONS
-from utils import canonical_json, fingerprint, log, read_json
+from utils import canonical_json, fingerprint, log, read_sealed
 
 # Raise when the same settings and rows would train other weights than before.
 RECIPE_VERSION = 1
@@ -147,19 +149,28 @@ def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_fol
 
 
 def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ."""
+    """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ.
+
+    A damaged one is named in the log, once: its run counts as unfinished and is trained again.
+    """
     path = folder / "run.json"
     try:
-        stored = read_json(path)
+        stored = read_sealed(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        log.warning("%s cannot be read (%s); the run counts as unfinished.", path, error)
+    except (OSError, ValueError, RecursionError) as error:
+        _warn_once(path, str(error))
         return None
-    if not isinstance(stored, dict) or "inputs" not in stored:
-        log.warning("%s is not a run.json of this program; the run counts as unfinished.", path)
+    problem = problem_of(stored)
+    if problem:
+        _warn_once(path, problem)
         return None
     return stored if inputs is None or fingerprint(stored["inputs"], 64) == fingerprint(inputs, 64) else None
+
+
+@cache
+def _warn_once(path: Path, why: str) -> None:
+    log.warning("%s cannot be used (%s); the run counts as unfinished and is trained again.", path, why)
 
 
 def what_made_it_new(planned: PlannedRun) -> str:

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, hard_vote, load_predictions, macro_f1, soft_vote
+from fer.run_record import is_count, is_name
 from fer.runs import read_run_json
 from fer.samples import SPLITS
 from fer.settings import EMOTIONS
-from utils import InputError, log, read_json
+from utils import InputError, read_sealed
 
 HISTORY_COLUMNS = (
     "epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "train_macro_f1", "val_macro_f1",
@@ -105,7 +106,7 @@ def read_study(output: Path) -> StoredStudy:
     """
     path = output / "study.json"
     try:
-        stored = read_json(path)
+        stored = _checked(read_sealed(path))
         runs = {name: found for name in stored["runs"] if (found := _read_run(output, name)) is not None}
         return StoredStudy(
             output=output,
@@ -117,23 +118,34 @@ def read_study(output: Path) -> StoredStudy:
             limit=stored["config"]["LIMIT_PER_SPLIT"],
             rejects_no_face=stored["config"]["NO_FACE"] == "reject",
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be used ({type(error).__name__}: {error}). "
             "Run main.py with the study's config: it is written again, and nothing finished is repeated."
         ) from error
 
 
+def _checked(stored: dict[str, Any]) -> dict[str, Any]:
+    """What study.json holds. Raises ValueError for a name that is none: names become parts of paths."""
+    names = [*stored["runs"], *stored["counts"], *stored["sample_data"]]
+    for listed in stored["predictions"].values():
+        names += [item[part] for item in listed for part in ("file", "test_on", "test_variant", "tta")]
+    strange = [name for name in names if not is_name(name)]
+    strange += [item["split"] for listed in stored["predictions"].values() for item in listed
+                if item["split"] not in SPLITS]  # fmt: skip
+    if strange:
+        raise ValueError(f"{strange[0]!r} stands where a name should be")
+    limit = stored["config"]["LIMIT_PER_SPLIT"]
+    rows = [n for counts in stored["counts"].values() for n in counts.values()]
+    if not (limit is None or is_count(limit)) or not all(map(is_count, rows)):
+        raise ValueError("a count of rows is no whole number")
+    return stored
+
+
 def _read_run(output: Path, name: str) -> StoredRun | None:
     folder = output / "saved_models" / name
     stored = read_run_json(folder)
-    if stored is None:
-        return None
-    try:
-        return StoredRun(name, folder, stored["run"], stored["counts"], stored["facts"])
-    except KeyError as error:
-        log.warning("%s has no %s; the run is left out.", folder / "run.json", error)
-        return None
+    return None if stored is None else StoredRun(name, folder, stored["run"], stored["counts"], stored["facts"])
 
 
 def _entries(runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]) -> Iterator[PredictionEntry]:

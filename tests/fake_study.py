@@ -113,21 +113,7 @@ class FakeStudy:
         write_text(planned.folder / "history.csv", history.to_csv(index=False))
         for item in self._listed(planned):
             self.write_predictions(planned, item)
-        train, val = self.counts["train"], self.counts["val"]
-        after = [max(train)] * len(train) if planned.run.balance == "oversample" else list(train)
-        counts = {"n_train": sum(train), "n_val": sum(val), "original": list(train), "balanced": after}
-        write_json(planned.folder / "run.json", {
-            "run": planned.run.describe(),
-            "inputs": planned.inputs,
-            "counts": dict.fromkeys(planned.run.train_on, counts),
-            "facts": {
-                "epochs": len(history), "best_epoch": int(history["val_macro_f1"].to_numpy().argmax()) + 1,
-                "train_seconds": 12.5, "images_per_second": 640.0, "peak_memory_mb": 321.5,
-                "parameters": 61_000, "flops": 4_200_000, "latency_ms": 0.75, "micro_batch": 32,
-            },
-            "weights_sha256": "0" * 64,
-            "config": {"LIMIT_PER_SPLIT": self.limit, "NO_FACE": "keep"},
-        })  # fmt: skip
+        write_json(planned.folder / "run.json", run_record(planned, self.counts, history, self.limit))
 
     def _listed(self, planned: PlannedRun) -> list[dict[str, str]]:
         """Entries of study.json: validation of the run's own datasets, test of all."""
@@ -166,6 +152,31 @@ class FakeStudy:
         path = planned.folder / "predictions" / item["file"]
         store_predictions(path, Predictions(**fields | changes))
         return path
+
+
+def run_record(
+    planned: PlannedRun,
+    counts: Mapping[str, Sequence[int]] = CLASS_COUNTS,
+    history: pd.DataFrame | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """What run.json holds of a finished run, with made-up costs."""
+    history = fake_history(planned.run.seed) if history is None else history
+    train, val = counts["train"], counts["val"]
+    after = [max(train)] * len(train) if planned.run.balance == "oversample" else list(train)
+    rows = {"n_train": sum(train), "n_val": sum(val), "original": list(train), "balanced": after}
+    return {
+        "run": planned.run.describe(),
+        "inputs": planned.inputs,
+        "counts": dict.fromkeys(planned.run.train_on, rows),
+        "facts": {
+            "epochs": len(history), "best_epoch": int(history["val_macro_f1"].to_numpy().argmax()) + 1,
+            "train_seconds": 12.5, "images_per_second": 640.0, "peak_memory_mb": 321.5,
+            "parameters": 61_000, "flops": 4_200_000, "latency_ms": 0.75, "micro_batch": 32,
+        },
+        "weights_sha256": "0" * 64,
+        "config": {"LIMIT_PER_SPLIT": limit, "NO_FACE": "keep"},
+    }  # fmt: skip
 
 
 def fake_history(seed: int, epochs: int = 6) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from fer.report import write_report
 from fer.report_facts import left_out, run_states
 from fer.study_files import read_study
 from fer.tables import write_tables
+from utils import InputError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -101,13 +102,57 @@ def test_top_says_data_protocol_machines_and_what_is_not_known(tmp_path: Path) -
     assert "runs scored on it" in page
 
 
-def test_names_with_html_in_them_stay_text(tmp_path: Path) -> None:
-    name = "<script>alert(1)&"
-    make_study(tmp_path, datasets=(name,), train_on=((name,),), models=("<b>net</b>",))
+SCRIPT = "<img src=x onerror=document.title=1>"
+
+
+def test_text_with_html_in_it_stays_text(tmp_path: Path) -> None:
+    planned = make_study(tmp_path, train_on=(("studio",),), finished=False).plan()[0]
+    planned.folder.mkdir(parents=True)
+    (planned.folder / "failed.txt").write_text(f"Traceback\nValueError: {SCRIPT}\n")
+    (tmp_path / "left_out.json").write_text(json.dumps([SCRIPT]))
+    draw_figures(tmp_path)
+    shutil.copyfile(tmp_path / "confusion_matrices/studio_tiny_cm.png", tmp_path / f"confusion_matrices/{SCRIPT}.png")
     page = report_on(tmp_path)
-    assert "<script>alert" not in page
-    assert "<b>net</b>" not in page
-    assert "&lt;script&gt;alert(1)&amp;" in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;img src=x") >= 3
+
+
+@pytest.mark.parametrize("name", ["../out", "<script>", "/tmp/x", "a/b", "", "C:x"])
+def test_names_that_are_no_names_are_refused(tmp_path: Path, name: str) -> None:
+    """Names become parts of paths; a study can come from elsewhere."""
+    make_study(tmp_path, train_on=(("studio",),))
+    stored = json.loads((tmp_path / "study.json").read_text())
+    for changed in (
+        stored | {"runs": [name]},
+        stored | {"counts": {name: {"test": 3}}},
+        stored | {"predictions": {run: [item | {"file": name} for item in items]
+                                  for run, items in stored["predictions"].items()}},
+    ):  # fmt: skip
+        (tmp_path / "study.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=r"study\.json"):
+            read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": "unknown"},
+        {"model": "../../x"},
+        {"train_on": ["a/b"]},
+        {"seed": "1"},
+        {"hyper": {}},
+        {"split": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_run_whose_record_is_none_is_left_out_and_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    planned = make_study(tmp_path, train_on=(("studio",),), seeds=(1, 2)).plan()[0]
+    path = planned.folder / "run.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"run": stored["run"] | change}))
+    study = read_study(tmp_path)
+    assert [run.name for run in study.runs] == [study.planned[1]]
+    assert any(f"{planned.name}/run.json" in reason for reason in left_out(study))
 
 
 def test_whatever_is_damaged_is_left_out_and_said(tmp_path: Path) -> None:
@@ -226,6 +271,25 @@ def test_figures_are_lazy_open_large_and_close_with_escape(browser: Browser, stu
     page.keyboard.press("Escape")
     page.locator("#glightbox-body").wait_for(state="detached")
     assert wrong == []
+
+
+@in_browser
+def test_titles_are_text_in_the_lightbox_too_and_no_script_of_the_page_runs(browser: Browser, tmp_path: Path) -> None:
+    make_study(tmp_path, finished=False)
+    draw_figures(tmp_path)
+    shutil.copyfile(tmp_path / "confusion_matrices/studio_tiny_cm.png", tmp_path / f"confusion_matrices/{SCRIPT}.png")
+    report_on(tmp_path)
+    page, wrong = opened(browser, tmp_path / "report.html")
+    page.locator("#results-figures a.glightbox").first.press("Enter")
+    words = page.locator(".gslide.current .gslide-desc")
+    words.wait_for()
+    page.wait_for_timeout(500)
+    assert words.inner_text().startswith("<img src=x")
+    assert page.locator(".gslide-desc img").count() == 0
+    assert wrong == []
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=document.title=1>')")
+    page.wait_for_timeout(500)
+    assert page.title() != "1", "the content security policy lets no inline script run"
 
 
 @in_browser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fake_study import run_record
 
 import fer.runs as runs
 from fer.experiments import open_study, planned_runs
@@ -24,7 +24,7 @@ from fer.runs import (
     what_made_it_new,
 )
 from fer.settings import Settings
-from utils import fingerprint
+from utils import fingerprint, write_sealed
 
 HYPER = Hyperparameters(
     architecture="resnet50", weights="a1_in1k", options={}, input_size=224, channels=3, batch_size=64, dropout=0.0,
@@ -120,7 +120,7 @@ def test_combined_runs_and_equal_experiments_are_planned_once(tiny_settings: Cal
 def test_the_plan_says_which_value_made_a_run_new(tmp_path: Path) -> None:
     old = plan_run(RUN, RECIPES, ROWS, tmp_path)
     old.folder.mkdir(parents=True)
-    (old.folder / "run.json").write_text(json.dumps({"inputs": old.inputs}))
+    write_sealed(old.folder / "run.json", run_record(old))
     new = plan_run(replace(RUN, hyper=replace(HYPER, epochs=80)), RECIPES, {"rafdb": "1" * 32}, tmp_path)
     said = what_made_it_new(new)
     assert "EPOCHS: 50 -> 80" in said
@@ -129,7 +129,16 @@ def test_the_plan_says_which_value_made_a_run_new(tmp_path: Path) -> None:
     assert what_made_it_new(plan_run(replace(RUN, seed=1), RECIPES, ROWS, tmp_path)) == "not trained before"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"inputs": {}}'])
+def test_a_run_json_with_a_changed_number_is_not_used(tmp_path: Path) -> None:
+    planned = plan_run(RUN, RECIPES, ROWS, tmp_path)
+    write_sealed(planned.folder / "run.json", run_record(planned))
+    assert read_run_json(planned.folder, planned.inputs) is not None
+    text = (planned.folder / "run.json").read_text()
+    (planned.folder / "run.json").write_text(text.replace("61000", "61001"))
+    assert read_run_json(planned.folder, planned.inputs) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"inputs": {}}', "[" * 100_000])
 def test_a_damaged_or_foreign_run_json_counts_as_unfinished(tmp_path: Path, text: str) -> None:
     planned = plan_run(RUN, RECIPES, ROWS, tmp_path)
     planned.folder.mkdir(parents=True)

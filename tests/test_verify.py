@@ -12,7 +12,7 @@ from fer.experiments import open_study, planned_runs
 from fer.settings import Settings
 from fer.verify import verify_run
 from model_utils import load_state, save_state
-from utils import InputError, read_json, write_json
+from utils import InputError, read_sealed, write_sealed
 
 
 def trained(settings: Settings) -> str:
@@ -39,9 +39,9 @@ def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[...
     first = next(iter(weights))
     weights[first] = weights[first] + torch.tensor(0.25)
     save_state(folder / "weights.pth", weights)
-    stored = read_json(folder / "run.json")
+    stored = read_sealed(folder / "run.json")
     stored["environment"]["threads"] = 64
-    write_json(folder / "run.json", stored)
+    write_sealed(folder / "run.json", stored)
     found = verify_run(name, settings)
     assert not found.identical
     assert found.weights == pytest.approx(0.25, abs=1e-6)
