@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,23 +13,40 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":  # before the imports that take a second
+    from fer.interrupt import leave_on_ctrl_c
+
+    leave_on_ctrl_c()
+
 # OpenMP threads that wait spin by default, and on a computer that does anything else they then keep each other
 # from working: small_residual at 48 px beside one busy process ran at 106 images/s, and at 184 with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from fer.execution import execute, write_study
-from fer.experiments import Study, open_study, planned_runs
-from fer.inspection import print_check, print_plan, refuse_bad_output
-from fer.readers import missing_datasets
-from fer.settings import PROJECT, Settings, load_settings
-from utils import InputError, log, remove_partial_files, start_logging
+from fer.installed import how_to_install
+from fer.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
+
+try:
+    from fer.execution import execute, write_study
+    from fer.experiments import Study, open_study, planned_runs
+    from fer.inspection import print_check, print_plan, refuse_bad_output
+    from fer.readers import missing_datasets
+    from fer.settings import PROJECT, Settings, load_settings
+    from fer.terminal import file_problem, prepare_streams, stdout_problem
+    from utils import InputError, log, remove_partial_files, start_logging
+except ImportError as error:
+    lack = how_to_install(error)
+    if lack is None or __name__ != "__main__":
+        raise
+    sys.stderr.write(f"{lack}\n")
+    sys.exit(2)
 
 if TYPE_CHECKING:
     from fer.audit import AuditFindings
     from fer.runs import PlannedRun
 
 DEMO = PROJECT / "studies" / "demo.py"
-HERE = Path()  # --report without a path: the study's own output folder
+HERE = object()  # --report without a path: the study's own output folder
+DEMO_COMMAND = "python main.py --demo"
 DEMO_PICTURES = 560  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
@@ -128,14 +146,16 @@ class LivePage:
             self.written = time.monotonic()
 
 
-def report_from(source: Path, plot_format: str) -> int:
-    """Make tables, figures and the report again from an output folder, or from an exported study (.zip)."""
-    if source.suffix.lower() == ".zip":
-        from fer.archive import unpack_study
+def report_from(source: Path, settings: Settings) -> int:
+    """Make tables, figures and the report again from an output folder, or from an exported study (.zip).
 
-        source = unpack_study(source, source.with_suffix(""))
-        log.info("unpacked to %s", source)
-    report(source, plot_format)
+    A study from a file lies in a folder of its own under OUTPUT_DIR; nothing is written beside the file.
+    """
+    if source.suffix.lower() == ".zip":
+        from fer.archive import unpacked
+
+        source = unpacked(source, settings.output_path / "archives")
+    report(source, settings.plot_format)
     return 0
 
 
@@ -214,19 +234,27 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def choose_config(arguments: argparse.Namespace) -> Path | None:
-    """The settings file: the one named, the demo's, or config.py (None). An empty datasets/ means the demo."""
+    """The settings file: the one named, the demo's, or config.py (None).
+
+    An empty datasets/ means the demo, for a plain run alone: whoever asks for something asks about config.py.
+    """
     if arguments.demo:
         return DEMO
-    elsewhere = arguments.report is not None and arguments.report != HERE
-    if arguments.config is not None or elsewhere or not _no_datasets(arguments.set):
+    if arguments.config is not None or not _is_plain(arguments) or not _no_datasets(arguments.set):
         return arguments.config
     log.warning(
         "%s\n  datasets/ is empty and no --config was given: running the demo on drawn SAMPLE FACES.\n"
-        "  Results go to saidas/demo/. For real data see the README, section Datasets.\n%s",
+        '  Results go to saidas/demo/. For real data see the README, section "Your data".\n%s',
         "=" * 88,
         "=" * 88,
     )
     return DEMO
+
+
+def _is_plain(arguments: argparse.Namespace) -> bool:
+    """True for a whole run: nothing on the command line but values."""
+    asked = {name: value for name, value in vars(arguments).items() if name not in ("config", "set", "demo")}
+    return not any(asked.values())
 
 
 def _no_datasets(overrides: list[str]) -> bool:
@@ -238,41 +266,82 @@ def _no_datasets(overrides: list[str]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 1 a run failed, 2 something to mend, 130 Ctrl-C)."""
-    arguments = parse_arguments(argv)
-    start_logging()
+    output = Path()
     try:
+        raise_on_ctrl_c()
+        prepare_streams()
+        arguments = parse_arguments(argv)
+        start_logging()
         settings = load_settings(choose_config(arguments), arguments.set)
-        if arguments.check:
-            return print_check(settings, active_datasets(settings))
-        if arguments.audit:
-            from fer.audit import print_audit
-
-            findings = audit(open_study_of(settings))
-            if findings is not None:
-                print_audit(findings)
-            return 0 if findings is not None else 1
-        if arguments.plan:
-            study = open_study_of(settings)
-            print_plan(study, planned_runs(study))
-            return 0
-        if arguments.report is not None:
-            source = settings.output_path if arguments.report == HERE else arguments.report
-            return report_from(source, settings.plot_format)
-        if arguments.verify:
-            return verify(arguments.verify, settings)
-        if arguments.export:
-            return export(settings, arguments.export)
-        return run_study(settings, train=not arguments.no_train)
+        output = settings.output_path
+        code = _do(arguments, settings)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         log.error("Nothing that was finished is lost. To mend:\n- %s", "\n- ".join(error.problems))
         return 2
+    except ImportError as error:
+        lack = how_to_install(error)
+        if lack is None:
+            raise
+        log.error("%s", lack)
+        return 2
+    except OSError as error:
+        unprinted = stdout_problem() if error.filename is None else None  # a stream has no path
+        log.error("%s", unprinted or file_problem(error, output))
+        return 2
     except KeyboardInterrupt:
-        log.warning(
-            "stopped. Finished runs are kept, the current one goes on after its last whole epoch: "
-            "run the same command again."
-        )
-        return 130
+        log.warning(STOPPED)
+        return EXIT_CODE
+
+
+def check(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Say what is there and what is not; the last line is the command to give next. Returns 0 or 2."""
+    active = active_datasets(settings)
+    code = print_check(settings, active)
+    trial = "" if any(root.exists() for _, root in active.values()) else f" (on drawn sample faces: {DEMO_COMMAND})"
+    print(f"next: mend this, then {_command(arguments, '--check')}{trial}" if code else f"next: {_command(arguments)}")
+    return code
+
+
+def _command(arguments: argparse.Namespace, *more: str) -> str:
+    """The command line of a whole run with the same config and values, with `more` behind it."""
+    config = ["--config", str(arguments.config)] if arguments.config else []
+    demo = ["--demo"] if arguments.demo else []
+    values = [part for value in arguments.set for part in ("--set", value)]
+    return shlex.join(["python", "main.py", *demo, *config, *values, *more])
+
+
+def _do(arguments: argparse.Namespace, settings: Settings) -> int:
+    """What the command line asks for; returns the exit code."""
+    if arguments.check:
+        return check(arguments, settings)
+    if arguments.audit:
+        from fer.audit import print_audit
+
+        findings = audit(open_study_of(settings))
+        if findings is not None:
+            print_audit(findings)
+        return 0 if findings is not None else 1
+    if arguments.plan:
+        study = open_study_of(settings)
+        print_plan(study, planned_runs(study))
+        return 0
+    if arguments.report is not None:
+        own = arguments.report is HERE
+        return report_from(settings.output_path if own else arguments.report, settings)
+    if arguments.verify:
+        return verify(arguments.verify, settings)
+    if arguments.export:
+        return export(settings, arguments.export)
+    return run_study(settings, train=not arguments.no_train)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:  # while one of its last words was written
+        leave()
+    if code == EXIT_CODE:
+        leave(say=False)  # workers and libraries that would first finish what they do are not waited for
+    sys.exit(code)

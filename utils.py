@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from fer.interrupt import half_written
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(descriptor)
     temporary = Path(name)
+    half_written.add(name)
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -61,6 +64,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        half_written.discard(name)
 
 
 def _umask() -> int:
@@ -117,9 +121,11 @@ def _seal(value: dict[str, Any]) -> str:
 def remove_partial_files(folder: Path, older_than_hours: float = 24) -> None:
     """Remove what killed processes left half-written; younger files may belong to a process still running."""
     limit = time.time() - older_than_hours * 3600
-    for path in folder.rglob(".partial-*"):
-        if path.stat().st_mtime < limit:
-            path.unlink(missing_ok=True)
+    for root, _, names in os.walk(folder):  # goes on where another process has just removed a folder
+        for path in (Path(root, name) for name in names if name.startswith(".partial-")):
+            with suppress(FileNotFoundError):  # another process has just finished it
+                if path.stat().st_mtime < limit:
+                    path.unlink()
 
 
 # ---------------------------------------------------------------- fingerprints
@@ -228,20 +234,21 @@ def _commit() -> str | None:
 
 def start_logging(log_file: Path | None = None) -> None:
     """Send the log to the terminal and, with `log_file`, to that file as well, with time and level."""
-    from rich.console import Console
     from rich.logging import RichHandler
+
+    from fer.terminal import console
 
     log.setLevel(logging.INFO)
     log.handlers.clear()
     log.propagate = False
     if sys.stderr.isatty():
-        log.addHandler(RichHandler(console=Console(stderr=True), show_path=False, markup=False))
+        log.addHandler(RichHandler(console=console(stderr=True), show_path=False, markup=False))
     else:
         log.addHandler(logging.StreamHandler(sys.stderr))
         log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(log_file, encoding="utf-8")
+        to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)
 
@@ -251,10 +258,12 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
-        from rich.console import Console
+        from rich.markup import escape
         from rich.progress import track
 
-        yield from track(items, what, total=total, console=Console(stderr=True), transient=True)
+        from fer.terminal import console
+
+        yield from track(items, escape(what), total=total, console=console(stderr=True), transient=True)
         return
     started = last = time.monotonic()
     for done, item in enumerate(items, 1):

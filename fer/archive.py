@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from fer.study_files import read_study
-from utils import InputError, atomic_path, log
+from utils import InputError, atomic_path, file_fingerprint, log
 
 # Below the output folder. Never: weights, caches, figures and contact sheets, which show people or can be redrawn.
 KEPT = (
@@ -41,6 +41,18 @@ def export_study(output: Path, target: Path) -> int:
         for path in sorted(files):
             archive.write(path, path.relative_to(output).as_posix())
     return len(files)
+
+
+def unpacked(source: Path, parent: Path) -> Path:
+    """The study in the file `source`, unpacked below `parent` under its name and content, once.
+
+    Raises InputError where `source` is no archive of a study.
+    """
+    folder = parent / f"{source.stem}__{file_fingerprint(source, 8)}"
+    if not (folder / "study.json").is_file():
+        unpack_study(source, folder)
+        log.info("unpacked to %s", folder)
+    return folder
 
 
 def unpack_study(source: Path, folder: Path) -> Path:

@@ -40,6 +40,7 @@ from fer.near_copies import COPY, NEAR_COPIES_VERSION, find_near_copies, make_th
 from fer.readers import KNOWN_COUNTS
 from fer.samples import BOX, DatasetSamples
 from fer.settings import EMOTIONS, Settings
+from fer.terminal import console as new_console
 from utils import file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
 
 if TYPE_CHECKING:
@@ -359,12 +360,11 @@ def _listed(counts: dict[str, int], names: Iterable[str] | None = None) -> str:
 
 def print_audit(findings: AuditFindings) -> None:
     """Print the summary and the class mixes."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = new_console()
     for line in summary(findings):
-        console.print(line, highlight=False)
+        console.print(line)
     mix = Table(title="share of each class, rows in use")
     for column in map(str, findings.class_mix):
         mix.add_column(column, justify="left" if column in ("dataset", "split") else "right")

@@ -13,6 +13,8 @@ from typing import Any
 from fer.wording import did_you_mean, quote
 from utils import InputError
 
+TOO_DEEP = "an expression is nested too deep for Python. Write the value out, or shorter."
+
 
 def read_config(path: Path, known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
     """The upper-case values a python file sets, and problems with its names, of which `known` have a meaning.
@@ -23,6 +25,8 @@ def read_config(path: Path, known: Collection[str]) -> tuple[dict[str, Any], lis
     namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         exec(compile(tree, str(path), "exec", dont_inherit=True), namespace)
+    except SystemExit as error:
+        raise InputError(f"{path} ends the program (sys.exit, exit or quit). Take that line out.") from error
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
@@ -46,6 +50,8 @@ def _parse(path: Path) -> ast.Module:
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Name a python file of values.") from error
+    except (RecursionError, MemoryError) as error:  # MemoryError: python's word for brackets nested too deep
+        raise InputError(f"{path}: {TOO_DEEP}") from error
     except (SyntaxError, ValueError) as error:  # ValueError: zero bytes, before Python 3.12
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         text = f": {error.text.strip()}" if isinstance(error, SyntaxError) and error.text else ""
@@ -120,5 +126,7 @@ def _put(table: dict[str, Any], dotted: str, value: Any) -> bool:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
+    except (RecursionError, MemoryError) as error:
+        raise InputError(f"--set with {quote(text)}: {TOO_DEEP}") from error
     except (ValueError, SyntaxError):
         return tuple(part.strip() for part in text.split(",")) if "," in text else text.strip()

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fer.figure_jobs import FigureJob
+from fer.interrupt import children_without_ctrl_c
 from fer.plots import STYLE
 from utils import InputError, atomic_path, log, progress, read_json, write_changed, write_json
 
@@ -118,7 +119,8 @@ def _results(output: Path, jobs: dict[str, FigureJob], here: bool) -> Iterator[t
         return
     workers = max(2, min(os.cpu_count() or 2, MOST_WORKERS))
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet_worker) as pool:
-        waiting = {pool.submit(_outcome, job, output / path): path for path, job in jobs.items()}
+        with children_without_ctrl_c():
+            waiting = {pool.submit(_outcome, job, output / path): path for path, job in jobs.items()}
         try:
             for done in progress(as_completed(waiting), "figures", len(jobs)):
                 yield waiting[done], done.result()

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from fer.execution import estimate
@@ -18,7 +18,11 @@ from fer.predictions import missing_predictions
 from fer.readers import missing_datasets, read_dataset
 from fer.runs import PlannedRun, what_made_it_new
 from fer.settings import EMOTIONS, DatasetRow, Settings
+from fer.terminal import console as new_console
 from utils import InputError, log
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def refuse_bad_output(output: Path) -> None:
@@ -36,17 +40,20 @@ def refuse_bad_output(output: Path) -> None:
 
 def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) -> int:
     """Config, dataset folders, layouts, counts, disk and device. Returns 0, or 2 when something is missing."""
-    console = Console()
+    console = new_console()
     console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
     problems = []
     for name, (row, root) in active.items():
+        if row.sample and not root.exists():
+            console.print(f"{name}: sample faces, not drawn yet; the first run draws them")
+            continue
         absent = missing_datasets({name: (row, root)})
         problems += absent
         if not absent:
             problems += _dataset_problems(console, name, row, root)
     _print_machine(console, settings)
     for problem in problems:
-        console.print(f"[red]to mend:[/red] {problem}", highlight=False)
+        console.print("to mend:", problem, style="red")
     return 2 if problems else 0
 
 
@@ -73,9 +80,9 @@ def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> 
         table.add_row(str(split) or "none", *(str(value) for value in values))
     console.print(table)
     for reason, count in listing.rejected["reason"].value_counts().head(5).items():
-        console.print(f"  rejected {count}: {reason}", highlight=False)
+        console.print(f"  rejected {count}: {reason}")
     for note in listing.notes:
-        console.print(f"  note: {note}", highlight=False)
+        console.print(f"  note: {note}")
 
 
 def _print_machine(console: Console, settings: Settings) -> None:
@@ -122,7 +129,7 @@ def _print_runs(study: Study, runs: list[PlannedRun]) -> None:
         table.add_column(column, overflow="fold")
     for planned in runs:
         table.add_row(planned.name, *_state(study, planned))
-    Console().print(table)
+    new_console().print(table)
 
 
 def _state(study: Study, planned: PlannedRun) -> tuple[str, str]:

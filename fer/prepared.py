@@ -28,6 +28,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from fer.interrupt import children_without_ctrl_c
 from fer.pictures import UnreadablePicture
 from utils import (
     InputError,
@@ -287,7 +288,8 @@ def _made_rows(folder: Path, rows: list[Row], job: Job) -> Generator[Row, None, 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         try:
-            futures = [pool.submit(make_chunk, folder, job.make, job.save_format, chunk) for chunk in chunks]
+            with children_without_ctrl_c():
+                futures = [pool.submit(make_chunk, folder, job.make, job.save_format, chunk) for chunk in chunks]
             for future in as_completed(futures):
                 yield from future.result()
         except BrokenProcessPool as error:

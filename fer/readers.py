@@ -34,6 +34,7 @@ import pandas as pd
 from fer.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, Place, class_folders, reject, visible_folders
 from fer.pictures import picture_file
 from fer.settings import EMOTIONS, DatasetRow
+from fer.wording import did_you_mean
 from utils import InputError
 
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
@@ -112,7 +113,7 @@ def find_layout(name: str, row: DatasetRow, root: Path) -> tuple[str, Path]:
     Raises InputError saying what was looked for where, what is there instead, and what would fit.
     """
     if not root.is_dir() or not any(not entry.name.startswith(".") for entry in root.iterdir()):
-        raise InputError(f"{name}: {root} {_state(root)}. {_ways_out(name, row)}")
+        raise InputError(f"{name}: {root} {_state(root)} {_ways_out(name, row)}")
     found = fitting_layouts(root, row.layout)
     if not found:
         raise InputError(_wrong_layout(name, row, root))
@@ -159,8 +160,10 @@ def _holds_one(base: Path, path: str) -> bool:
 
 def _state(root: Path) -> str:
     if root.is_dir():
-        return "is an empty folder"
-    return "is a file; give the folder that holds it" if root.exists() else "does not exist"
+        return "is an empty folder."
+    if root.exists():
+        return "is a file; give the folder that holds it."
+    return f"does not exist.{did_you_mean(root.name, visible_folders(root.parent))}"
 
 
 def _wrong_layout(name: str, row: DatasetRow, root: Path) -> str:
@@ -184,7 +187,7 @@ def _searched(layout: Layout) -> str:
 def _ways_out(name: str, row: DatasetRow) -> str:
     return (
         f"To get it: {WAYS_TO_GET[row.layout]}. Or correct its path in DATASETS, "
-        f'or comment out the line "{name}" of ACTIVE_DATASETS in config.py.'
+        f'or take "{name}" out of ACTIVE_DATASETS (in config.py, or in the file given with --config).'
     )
 
 

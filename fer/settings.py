@@ -31,6 +31,7 @@ from utils import InputError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # index = label, everywhere
 PROJECT = Path(__file__).resolve().parents[1]
+LONGEST_NAME = 255  # bytes of one name in a path, on every common file system
 T = TypeVar("T")
 
 # ---------------------------------------------------------------- types and what they allow
@@ -81,6 +82,22 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _usable_path(text: str) -> str:
+    """What no file system takes, or no file of results could hold, is refused before it is met as an error."""
+    if "\0" in text or text.encode(errors="replace").decode() != text:
+        raise ValueError("a path is UTF-8 text without zero bytes. Rename the folder, or write its name anew.")
+    longest = max(text.split("/"), key=lambda part: len(part.encode()))
+    if len(longest.encode()) > LONGEST_NAME:
+        raise ValueError(
+            f"{quote(longest[:20])}… has {len(longest.encode())} bytes; a name may have {LONGEST_NAME}. Shorten it."
+        )
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user here. Write the path out, or ~/ for your own folder.") from error
+    return text
+
+
 def _pattern_with_group(text: str) -> str:
     try:
         groups = re.compile(text).groups
@@ -101,6 +118,7 @@ Several = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), MinLen(1), AfterV
 Name = Annotated[str, AfterValidator(_folder_name)]
 Table = Annotated[dict[Name, T], MinLen(1), AfterValidator(_no_twin_folders)]
 Text = Annotated[str, AfterValidator(_not_blank)]
+PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
 Device = Annotated[str, AfterValidator(_device_name)]
 Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
 
@@ -139,7 +157,7 @@ class _Record(BaseModel):
 class DatasetRow(_Record):
     """One row of DATASETS: where a dataset lies and how its pictures hold faces."""
 
-    path: Text
+    path: PathText
     layout: Literal["rafdb", "expw", "fer2013", "folders"]
     faces: Literal["whole", "box", "cropped"]
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
@@ -164,7 +182,7 @@ class ModelRow(_Record):
     input_size: Pixels
     channels: Literal[3, 1] = 3
     architecture: Text | None = None
-    weights_file: Text | None = None
+    weights_file: PathText | None = None
     options: Options = {}
 
     @model_validator(mode="after")
@@ -193,8 +211,8 @@ class Settings(_Record):
         "expw": DatasetRow(path="datasets/ExpW", layout="expw", faces="box"),
         "fer2013": DatasetRow(path="datasets/FER2013", layout="fer2013", faces="cropped"),
     }
-    datasets_dir: Text = "datasets"
-    output_dir: Text = "saidas"
+    datasets_dir: PathText = "datasets"
+    output_dir: PathText = "saidas"
 
     split_seed: Seed = 42
     val_fraction: Share = 0.1

@@ -118,6 +118,11 @@ def read_study(output: Path) -> StoredStudy:
             limit=stored["config"]["LIMIT_PER_SPLIT"],
             rejects_no_face=stored["config"]["NO_FACE"] == "reject",
         )
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{output} holds no study: there is no {path}. A whole run makes one: python main.py "
+            "(with --demo on drawn sample faces). Of another folder: --report PATH."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be used ({type(error).__name__}: {error}). "

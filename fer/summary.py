@@ -11,6 +11,7 @@ import pandas as pd
 from fer.runs import ORACLE
 from fer.scores import MAJORITY
 from fer.settings import EMOTIONS
+from fer.terminal import console as new_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,10 +49,8 @@ def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Cons
 
 def _terminal() -> Console:
     """Standard output; where that is no terminal, wide enough for whole names."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    console = new_console()
+    return console if console.is_terminal else new_console(width=140)
 
 
 def _summary_table(name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_test: bool, console: Console) -> Table:

@@ -14,6 +14,7 @@ from fer.execution import train_and_score
 from fer.experiments import open_study, planned_runs
 from fer.runs import PlannedRun, changes, read_run_json
 from fer.settings import Settings, check_settings
+from fer.wording import did_you_mean
 from utils import InputError, read_json
 
 if TYPE_CHECKING:
@@ -54,15 +55,14 @@ class Verification:
 
 
 def verify_run(name: str, settings: Settings) -> Verification:
-    """Train the run in folder `name` of OUTPUT_DIR again, in `OUTPUT_DIR/verify/`, and compare.
+    """Train a run of OUTPUT_DIR again, in `OUTPUT_DIR/verify/`, and compare; `name`: its folder, or how that starts.
 
     Raises InputError where there is no such finished run, or its rows or settings cannot be found again.
     """
-    folder = settings.output_path / "saved_models" / Path(name).name
+    folder = finished_run(name, settings.output_path / "saved_models")
     stored = read_run_json(folder)
     if stored is None:
-        known = sorted(path.parent.name for path in folder.parent.glob("*/run.json"))
-        raise InputError(f"{folder} holds no finished run. Finished: {', '.join(known) or 'none'}.")
+        raise InputError(f"{folder / 'run.json'} cannot be used. Run main.py again: it trains this run anew.")
     study = open_study(_as_trained(stored, settings))
     runs = planned_runs(study)
     planned = next((one for one in runs if one.name == folder.name), None)
@@ -72,6 +72,21 @@ def verify_run(name: str, settings: Settings) -> Verification:
     shutil.rmtree(again.folder, ignore_errors=True)
     train_and_score(study, again)
     return _compare(stored, folder, again.folder)
+
+
+def finished_run(name: str, models: Path) -> Path:
+    """The folder of the finished run called `name`, or the only one whose name starts so. Raises InputError."""
+    wanted = Path(name).name
+    known = sorted(path.parent.name for path in models.glob("*/run.json"))
+    found = [one for one in known if one == wanted] or [one for one in known if wanted and one.startswith(wanted)]
+    if len(found) == 1:
+        return models / found[0]
+    if found:
+        raise InputError(
+            f"--verify {name}: {len(found)} finished runs start so: {', '.join(found)}. Write more of one."
+        )
+    near = did_you_mean(wanted, known)
+    raise InputError(f"{models / wanted} holds no finished run.{near} Finished: {', '.join(known) or 'none'}.")
 
 
 def _as_trained(stored: dict[str, Any], settings: Settings) -> Settings:

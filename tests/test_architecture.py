@@ -14,7 +14,7 @@ from fer.settings import PROJECT
 
 # A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
 LAYERS = """
-    utils wording config_file settings
+    interrupt installed terminal utils wording config_file settings
     face_traits face_canvas face_drawing face_scenes sample_faces
     pictures layouts readers conflicts samples folds attributes
     augmentation data_loader detection prepared preprocessing balancing run_record runs variants

@@ -10,7 +10,9 @@ from fake_study import FakeStudy
 
 from fer.archive import export_study, unpack_study
 from fer.figure_drawing import draw_changed
+from fer.settings import check_settings
 from fer.tables import write_tables
+from main import report_from
 from utils import InputError, write_json
 
 
@@ -27,6 +29,24 @@ def test_tables_made_from_the_archive_are_the_same(tmp_path: Path) -> None:
     (there / "results.csv").unlink()
     write_tables(there)
     assert (there / "results.csv").read_bytes() == (tmp_path / "here" / "results.csv").read_bytes()
+
+
+def test_a_report_of_a_file_leaves_nothing_beside_it_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    FakeStudy(tmp_path / "here")
+    write_tables(tmp_path / "here")
+    export_study(tmp_path / "here", tmp_path / "work" / "study.ZIP.zip")
+    source = (tmp_path / "work" / "study.ZIP.zip").rename(tmp_path / "work" / "study.ZIP")
+    monkeypatch.chdir(tmp_path / "work")
+    settings = check_settings({"OUTPUT_DIR": str(tmp_path / "out")})
+    assert report_from(Path("study.ZIP"), settings) == 0
+    (folder,) = (tmp_path / "out" / "archives").iterdir()
+    made = (folder / "report.html").stat().st_mtime_ns
+    assert report_from(Path("study.ZIP"), settings) == 0
+    assert (folder / "report.html").stat().st_mtime_ns == made
+    assert list((tmp_path / "work").iterdir()) == [source]
 
 
 def test_runs_outside_the_plan_stay_at_home(tmp_path: Path) -> None:

@@ -464,7 +464,7 @@ def test_every_missing_dataset_is_listed(tmp_path: Path) -> None:
     assert [text.split(":")[0] for text in problems] == ["empty", "file", "wrong", "absent"]
     for name, text in zip(["empty", "file", "wrong", "absent"], problems, strict=True):
         assert str(tmp_path / name) in text
-        assert f'comment out the line "{name}" of ACTIVE_DATASETS' in text
+        assert f'take "{name}" out of ACTIVE_DATASETS' in text
         assert "To get it: " in text
     assert "is an empty folder" in problems[0]
     assert "is a file" in problems[1]

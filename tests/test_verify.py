@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from fer.execution import execute
 from fer.experiments import open_study, planned_runs
 from fer.settings import Settings
-from fer.verify import verify_run
+from fer.verify import finished_run, verify_run
 from model_utils import load_state, save_state
 from utils import InputError, read_sealed, write_sealed
 
@@ -29,6 +30,19 @@ def test_a_run_trained_again_is_the_same(tiny_settings: Callable[..., Settings])
     assert found.identical and found.weights == 0
     assert len(found.predictions) == 4
     assert "bit for bit" in found.sentences()[0]
+
+
+def test_the_start_of_a_name_is_enough_where_it_is_one_run_s(tmp_path: Path) -> None:
+    for name in ("a__raw__net__s1__1234abcd", "a__raw__net__s1__12ffabcd", "b__raw__net__s1__1234abcd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / "b__unfinished").mkdir()
+    assert finished_run("b", tmp_path).name == "b__raw__net__s1__1234abcd"
+    assert finished_run("a__raw__net__s1__1234", tmp_path).name == "a__raw__net__s1__1234abcd"
+    with pytest.raises(InputError, match=r"2 finished runs start so: .*1234abcd, .*12ffabcd"):
+        finished_run("a__raw", tmp_path)
+    with pytest.raises(InputError, match="no finished run"):
+        finished_run("", tmp_path)
 
 
 def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[..., Settings]) -> None:
