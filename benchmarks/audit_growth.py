@@ -91,6 +91,7 @@ def measure(file: Path, count: int) -> dict[str, Any]:
         "sample_id": names, "path": names, "dataset": "many", "content": names, "width": 48, "height": 48,
         "label": draws.integers(len(EMOTIONS), size=count), "split": draws.choice(["train", "val", "test"], count),
     })  # fmt: skip
+    samples["delivered"] = samples["label"]
     rejected = pd.DataFrame(columns=["sample_id", "path", "label", "split", "content"])
     row = DatasetRow(path="many", layout="folders", faces="cropped")
     data = DatasetSamples("many", file.parent, row, samples, rejected, pd.DataFrame(), (), official_test=False)

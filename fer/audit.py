@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Raise when the files would be others for the same samples.
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 PAIR_SIDES = ["sample_id", "dataset", "split", "label"]
 TEXT_COLUMNS = [f"{name}{end}" for name in PAIR_SIDES[:3] for end in ("", "_left", "_right")]
 TEXT_COLUMNS += ["kind", "left", "right", "flag"]
@@ -156,7 +156,8 @@ def audit_packed(datasets: dict[str, DatasetSamples], packs: dict[str, np.ndarra
         "exact_across_datasets": count_exact_between(every),
         "near_across_datasets": _count_near_across(rows, "dataset"),
     }
-    return AuditFindings(counts, copies, pairs, class_mix(used), mix_distances(used), quality)
+    learned = used.assign(label=np.concatenate([data.samples["label"] for data in datasets.values()]))
+    return AuditFindings(counts, copies, pairs, class_mix(learned), mix_distances(learned), quality)
 
 
 def _small_pictures(data: DatasetSamples, settings: Settings) -> np.ndarray:
@@ -168,10 +169,10 @@ def _small_pictures(data: DatasetSamples, settings: Settings) -> np.ndarray:
 
 
 def _every_row(data: DatasetSamples) -> pd.DataFrame:
-    """Rows in use, in their order, then the other readable ones: sample_id, dataset, split, label, content, in_use."""
+    """Rows in use, in their order, then the other readable ones: READABLE (labels as delivered), dataset, in_use."""
     rows = data.readable
     in_use = np.arange(len(rows)) < len(data.samples)
-    return rows.drop(columns="path").assign(dataset=data.name, in_use=in_use)
+    return rows.assign(dataset=data.name, in_use=in_use)
 
 
 # ---------------------------------------------------------------- near copies of rows
@@ -268,7 +269,7 @@ def unexpected_counts(data: DatasetSamples) -> list[dict[str, Any]]:
 
 
 def audit_key(datasets: dict[str, DatasetSamples]) -> str:
-    """32 hex digits over versions, and over each row's sample_id, split, label and content, in use or not."""
+    """32 hex digits over versions, and over each row's sample_id, split, content and labels, in use or not."""
     versions = [AUDIT_VERSION, NEAR_COPIES_VERSION, QUALITY_VERSION]
     digest = hashlib.blake2b(repr(versions).encode(), digest_size=16)
     for name, data in datasets.items():
@@ -276,7 +277,8 @@ def audit_key(datasets: dict[str, DatasetSamples]) -> str:
         digest.update(repr((name, len(data.samples), data.row.sample, data.notes)).encode())
         for column in ("sample_id", "split", "content"):
             digest.update("\0".join(rows[column].to_list()).encode() + b"\n")
-        digest.update(rows["label"].to_numpy(np.int64).tobytes())
+        for labels in (rows["label"], data.samples["label"]):
+            digest.update(labels.to_numpy(np.int64).tobytes())
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from fer.conflicts import conflicting
 from fer.pictures import crop_box, open_picture
 from fer.samples import DatasetSamples
 from fer.settings import EMOTIONS
@@ -129,11 +130,11 @@ def _faces(datasets: dict[str, DatasetSamples]) -> dict[str, Face]:
 
 
 def _conflicts(copies: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
-    """One tile for each group of identical pictures: the picture once, a line for each label it carries."""
+    """One tile for each face delivered with several labels: the face once, a line for each label it carries."""
     exact = copies[copies["kind"] == "exact"]
-    disputed = exact[exact.groupby("group")["label"].transform("nunique") > 1]
+    disputed = conflicting(exact.assign(content=[faces[name].content for name in exact["sample_id"]]))
     tiles = []
-    for _, group in disputed.groupby("group"):
+    for _, group in disputed.groupby(["group", "content"]):
         counts = group.groupby(["label", "split"]).size().unstack(fill_value=0).to_dict("index")
         lines = [
             f"{EMOTIONS[int(str(label))]}: {', '.join(f'{count} {split}' for split, count in found.items() if count)}"

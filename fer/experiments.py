@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from fer.copies import drop_copies_between
 from fer.folds import OFFICIAL, fold_names, with_fold
 from fer.runs import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.samples import DatasetSamples, load_samples
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Training and validation rows per dataset, and the fingerprint of each table for the key."""
+    """Training and validation rows per dataset, and the fingerprint of each table for the key.
+
+    `validation`: the validation rows among them, the only ones that may judge a run; with their fingerprints.
+    """
 
     samples: dict[str, pd.DataFrame]
     fingerprints: dict[str, str]
+    validation: dict[str, tuple[pd.DataFrame, str]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ class Study:
         if train_on not in self._training:
             samples = training_samples(self, train_on)
             rows = {name: rows_fingerprint(table) for name, table in samples.items()}
-            self._training[train_on] = TrainingRows(samples, rows)
+            judges = {name: table[table["split"] == "val"] for name, table in samples.items()}
+            val = {name: (table, rows_fingerprint(table)) for name, table in judges.items()}
+            self._training[train_on] = TrainingRows(samples, rows, val)
         return self._training[train_on]
 
     def at(self, fold: str) -> Study:
@@ -63,13 +70,18 @@ class Study:
         return self._folds[fold]
 
     @cached_property
-    def scored_rows(self) -> dict[tuple[str, str], str]:
-        """Fingerprint of the rows of each (dataset, split) predictions are made for."""
-        return {
-            (name, split): rows_fingerprint(data.rows(split))
-            for name, data in self.datasets.items()
-            for split in ("val", "test")
-        }
+    def tested(self) -> dict[str, tuple[pd.DataFrame, str]]:
+        """Test rows of each dataset, the same for every run, with their fingerprint."""
+        tables = {name: data.rows("test") for name, data in self.datasets.items()}
+        return {name: (table, rows_fingerprint(table)) for name, table in tables.items()}
+
+    def scored(self, train_on: tuple[str, ...], name: str, split: str) -> tuple[pd.DataFrame, str]:
+        """The rows of a dataset that a run is scored on, and their fingerprint.
+
+        Validation rows are those the run was judged on: what left a combined training leaves its predictions too,
+        and with them temperatures and the weights of votes.
+        """
+        return self.tested[name] if split == "test" else self.training(train_on).validation[name]
 
 
 def open_study(settings: Settings) -> Study:
@@ -93,8 +105,8 @@ def planned_runs(study: Study) -> list[PlannedRun]:
             planned = _plan(study.at(fold), train_on, mixing, variant, model, seed, fold)
             runs.setdefault(planned.name, planned)
             if settings.oracle:
-                rows = study.at(fold).scored_rows
-                oracle = plan_oracle(planned, {name: rows[name, "test"] for name in train_on})
+                tested = study.at(fold).tested
+                oracle = plan_oracle(planned, {name: tested[name][1] for name in train_on})
                 runs.setdefault(oracle.name, oracle)
     return list(runs.values())
 
@@ -182,14 +194,5 @@ def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.Da
     """
     tables = {name: study.datasets[name].samples for name in train_on}
     if len(train_on) > 1 and study.settings.copies == "drop":
-        merged = pd.concat(tables.values())
-        val = set(merged.loc[merged["split"] == "val", "content"])
-        test = set(merged.loc[merged["split"] == "test", "content"])
-        tables = {name: _without_copies(table, val, test) for name, table in tables.items()}
+        tables = drop_copies_between(tables)
     return {name: table[table["split"] != "test"] for name, table in tables.items()}
-
-
-def _without_copies(table: pd.DataFrame, val: set[str], test: set[str]) -> pd.DataFrame:
-    leaves = (table["split"] == "train") & table["content"].isin(val)
-    leaves |= (table["split"] != "test") & table["content"].isin(test)
-    return table[~leaves]

@@ -9,7 +9,8 @@ A fold is a name in `Run.split`; everything else (keys, caches, predictions) wor
 | "subjects" | subject0, subject1, … | all rows of one person |
 
 Whole groups (same person, photo or picture) stay together in all of them. Validation rows are carved from what is
-left, VAL_FRACTION of it. Datasets with an official test set keep it, and are trained on once.
+left, VAL_FRACTION of it. Datasets with an official test set keep it, and are trained on once. COPIES and CONFLICTS are
+settled anew in each fold, on its own training rows, from labels as delivered: no fold tests on a changed label.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from fer.samples import DatasetSamples, take_fraction
+from fer.samples import SETTLED, DatasetSamples, settle_rows, take_fraction
 from fer.settings import Settings
 from utils import InputError
 
@@ -58,14 +59,18 @@ def subjects(samples: pd.DataFrame) -> list[str]:
 
 
 def with_fold(data: DatasetSamples, fold: str, settings: Settings) -> DatasetSamples:
-    """The same rows, split as `fold` says. A dataset with an official test set comes back as it is."""
+    """The rows split as `fold` says, then settled. A dataset with an official test set comes back as it is."""
     if fold == OFFICIAL or data.official_test:
         return data
-    rows, seed = data.samples, settings.split_seed
+    rows, seed = data.unsettled, settings.split_seed
     is_test = _test_rows(rows, fold, settings)
     is_val = rows.index.isin(take_fraction(rows[~is_test], settings.val_fraction, seed + 1))
     split = np.select([is_test, is_val], ["test", "val"], "train")
-    return replace(data, samples=rows.assign(split=split), fold=fold)
+    samples, left = settle_rows(rows.assign(split=split), settings)
+    rejected = data.rejected[~data.rejected["step"].isin(SETTLED)]
+    rejected = pd.concat([rejected, left.assign(label=left["delivered"])]) if len(left) else rejected
+    rejected = rejected[data.rejected.columns].reset_index(drop=True)
+    return replace(data, samples=samples.reset_index(drop=True), rejected=rejected, fold=fold)
 
 
 def _test_rows(rows: pd.DataFrame, fold: str, settings: Settings) -> np.ndarray:

@@ -254,29 +254,34 @@ def warnings_of(rows: pd.DataFrame) -> list[str]:
 
 WITH_AND_WITHOUT = {
     "accuracy": "all pictures",
-    "accuracy_without_copies": "without copies",
-    "accuracy_copies": "copies",
+    "accuracy_without_copies": "without an identical copy",
+    "accuracy_copies": "identical copies",
 }
+COPY_COUNTS = {"n_copies": "identical copies, n", "n_near_copies": "near copies among the rest, n"}
 
 
 def _copies_tables(results: pd.DataFrame) -> Iterator[PaperTable]:
-    """Accuracy on all test pictures, on those without a copy in training, and on the copies; where there are any."""
-    rows = results[results["n_copies"].fillna(0) > 0].assign(n_copies=results["n_copies"].astype(float))
+    """Accuracy on all test pictures, on those without an identical copy in training, and on the copies, if any."""
+    rows = results[results["n_copies"].fillna(0) > 0].astype(dict.fromkeys(COPY_COUNTS, float))
     if rows.empty:
         return
     words = [*_words_that_vary(rows), "tta"]
     keys = [*SETUP, "tta"]
     columns = [Column(_heading(w)) for w in words]
-    columns += [Column(name, is_number=True) for name in (*WITH_AND_WITHOUT.values(), "n copies", "n")]
+    columns += [Column(name, is_number=True) for name in (*WITH_AND_WITHOUT.values(), *COPY_COUNTS.values(), "n")]
     blocks = []
     for test_on, part in rows.groupby("test_on", sort=True):
         grouped = part.groupby(keys)
-        means, deviations = grouped[[*WITH_AND_WITHOUT, "n_copies"]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
+        means, deviations = grouped[[*WITH_AND_WITHOUT, *COPY_COUNTS]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
         table = means.join(deviations.add_suffix(" sd")).assign(n=grouped.size()).reset_index()
         shown = [_copies_row(record, words) for record in table.to_dict("records")]
-        best = [0] * len(words) + [1] * len(WITH_AND_WITHOUT) + [0, 0]
+        best = [0] * len(words) + [1] * len(WITH_AND_WITHOUT) + [0] * (len(COPY_COUNTS) + 1)
         blocks.append(Block(f"Tested on {test_on}, {part['n_test'].iloc[0]:,} pictures", mark_best(shown, best)))
-    caption = f"Accuracy. Copies: test pictures with identical pixels in training as delivered. {_caption(rows)}"
+    caption = (
+        "Accuracy. Identical copies: test pictures with identical pixels in training or validation as delivered. "
+        "Of those without one, some have a near copy there (mirrored, resized, re-encoded), counted by the audit. "
+        f"{_caption(rows)}"
+    )
     yield PaperTable("copies", "What copies in training are worth", caption, tuple(columns), tuple(blocks))
 
 
@@ -284,7 +289,8 @@ def _copies_row(record: dict, words: list[str]) -> Row:
     oracle = record["selection"] == ORACLE
     cells = [text_cell(f"{record[w]} (oracle)" if oracle and w == "model" else record[w]) for w in words]
     cells += [number_cell(record[part], record[f"{part} sd"], factor=100) for part in WITH_AND_WITHOUT]
-    cells += [number_cell(record["n_copies"], digits=0), _count_cell([record["n"]])]
+    cells += [number_cell(record[count], digits=0) for count in COPY_COUNTS]
+    cells += [_count_cell([record["n"]])]
     return Row(tuple(cells), "oracle" if oracle else "")
 
 

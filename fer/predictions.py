@@ -40,7 +40,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     for name, split, variant in _scored_sets(study, planned.run):
         data = study.datasets[name]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
-        rows = study.scored_rows[name, split]
+        rows = study.scored(planned.run.train_on, name, split)[1]
         for tta in study.settings.tta:
             key = fingerprint([stored["weights_sha256"], rows, variant, recipe, tta, PREDICTION_VERSION], 32)
             path = planned.folder / "predictions" / f"{name}__{split}__{variant}__{tta}.npz"
@@ -52,7 +52,7 @@ def _scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
     """(dataset, split, variant) of everything a run is scored on."""
     own = scored_variant(run.variant)
     for name, data in study.datasets.items():
-        if name in run.train_on and len(data.rows("val")):
+        if name in run.train_on and len(study.scored(run.train_on, name, "val")[0]):
             yield name, "val", own
         if study.settings.evaluate_test and len(data.rows("test")):
             wanted = [own if variant == "same" else variant for variant in study.settings.test_variants]
@@ -69,6 +69,7 @@ def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFil
 
 def score_run(study: Study, planned: PlannedRun) -> None:
     """Make the predictions files of a finished run that are missing."""
+    study = study.at(planned.run.split)
     missing = missing_predictions(study, planned)
     if not missing:
         return
@@ -81,7 +82,9 @@ def score_run(study: Study, planned: PlannedRun) -> None:
     for file in missing:
         groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
     for (name, split, variant), files in groups.items():
-        faces = test_faces(study.datasets[name], split, variant, planned.run.hyper.input_size, study.settings)
+        rows, _ = study.scored(planned.run.train_on, name, split)
+        size = planned.run.hyper.input_size
+        faces = test_faces(study.datasets[name], split, variant, size, study.settings, rows["sample_id"])
         policies = tuple(file.tta for file in files)
         found = predict(
             network,

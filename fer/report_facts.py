@@ -149,8 +149,8 @@ def protocol(study: StoredStudy, config: dict[str, Any]) -> list[str]:
               "False: no test set was scored; all numbers are of validation rows."}, "Whether test sets were scored"),
         f"Seeds: {_values(study.runs, 'seed')}. Splits: {_values(study.runs, 'split')}. "
         f"TTA: {', '.join(sorted({entry.tta for entry in study.predictions})) or UNKNOWN}.",
-        f"Copies of validation and test pictures in training: COPIES = {config.get('COPIES', UNKNOWN)}. Identical "
-        f"pictures with different labels: CONFLICTS = {config.get('CONFLICTS', UNKNOWN)}. "
+        f"Identical copies of validation and test pictures in training: COPIES = {config.get('COPIES', UNKNOWN)}. "
+        f"Identical pictures with different labels: CONFLICTS = {config.get('CONFLICTS', UNKNOWN)}. "
         f"No face found: NO_FACE = {config.get('NO_FACE', UNKNOWN)}.",
         "All rows are used (LIMIT_PER_SPLIT = None)."
         if study.limit is None

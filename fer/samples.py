@@ -6,11 +6,11 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 |---|---|
 | sample_id | dataset / path inside it, plus `#face` where one picture holds several rows |
 | path, original_path | picture as delivered, and the whole photo it was cut from ("" if none), inside the dataset |
-| label | index in `settings.EMOTIONS` |
+| label, delivered | index in `settings.EMOTIONS`, the one in use and the one the dataset gives (see conflicts.py) |
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test |
-| group | number of the connected component over same subject, same photo, same content |
-| content | hash of the decoded source picture, plus the box where one row is one face |
+| group | number of the connected component over same subject, same photo, same source picture |
+| content | which face: hash of the decoded source picture, plus the box where one is given; see copies.py |
 | width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
 | subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
 
@@ -27,18 +27,20 @@ import numpy as np
 import pandas as pd
 
 from fer.conflicts import settle_conflicts
+from fer.copies import pictures, settle_copies
 from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.readers import Listing, listing_signature, read_dataset
 from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
 
 # Raise when the meaning of a cached samples table changes.
-SAMPLES_VERSION = 2
+SAMPLES_VERSION = 3
 SPLITS = ("train", "val", "test")
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 READABLE = ["sample_id", "path", "label", "split", "content"]
 REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
-STEPS = ("in file", "confidence", "readable", "copies", "conflicts", "limit")
+SETTLED = ("copies", "conflicts")
+STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
 TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content")
 
 
@@ -46,8 +48,8 @@ TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subje
 class DatasetSamples:
     """One dataset as it enters every experiment.
 
-    `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason; and label, split,
-    content where the picture could be read), `funnel` how many rows each step kept (step, removed, kept),
+    `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason; label as delivered, split
+    and all other columns where the picture could be read), `funnel` how many rows each step kept (step, removed, kept),
     `notes` what a user should know about it.
     `official_test`: its owner ships a test set; `fold`: which split this is (see folds.py).
     """
@@ -68,9 +70,21 @@ class DatasetSamples:
 
     @property
     def readable(self) -> pd.DataFrame:
-        """Every picture that could be read, in use or not: sample_id, path, label, split, content."""
+        """Every picture that could be read, in use or not: sample_id, path, label as delivered, split, content."""
         left = self.rejected[self.rejected["content"] != ""]
-        return pd.concat([table[READABLE] for table in (self.samples, left)]).astype({"label": int})
+        used = self.samples.assign(label=self.samples["delivered"])
+        return pd.concat([table[READABLE] for table in (used, left)]).astype({"label": int})
+
+    @property
+    def unsettled(self) -> pd.DataFrame:
+        """The rows a fold can split anew: before copies and conflicts left, after the limit; labels as delivered.
+
+        Columns and order of `samples`, index 0..n-1.
+        """
+        left = self.rejected[self.rejected["step"].isin(SETTLED)].assign(delivered=self.rejected["label"])
+        used = self.samples.assign(label=self.samples["delivered"])
+        both = pd.concat([used, left[used.columns].astype(used.dtypes)]) if len(left) else used
+        return both.sort_values("sample_id", ignore_index=True)
 
 
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
@@ -154,21 +168,34 @@ def _select_samples(
     decoded, unreadable = decode_all(listing.samples, root)
     decoded["group"] = connected_groups(decoded)
     decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
-    used, copies = settle_copies(decoded, settings.copies, settings.split_seed)
-    settled, disputed, relabelled = settle_conflicts(used, settings.conflicts)
-    if settings.conflicts != "keep":
-        log.info(
-            "%s: identical training pictures with different labels: %d rows dropped, %d relabelled",
-            root.name, len(disputed), len(relabelled),
-        )  # fmt: skip
+    decoded["delivered"] = decoded["label"]
+    settled, left = settle_rows(decoded, settings)
     chosen = limit_per_split(settled, settings.limit_per_split, settings.split_seed)
     beyond = settled.loc[~settled.index.isin(chosen.index)].assign(
         step="limit", reason=f"LIMIT_PER_SPLIT = {settings.limit_per_split}"
     )
-    parts = [part for part in (listing.rejected, unreadable, copies, disputed, beyond) if len(part)]
+    out = pd.concat([left, beyond])
+    parts = [part for part in (listing.rejected, unreadable, out.assign(label=out["delivered"])) if len(part)]
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
-    rejected = rejected.reindex(columns=REJECTED).fillna({"content": "", "split": ""})
+    others = [column for column in decoded if column not in (*REJECTED, "delivered")]
+    rejected = rejected.reindex(columns=[*REJECTED, *others]).fillna({"content": "", "split": ""})
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
+
+
+def settle_rows(rows: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply COPIES and CONFLICTS to the rows of one dataset, already split; test rows and their labels stay.
+
+    Returns the rows that stay, and those that leave with step and reason.
+    """
+    used, copies = settle_copies(rows, settings.copies, settings.split_seed)
+    settled, disputed, relabelled = settle_conflicts(used, settings.conflicts)
+    if settings.conflicts != "keep":
+        log.info(
+            "%s: identical training pictures with different labels: %d rows dropped, %d relabelled",
+            rows["dataset"].iloc[0], len(disputed), len(relabelled),
+        )  # fmt: skip
+    parts = [part for part in (copies, disputed) if len(part)]
+    return settled, pd.concat(parts) if parts else copies
 
 
 def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
@@ -238,7 +265,7 @@ def connected_groups(rows: pd.DataFrame) -> np.ndarray:
 
     count = len(rows)
     left, right = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-    for values in (rows["subject"], rows["photo"], rows["content"].str.split(":").str[0]):
+    for values in (rows["subject"], rows["photo"], pictures(rows["content"])):
         positions = np.flatnonzero(values.to_numpy() != "")
         codes, _ = pd.factorize(values.to_numpy()[positions])
         first = np.full(codes.max(initial=-1) + 1, count)
@@ -282,42 +309,6 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
     several = table.groupby("label")["size"].transform("count") > 1
     taken = table.index[several & (ahead + table["size"] / 2 <= wanted.clip(lower=1))]
     return rows.index[rows["group"].isin(taken)]
-
-
-def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows kept, and rows removed with step and reason, under COPIES = `policy`.
-
-    "drop": see `drop_copies`. "keep": nothing leaves. "drop_random": the control of "drop"; its validation
-    rows leave as well, but in place of each training copy a training row of the same class that is no copy,
-    drawn by `seed`: as few rows, copies kept.
-    """
-    if policy == "keep":
-        return rows, rows.iloc[:0]
-    used, copies = drop_copies(rows)
-    if policy == "drop":
-        return used, copies
-    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
-    left = [copies.index[copies["split"] == "val"]]
-    for label, count in copies.loc[copies["split"] == "train", "label"].value_counts().items():
-        others = used.index[(used["split"] == "train") & (used["label"] == label)]
-        left.append(order[others].nsmallest(count).index)
-    leaves = rows.index.isin(np.concatenate(left))
-    reason = rows["split"].map({"train": "drawn at random in place of a copy", "val": "exact copy of a test picture"})
-    return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
-
-
-def drop_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Remove training rows that stand in validation or test, and validation rows that stand in test.
-
-    Test rows are never removed. Returns the rows kept, and those removed with step and reason.
-    """
-    found = {split: set(rows.loc[rows["split"] == split, "content"]) for split in SPLITS}
-    in_test, in_val = rows["content"].isin(found["test"]), rows["content"].isin(found["val"])
-    reason = pd.Series("", index=rows.index)
-    reason[(rows["split"] == "train") & in_val] = "exact copy of a validation picture"
-    reason[(rows["split"] != "test") & in_test] = "exact copy of a test picture"
-    leaves = reason != ""
-    return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
 
 
 def limit_per_split(rows: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:

@@ -14,13 +14,13 @@ import numpy as np
 
 from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
 from fer.folds import OFFICIAL
-from fer.leaks import Copies, parts_of
+from fer.leaks import Copies, TestCopies, parts_of
 from fer.settings import EMOTIONS
 from fer.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
-SCORES_VERSION = 2
+SCORES_VERSION = 3
 MAJORITY = "majority_class"
 
 
@@ -50,8 +50,14 @@ class ScoreStore:
     path: Path
     copies: Copies
     known: dict[str, Any]
+    tested: dict[str, list[PredictionEntry]] = field(default_factory=dict)
     fresh: dict[str, Any] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for entry in self.study.predictions:
+            if entry.split == "test" and not entry.parts:
+                self.tested.setdefault(entry.run.name, []).append(entry)
 
     def leave_out(self, reason: str) -> None:
         """Note, once, what the tables do without."""
@@ -104,16 +110,19 @@ def _cache_name(entry: PredictionEntry) -> str:
 
 
 def _stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
-    return [*entry.stamp(), *(store.copies.stamp(_datasets(store, entry)) if _has_copies(entry) else [])]
+    return [*entry.stamp(), *(_copies_stamp(store, entry) if entry.split == "test" else [])]
 
 
-def _has_copies(entry: PredictionEntry) -> bool:
-    """True where the samples tables tell the run's training rows: folds have other splits than these."""
-    return entry.split == "test" and entry.run.run["split"] == OFFICIAL
+def _copies_stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
+    """Changes with the tables that tell the copies among the rows of an entry."""
+    if entry.parts:
+        return [stamp for part in entry.parts for stamp in _copies_stamp(store, part)]
+    fold = [] if entry.run.run["split"] == OFFICIAL else [other.key for other in store.tested[entry.run.name]]
+    return [*store.copies.stamp(_datasets(entry)), *fold]
 
 
-def _datasets(store: ScoreStore, entry: PredictionEntry) -> list[str]:
-    return [*entry.run.run["train_on"], *parts_of(store.study.output, entry.test_on)]
+def _datasets(entry: PredictionEntry) -> list[str]:
+    return [*entry.run.run["train_on"], entry.test_on]
 
 
 def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
@@ -126,28 +135,58 @@ def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
         except InputError as error:
             store.leave_out(str(error))
             return None
-        parts = _parts_of_the_test(store, entry, found) if _has_copies(entry) else {}
+        parts = _parts_of_the_test(store, entry, found) if entry.split == "test" else {}
         store.fresh[name] = _compute(stamp, found.labels, found.probabilities, parts)
     numbers = _numbers(store.fresh[name])
     return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **numbers)
 
 
 def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predictions) -> dict[str, float]:
-    """Accuracy and rows without and with a copy in training; empty where the copies are not known."""
-    datasets = _datasets(store, entry)
-    if not store.copies.known(datasets):
-        return {}
+    """Accuracy and rows without and with an identical copy in training; empty where the copies are not known.
+
+    `n_near_copies`: rows without an identical copy that have a near one; not there where no audit tells.
+    """
     try:
-        ids = store.copies.ids(entry.run.run["train_on"], parts_of(store.study.output, entry.test_on))
+        copies = _copies_of(store, entry)
     except InputError as error:
-        store.leave_out(f"accuracy without copies: {error}")
+        store.leave_out(f"accuracy without identical copies: {error}")
         return {}
-    copied = np.isin(found.sample_ids, list(ids))
+    if copies is None:
+        return {}
+    copied = np.isin(found.sample_ids, list(copies.identical))
     scores: dict[str, float] = {}
     for part, rows in (("without_copies", ~copied), ("copies", copied)):
         right = accuracy(found.labels[rows], found.probabilities[rows]) if rows.any() else float("nan")
         scores |= {f"accuracy_{part}": right, f"n_{part}": int(rows.sum())}
+    if copies.near is not None:
+        scores["n_near_copies"] = int(np.isin(found.sample_ids, list(copies.near)).sum())
     return scores
+
+
+def _copies_of(store: ScoreStore, entry: PredictionEntry) -> TestCopies | None:
+    """The copies among the rows of an entry; of a union, those of its parts. None where they are not known."""
+    if entry.parts:
+        found = [copies for part in entry.parts if (copies := _copies_of(store, part)) is not None]
+        near = [copies.near for copies in found if copies.near is not None]
+        if len(found) < len(entry.parts):
+            return None
+        identical = frozenset[str]().union(*(copies.identical for copies in found))
+        return TestCopies(identical, frozenset[str]().union(*near) if len(near) == len(found) else None)
+    if not store.copies.known(_datasets(entry)):
+        return None
+    held_out = None if entry.run.run["split"] == OFFICIAL else _held_out(store, entry)
+    return store.copies.find(entry.run.run["train_on"], entry.test_on, held_out)
+
+
+def _held_out(store: ScoreStore, entry: PredictionEntry) -> list[str]:
+    """`sample_id` of the test rows of a fold: those its run is scored on. Raises InputError where some are not told."""
+    entries = {other.test_on: other for other in store.tested[entry.run.name]}
+    untold = set(_datasets(entry)) - entries.keys()
+    if untold:
+        raise InputError(
+            f"{entry.run.name} is not scored on {', '.join(sorted(untold))}: its fold's test rows are unknown."
+        )
+    return [name for other in entries.values() for name in read_predictions(other).sample_ids.tolist()]
 
 
 def _score_majority(store: ScoreStore, name: str, split: str) -> Scores:

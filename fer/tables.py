@@ -15,15 +15,17 @@ validation rows, with `n_rows` (rows scored) in place of `n_test`. Their columns
 | accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
 | tta_gain | accuracy minus that of the same run on the same pictures without TTA; empty without TTA |
 | optimism | in rows of an oracle: accuracy minus that of its honest twin, the same training; empty elsewhere |
-| accuracy_without_copies, n_without_copies | test rows without an identical picture in training, see below |
-| accuracy_copies, n_copies | test rows that have one |
+| accuracy_without_copies, n_without_copies | test rows without an identical copy in training, see below |
+| n_near_copies | how many of these have a near copy there; empty where no audit tells |
+| accuracy_copies, n_copies | test rows that have an identical one |
 | epochs, best_epoch, train_seconds, images_per_second, peak_memory_mb | the training |
 | parameters, flops, latency_ms | the network: count, per picture, one picture at a time; summed in an ensemble |
 | limit_per_split, sample_data | LIMIT_PER_SPLIT (empty: none); True when drawn faces are part of the row |
 
-Copies are those in the training data as delivered, before any left (leaks.py); the columns are empty where the
-samples tables do not tell (folds). validation_results.csv has neither them nor `section`. A row whose `selection`
-is "oracle" chose its epoch on the test set: it belongs in no mean with others, and is never the best.
+Copies are pictures that stand in the training or validation data as delivered, before any left (copies.py, leaks.py);
+the columns are empty where the samples tables are not there. validation_results.csv has neither them nor `section`. A
+row whose `selection` is "oracle" chose its epoch on the test set: it belongs in no mean with others, and is never the
+best.
 
 Each scored set has one more row, run and model `majority_class`: the most frequent class of its own
 training rows as the answer to everything. What does not apply to it is empty.
@@ -59,10 +61,10 @@ FACT_COLUMNS = (
     "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_memory_mb", "parameters", "flops",
     "latency_ms",
 )  # fmt: skip
-COPY_COLUMNS = ("accuracy_without_copies", "n_without_copies", "accuracy_copies", "n_copies")
+COPY_COLUMNS = ("accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies")
 WHOLE_NUMBERS = (
-    "seed", *COUNT_COLUMNS, "n_without_copies", "n_copies", "epochs", "best_epoch", "parameters", "flops",
-    "limit_per_split",
+    "seed", *COUNT_COLUMNS, "n_without_copies", "n_near_copies", "n_copies", "epochs", "best_epoch", "parameters",
+    "flops", "limit_per_split",
 )  # fmt: skip
 COLUMNS = (
     *KEY_COLUMNS, "section", *RUN_COLUMNS, "members", *COUNT_COLUMNS, *METRICS, "tta_gain", "optimism", *COPY_COLUMNS,

@@ -111,11 +111,16 @@ def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:
     return table.reindex(columns=["path", "content", *BOX])
 
 
-def test_faces(data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings) -> FaceRows:
-    """The rows of one split as raw or preprocessed pictures."""
+def test_faces(
+    data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings,
+    among: pd.Series | None = None,
+) -> FaceRows:  # fmt: skip
+    """The rows of one split as raw or preprocessed pictures; only those `among` these sample_ids, where given."""
     pack = _packed(data, variant, network_size, settings)
-    rows = np.flatnonzero((data.samples["split"] == split).to_numpy())
-    return _rows_of(pack, data.samples, rows)
+    wanted = data.samples["split"] == split
+    if among is not None:
+        wanted &= data.samples["sample_id"].isin(among)
+    return _rows_of(pack, data.samples, np.flatnonzero(wanted.to_numpy()))
 
 
 def _rows_of(pack: Pack, samples: pd.DataFrame, rows: np.ndarray) -> FaceRows:

@@ -2,9 +2,9 @@
 
     python studies/fer2013_leak_table.py saidas/leak_drop saidas/leak_keep saidas/leak_drop_random
 
-Accuracy in percent on all PrivateTest pictures, on those without an identical picture in the training data as
-delivered, and on those with one; mean ± standard deviation over seeds. Differences carry 95 % intervals over seeds and
-groups of pictures (`significance.compare`). Prints Markdown and writes it beside the first folder as leak.md.
+Accuracy in percent on all PrivateTest pictures, on those without an identical copy in the training or validation data
+as delivered, and on those with one; mean ± standard deviation over seeds. Differences carry 95 % intervals over seeds
+and groups of pictures (`significance.compare`). Prints Markdown and writes it beside the first folder as leak.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer.bootstrap import draw_groups, resampled_scores
-from fer.leaks import copied_ids
+from fer.leaks import Copies
 from fer.runs import ORACLE
 from fer.samples import read_samples
 from fer.settings import EMOTIONS
@@ -26,7 +26,7 @@ from fer.significance import Difference, Resampled, compare, effective_size
 from fer.study_files import read_predictions, read_study
 from utils import write_text
 
-SETS = ("all pictures", "without a copy", "copies alone")
+SETS = ("all pictures", "without an identical copy", "identical copies alone")
 Answers = dict[tuple[str, int], pd.DataFrame]
 
 
@@ -72,7 +72,7 @@ def main(folders: list[Path]) -> str:
     arms = {folder.name: read_answers(folder) for folder in folders}
     base = next(iter(arms))
     table = next(iter(arms[base].values()))
-    copied = table.index.isin(copied_ids(folders[0], ("fer2013",), "fer2013"))
+    copied = table.index.isin(Copies(folders[0]).find(("fer2013",), "fer2013").identical)
     masks = dict(zip(SETS, (np.ones(len(table), bool), ~copied, copied), strict=True))
     first, second = [], []
     for name, wanted in masks.items():

@@ -17,7 +17,7 @@ from fer import audit
 from fer.audit import AuditFindings, audit_or_load, print_audit, summary
 from fer.audit_quality import FLAGS, QUALITY_COLUMNS, measure_quality
 from fer.class_mix import mix_distances
-from fer.exact_copies import count_exact
+from fer.exact_copies import count_exact, exact_copies
 from fer.samples import DatasetSamples, load_samples
 from fer.settings import EMOTIONS, Settings
 from utils import read_json
@@ -179,13 +179,21 @@ def test_rows_that_left_as_copies_are_still_counted(
 
 
 def test_faces_of_one_photo_are_no_copies_but_shared_photos_are() -> None:
-    """Boxes tell faces of one photo apart inside a dataset; across datasets the photo counts."""
+    """Side by side in one file two faces are one delivery; in two files, splits or datasets the photo counts."""
     rows = pd.DataFrame(
-        [("a", "one", "train", 0, "p:1,1,9,9"), ("b", "one", "test", 1, "p:5,1,9,9"), ("c", "two", "train", 0, "p")],
-        columns=["sample_id", "dataset", "split", "label", "content"],
-    )
-    assert count_exact(rows[rows["dataset"] == "one"])["groups"] == 0
+        [("a", "one", "train", "p.jpg", 0, "p:1,1,9,9"), ("b", "one", "train", "p.jpg", 1, "p:5,1,9,9"),
+         ("c", "one", "train", "q.jpg", 0, "q:1,1,9,9"), ("d", "one", "test", "q.jpg", 1, "q:5,1,9,9"),
+         ("e", "one", "train", "r.jpg", 0, "r:1,1,9,9"), ("f", "one", "train", "s.jpg", 1, "r:1,1,9,9"),
+         ("g", "two", "train", "t.jpg", 0, "p")],
+        columns=["sample_id", "dataset", "split", "path", "label", "content"],
+    ).assign(in_use=True)  # fmt: skip
+    found = count_exact(rows[rows["dataset"] == "one"])
+    assert (found["distinct"], found["groups"], found["rows_in_groups"]) == (3, 2, 4)
+    assert (found["conflicting_groups"], found["within"]["train"]) == (1, 1), "a conflict needs the same face"
+    assert found["across"] == {"test in train": 1, "train in test": 1}
     assert audit.count_exact_between(rows) == {"one in two": 2, "two in one": 1}
+    groups = exact_copies(rows).groupby("group")["sample_id"].agg(list).tolist()
+    assert sorted(groups) == [["a", "b", "g"], ["c", "d"], ["e", "f"]]
 
 
 def test_quality_flags() -> None:

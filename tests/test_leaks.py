@@ -1,4 +1,4 @@
-"""Promises about copies: identical pictures are found as delivered, in unions too, and damage is named."""
+"""Promises about copies among test pictures: as delivered, by picture and not by face, in folds, and near ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer.leaks import Copies, copied_ids
+from fer.leaks import Copies
 from utils import InputError
 
 
@@ -20,7 +20,12 @@ def write_dataset(
     rows = [{"sample_id": f"{name}/{i}", "split": split, "content": content} for i, (split, content) in enumerate(used)]
     pd.DataFrame(rows).to_csv(folder / f"{name}_samples.csv", index=False)
     rejected = pd.DataFrame(left or [], columns=["step", "split", "content"])
+    rejected["sample_id"] = [f"{name}/left{number}" for number in range(len(rejected))]
     rejected.to_csv(folder / f"{name}_rejected.csv", index=False)
+
+
+def identical(output: Path, train_on: tuple[str, ...], tested: str) -> frozenset[str]:
+    return Copies(output).find(train_on, tested).identical
 
 
 @pytest.fixture
@@ -28,33 +33,68 @@ def output(tmp_path: Path) -> Path:
     write_dataset(
         tmp_path,
         "one",
-        [("train", "a"), ("val", "b"), ("test", "a"), ("test", "c"), ("test", "d"), ("test", "e"), ("test", "b")],
-        [("copies", "train", "c"), ("copies", "val", "d"), ("limit", "train", "e"), ("readable", "train", "")],
-    )
+        [("train", "a"), ("val", "b"), *(("test", content) for content in "acdebf")],
+        [("copies", "train", "c"), ("copies", "val", "d"), ("limit", "train", "e"), ("readable", "train", ""),
+         ("limit", "test", "f")],
+    )  # fmt: skip
     write_dataset(tmp_path, "two", [("train", "d"), ("test", "a"), ("test", "z")])
     return tmp_path
 
 
-def test_copies_are_those_in_use_and_those_that_left_training_as_copies(output: Path) -> None:
-    assert copied_ids(output, ("one",), "one") == {"one/2", "one/3"}
+def test_every_row_that_is_no_test_row_as_delivered_counts(output: Path) -> None:
+    """Training and validation, in use or not: "f" stands in test rows alone."""
+    assert identical(output, ("one",), "one") == {f"one/{number}" for number in (2, 3, 4, 5, 6)}
 
 
-def test_copies_across_datasets_and_in_unions(output: Path) -> None:
-    assert copied_ids(output, ("two",), "one") == {"one/4"}
-    assert copied_ids(output, ("one", "two"), "one+two") == {"one/2", "one/3", "one/4", "two/1"}
+def test_copies_across_datasets(output: Path) -> None:
+    assert identical(output, ("two",), "one") == {"one/4"}
+    assert identical(output, ("one", "two"), "two") == {"two/1"}
+
+
+def test_a_picture_is_the_same_with_and_without_a_box(output: Path) -> None:
+    """A dataset that gives boxes may hold whole pictures of another as its photos, or two faces of one photo."""
+    write_dataset(
+        output, "wild", [("train", "a:1,1,9,9"), ("val", "z:0,0,5,5"), ("test", "a:5,1,9,9"), ("test", "q:1")]
+    )
+    assert identical(output, ("wild",), "two") == {"two/1", "two/2"}
+    assert identical(output, ("two",), "wild") == frozenset()
+    assert identical(output, ("wild",), "wild") == {"wild/2"}
+
+
+def test_folds_count_by_their_own_test_rows(output: Path) -> None:
+    """Rows the limit left out stand in no fold; the others that are not tested are trained or validated on."""
+    found = Copies(output).find(("one",), "one", held_out=["one/0", "one/1", "one/5", "one/7"])
+    assert found.identical == {"one/0", "one/1"}
+    assert Copies(output).find(("one",), "one", [f"one/{number}" for number in (0, 2)]).identical == frozenset()
+
+
+def test_near_copies_are_those_of_the_rest_beside_rows_in_use(output: Path) -> None:
+    assert Copies(output).find(("one",), "one").near is None, "no audit"
+    write_dataset(output, "near", [("train", "k"), ("val", "l"), *(("test", content) for content in "mnnko")])
+    pairs = [("near/0", "near/2"), ("near/3", "near/1"), ("near/5", "near/2"), ("near/6", "near/2")]
+    table = pd.DataFrame(pairs, columns=["left", "right"]).assign(dataset_left="near", dataset_right="near")
+    (output / "audit").mkdir()
+    table.to_csv(output / "audit" / "near_pairs.csv", index=False)
+    (output / "audit" / "audit.json").write_text('{"key": "one"}')
+    found = Copies(output).find(("near",), "near")
+    assert found.identical == {"near/5"}
+    assert found.near == {"near/2", "near/3", "near/4"}
+    (output / "audit" / "near_pairs.csv").write_text("left\nnobody\n")
+    with pytest.raises(InputError, match=r"near_pairs\.csv"):
+        Copies(output).find(("near",), "near")
 
 
 def test_a_dataset_with_a_plus_in_its_name_is_no_union(output: Path) -> None:
     write_dataset(output, "c+k", [("train", "q"), ("test", "q")])
-    assert copied_ids(output, ("c+k",), "c+k") == {"c+k/1"}
+    assert identical(output, ("c+k",), "c+k") == {"c+k/1"}
 
 
 def test_damaged_or_missing_tables_are_named(output: Path) -> None:
     (output / "samples" / "two_rejected.csv").write_text("step,reason\n")
     with pytest.raises(InputError, match=r"two_rejected\.csv"):
-        copied_ids(output, ("two",), "one")
+        identical(output, ("two",), "one")
     with pytest.raises(InputError, match=r"gone_samples\.csv"):
-        copied_ids(output, ("gone",), "one")
+        identical(output, ("gone",), "one")
 
 
 def test_stamp_follows_the_samples_tables_and_tells_when_they_are_not_whole(output: Path) -> None:

@@ -11,14 +11,13 @@ from conftest import draw_class_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer.copies import drop_copies, drop_copies_between, pictures, settle_copies
 from fer.samples import (
     SPLITS,
     assign_splits,
     connected_groups,
-    drop_copies,
     limit_per_split,
     load_samples,
-    settle_copies,
 )
 from fer.settings import EMOTIONS, Settings
 
@@ -149,6 +148,25 @@ def test_the_control_of_dropping_copies_removes_as_many_others_of_each_class() -
     assert copies.loc[copies["split"] == "train", "content"].isin(control["content"]).all()
     assert used[used["split"] != "train"].equals(control[control["split"] != "train"])
     assert set(random["sample_id"]) != set(copies["sample_id"])
+
+
+def test_a_copy_is_a_picture_without_its_box() -> None:
+    rows = rows_of([(0, "train", "", "", "p:1,1,9,9"), (1, "test", "", "", "p:5,1,9,9"), (2, "val", "", "", "p"),
+                    (3, "train", "", "", "q:1,1,9,9"), (4, "train", "", "", "q:5,1,9,9")])  # fmt: skip
+    kept, removed = drop_copies(rows)
+    assert kept["label"].tolist() == [1, 3, 4], "faces side by side in one split stay"
+    assert removed["label"].tolist() == [0, 2]
+
+
+def test_copies_leave_between_datasets_whatever_boxes_they_draw() -> None:
+    one = rows_of([(0, split, "", "", f"p{number}") for number, split in enumerate(["train", "val", "test"] * 2)])
+    two = rows_of(
+        [(1, split, "", "", f"p{number}:1,2,3,4") for number, split in enumerate(["train", "test", "val"] * 2)]
+    )
+    kept = drop_copies_between({"one": one, "two": two})
+    assert kept["one"]["content"].tolist() == ["p0", "p2", "p3", "p5"], "validation that two tests on leaves"
+    assert kept["two"]["content"].str[:2].tolist() == ["p0", "p1", "p3", "p4"], "validation that one tests on leaves"
+    assert set(pictures(kept["two"]["content"])) == {"p0", "p1", "p3", "p4"}
 
 
 def test_readable_rows_are_those_in_use_and_those_that_left_as_copies(
