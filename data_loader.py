@@ -276,6 +276,7 @@ def make_loader(source: BatchSource, workers: int, pin_memory: bool = False) -> 
     `workers` beyond the number of batches would only cost memory and are not started; nor are those whose
     batches shared memory has no room for, with a warning. The batches are the same with any number of them.
     """
+    import torch
     from torch.utils.data import DataLoader
 
     workers = _workers_that_fit(source, min(workers, len(source)))
@@ -287,6 +288,8 @@ def make_loader(source: BatchSource, workers: int, pin_memory: bool = False) -> 
         worker_init_fn=_start_worker if workers else None,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
+        # Starting over takes a number from it, with workers only the first time; dropout must not notice.
+        generator=torch.Generator(),
     )
 
 

@@ -20,6 +20,7 @@ from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolv
 from evaluation import METRICS, predict
 from fer.augmentation import augment_batch
 from fer.fit_state import FitState, restore_checkpoint, save_checkpoint, start_state
+from fer.precision import autocast_dtype
 from fer.runs import PlannedRun, Run
 from fer.settings import EMOTIONS, ModelRow, Settings
 from model_utils import build_network, load_weights, save_state, train_mode
@@ -36,25 +37,16 @@ class Machine:
 
     device: torch.device
     workers: int = 0
-    autocast: torch.dtype | None = None
 
 
 def make_machine(settings: Settings) -> Machine:
-    """Device, workers and precision for `settings` on this computer.
-
-    AMP "auto" is on for CUDA only: bf16 is about ten times slower than fp32 on CPUs without
-    instructions for it. Raises InputError when the named device is not there.
-    """
+    """Device and workers for `settings` on this computer. Raises InputError when the named device is not there."""
     import cv2
 
     cv2.setNumThreads(0)
     device = pick_device(settings.device)
-    autocast = None
-    if settings.amp == "on" or (settings.amp == "auto" and device.type == "cuda"):
-        half = device.type == "cuda" and not torch.cuda.is_bf16_supported()
-        autocast = torch.float16 if half else torch.bfloat16
     torch.backends.cudnn.benchmark = True
-    return Machine(device, resolve_workers(settings.workers, device.type, os.cpu_count() or 1), autocast)
+    return Machine(device, resolve_workers(settings.workers, device.type, os.cpu_count() or 1))
 
 
 def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[nn.Module, NetworkInput]:
@@ -139,7 +131,7 @@ def _network_key(run: Run, machine: Machine) -> str:
     """What the memory of a training step depends on, beside the number of pictures."""
     hyper = run.hyper
     shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
-    return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), str(machine.autocast)])
+    return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), hyper.precision])
 
 
 def _remembered_size(run: Run, machine: Machine) -> int:
@@ -188,6 +180,7 @@ def _one_epoch(
     learning_rate = state.optimizer.param_groups[0]["lr"]
     loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
     torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
+    torch.empty((), dtype=torch.int64).random_()  # one number; loaders without a generator of their own took it once
     row = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
     row |= validate(state.evaluated, state.expected, run, validation, machine)
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
@@ -251,15 +244,16 @@ def _train_epoch(
 ) -> dict[str, float]:
     started = time.perf_counter()
     criterion = _criterion(run, source.faces.label, machine.device)
-    scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.autocast == torch.float16)
+    scaler = torch.amp.GradScaler(machine.device.type, enabled=run.hyper.precision == "fp16")
     expected = replace(state.expected, size=train_size(run, state.epoch))
     train_mode(state.network)
+    autocast = autocast_dtype(run.hyper.precision)
     losses, predicted, labels = [], [], []
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
         if run.hyper.augmentation and run.hyper.augment_engine == "batch":
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
         pixels, truth = to_network_input(chunks, expected, machine.device)
-        loss, logits = _step(state, criterion, scaler, pixels, truth, machine)
+        loss, logits = _step(state, criterion, scaler, pixels, truth, autocast)
         losses.append(loss)
         predicted.append(logits)
         labels.append(truth)
@@ -289,17 +283,16 @@ def _step(
     scaler: torch.amp.GradScaler,
     pixels: torch.Tensor,
     truth: torch.Tensor,
-    machine: Machine,
+    autocast: torch.dtype | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached."""
     state.optimizer.zero_grad(set_to_none=True)
     norm = float(len(truth)) if criterion.weight is None else criterion.weight[truth].sum()
-    total, outputs = torch.zeros((), device=machine.device), []
+    total, outputs = torch.zeros((), device=pixels.device), []
     count = math.ceil(len(truth) / state.micro_batch)  # nearly equal parts: BatchNorm cannot train on one picture
     for part, part_truth in zip(pixels.tensor_split(count), truth.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
-        enabled = machine.autocast is not None
-        with torch.autocast(machine.device.type, dtype=machine.autocast, enabled=enabled):
+        with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
             logits = state.network(part)
             loss = criterion(logits.float(), part_truth) / norm
         scaler.scale(loss).backward()
@@ -351,11 +344,11 @@ def validate(
     network: nn.Module, expected: NetworkInput, run: Run, validation: dict[str, FaceRows], machine: Machine
 ) -> dict[str, float]:
     """Validation loss and metrics: the mean over datasets of each one's own value."""
-    scores = []
+    scores, autocast = [], autocast_dtype(run.hyper.precision)
     for faces in validation.values():
-        probabilities = predict(
-            network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, machine.autocast
-        )["none"]
+        probabilities = predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)[
+            "none"
+        ]
         chosen = np.clip(probabilities[np.arange(len(faces)), faces.label], 1e-12, None)
         row = {"val_loss": float(-np.log(chosen).mean())}
         for name in ("accuracy", "balanced_accuracy", "macro_f1"):

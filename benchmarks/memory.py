@@ -125,7 +125,7 @@ def _train(train: Any, run: Any, settings: Settings) -> None:
     scaler = training.torch.amp.GradScaler("cpu", enabled=False)
     for chunks in islice(make_loader(source, WORKERS), 200):
         pixels, truth = to_network_input(chunks, state.expected, machine.device)
-        training._step(state, criterion, scaler, pixels, truth, machine)
+        training._step(state, criterion, scaler, pixels, truth)
 
 
 def _evaluate(faces: Any, run: Any, settings: Settings) -> None:

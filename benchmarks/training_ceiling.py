@@ -98,7 +98,7 @@ def ceiling(state: training.FitState, run: Run, faces: FaceRows, machine: Machin
         done = 0
         for _ in range(steps):
             pixels, truth = to_network_input(chunks, state.expected, machine.device)
-            loss, _ = training._step(state, criterion, scaler, pixels, truth, machine)
+            loss, _ = training._step(state, criterion, scaler, pixels, truth)
             done += len(truth)
         loss.item()
         return done

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
 from fer.copies import drop_copies_between
 from fer.folds import OFFICIAL, fold_names, with_fold
+from fer.precision import resolved_precision
 from fer.runs import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.samples import DatasetSamples, load_samples
 from fer.settings import Settings
-from fer.variants import picture_recipe
+from fer.variants import draws_rows, picture_recipe
 from utils import InputError, file_fingerprint
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,7 @@ def _plan(
         mixing=mixing,
         selection=settings.select_by,
         hyper=_hyperparameters(settings, variant, model),
+        balance_seed=settings.split_seed if draws_rows(variant, settings) else None,
     )
     recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
     return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder)
@@ -146,14 +145,9 @@ def _plan(
 
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
     row = settings.models[model]
-    kind = settings.augmentation_of(variant)
-    augmentation = None
-    if kind != "none":
-        augmentation = {
-            "kind": kind,
-            "strength": getattr(settings, f"{kind}_strength"),
-            "probability": getattr(settings, f"{kind}_probability"),
-        }
+    augmentation = _augmentation(settings, variant)
+    shared = {name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS}
+    unread = {name: Settings.model_fields[name].default for name in _unread(settings, augmentation)}
     return Hyperparameters(
         architecture=row.architecture or model,
         weights=_weights(settings, model),
@@ -162,8 +156,24 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
         channels=row.channels,
         batch_size=row.batch_size,
         augmentation=augmentation,
-        **{name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS},
+        precision=resolved_precision(settings.amp, settings.device),
+        **(shared | unread),
     )
+
+
+def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
+    """What online augmentation draws from; None where no picture would change."""
+    kind = settings.augmentation_of(variant)
+    if kind == "none" or not (strength := getattr(settings, f"{kind}_strength")):
+        return None
+    return {"kind": kind, "strength": strength, "probability": getattr(settings, f"{kind}_probability")}
+
+
+def _unread(settings: Settings, augmentation: dict[str, Any] | None) -> list[str]:
+    """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
+    momentum = ["momentum"] if settings.optimizer != "sgd" else []
+    plateau = ["plateau_patience", "plateau_factor"] if settings.schedule != "plateau" else []
+    return momentum + plateau + ([] if augmentation else ["augment_engine"])
 
 
 # Hyperparameters that config.py sets once for all models.

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fer.execution import estimate
 from fer.experiments import Study
+from fer.precision import FULL
 from fer.predictions import missing_predictions
 from fer.readers import missing_datasets, read_dataset
 from fer.runs import PlannedRun, what_made_it_new
@@ -110,6 +111,7 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
     costs = [estimate(study, planned) for planned in to_do]
     known = [cost["seconds"] for cost in costs if cost["seconds"] is not None]
     log.info("plan: %d runs, %d done, %d to do", len(runs), len(runs) - len(to_do), len(to_do))
+    _note_precision(study.settings, runs)
     if known:
         log.info(
             "estimate: up to %.0f minutes of training for %d of %d runs to do (early stopping may end sooner), "
@@ -121,6 +123,17 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
         )
     if len(known) < len(to_do):
         log.info("no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known))
+
+
+def _note_precision(settings: Settings, runs: list[PlannedRun]) -> None:
+    """On a GPU: that half precision makes these other runs than a CPU's would be."""
+    half = sorted({planned.run.hyper.precision for planned in runs} - {FULL})
+    if half and settings.amp in ("auto", "on"):
+        log.info(
+            'precision: %s, by AMP = "%s" on this machine. It shapes the weights: runs made where it gives another one '
+            "(a CPU: fp32) are other runs. AMP = \"off\" or \"%s\" pins it.",
+            ", ".join(half), settings.amp, half[0],
+        )  # fmt: skip
 
 
 def _print_runs(study: Study, runs: list[PlannedRun]) -> None:

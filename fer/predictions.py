@@ -11,6 +11,7 @@ import pandas as pd
 from filelock import FileLock
 
 from fer.experiments import Study
+from fer.precision import autocast_dtype
 from fer.runs import PlannedRun, Run, read_run_json
 from fer.variants import picture_recipe, scored_variant, test_faces
 from utils import fingerprint, write_text
@@ -94,7 +95,7 @@ def score_run(study: Study, planned: PlannedRun) -> None:
             planned.run.hyper.batch_size,
             machine.device,
             0,
-            machine.autocast,
+            autocast_dtype(planned.run.hyper.precision),
         )
         if split == "test":
             _count_test_read(study, name, planned.name)

@@ -23,7 +23,7 @@ RECIPE_VERSION = 1
 
 # Hyperparameters added after version 1, with the value that reproduces what came before them. While
 # one holds that value it stays out of the key, so old weights are found again.
-ADDED_LATER: dict[str, Any] = {}
+ADDED_LATER: dict[str, Any] = {"precision": "fp32"}
 
 # Value of `Run.selection` where the epoch was chosen on the test set.
 ORACLE = "oracle"
@@ -55,6 +55,7 @@ class Hyperparameters:
     train_sizes: tuple[tuple[float, int], ...]
     augmentation: dict[str, Any] | None
     augment_engine: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Run:
     mixing: str
     selection: str
     hyper: Hyperparameters
+    # Seed of the draw that balances rows; None where none is drawn, or where the extra copies' recipe holds it.
+    balance_seed: int | None = None
 
     @property
     def slug(self) -> str:
@@ -117,6 +120,8 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
     validation rows per dataset. No paths, devices, worker counts or names of experiments.
     """
     described = run.describe()
+    if run.balance_seed is None:
+        del described["balance_seed"]
     described["hyper"] = {
         name: value
         for name, value in described["hyper"].items()
@@ -191,13 +196,15 @@ def changes(old: Any, new: Any, name: str = "") -> list[str]:
     """In words, which inputs of a run's key differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
-        return [c for key in names for c in changes(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+        before, now = ADDED_LATER | old, ADDED_LATER | new
+        return [c for key in names for c in changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
     if old == new:
         return []
     if name.startswith("rows."):
         return [f"the rows of {name.removeprefix('rows.')} changed"]
     title = name.removeprefix("hyper.").upper() if name.startswith("hyper.") else name
-    return [f"{title}: {old!r} -> {new!r}"]
+    hint = ' (AMP = "auto" follows the device; "off", "bf16" or "fp16" pins it)' if title == "PRECISION" else ""
+    return [f"{title}: {old!r} -> {new!r}{hint}"]
 
 
 @contextmanager

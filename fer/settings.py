@@ -285,7 +285,7 @@ class Settings(_Record):
 
     device: Device = "auto"
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
-    amp: Literal["auto", "off", "on"] = "auto"
+    amp: Literal["auto", "off", "on", "bf16", "fp16"] = "auto"
 
     @field_validator("balance", "online_augmentation", mode="before")
     @classmethod

@@ -32,7 +32,7 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
     }
     if variant != "raw":
         recipe["preparation"] = preparation_recipe(settings, data.row)
-        recipe["no_face"] = settings.no_face
+        recipe["no_face"] = settings.no_face if data.row.faces != "cropped" else "keep"  # a crop is always a face
     if _has_extras(variant, settings):
         recipe["extras"] = [
             EXTRAS_VERSION,
@@ -45,6 +45,11 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
 
 def _has_extras(variant: str, settings: Settings) -> bool:
     return variant == "augmented" and settings.balance_of("augmented") == "oversample"
+
+
+def draws_rows(variant: str, settings: Settings) -> bool:
+    """Whether balancing draws rows with SPLIT_SEED beyond what the recipe of extra copies says already."""
+    return settings.balance_of(variant) in ("oversample", "undersample") and not _has_extras(variant, settings)
 
 
 def _side(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from evaluation import load_predictions
 from fer.execution import train_and_score
 from fer.experiments import open_study, planned_runs
+from fer.precision import FULL
 from fer.runs import PlannedRun, changes, read_run_json
 from fer.settings import Settings, check_settings
 from fer.wording import did_you_mean
@@ -95,7 +96,9 @@ def _as_trained(stored: dict[str, Any], settings: Settings) -> Settings:
     places = {name: row.path for name, row in settings.datasets.items()}
     rows = {name: row | {"path": places.get(name, row["path"])} for name, row in config["DATASETS"].items()}
     today = {"OUTPUT_DIR": str(settings.output_path), "DATASETS_DIR": str(settings.datasets_path)}
-    return check_settings(config | today | {"DATASETS": rows, "DEVICE": settings.device, "WORKERS": settings.workers})
+    precision = stored["inputs"]["hyper"].get("precision", FULL)
+    machine = {"DEVICE": settings.device, "WORKERS": settings.workers, "AMP": "off" if precision == FULL else precision}
+    return check_settings(config | today | machine | {"DATASETS": rows})
 
 
 def _why_not_found(name: str, stored: dict[str, Any], runs: list[PlannedRun]) -> str:

@@ -17,7 +17,7 @@ LAYERS = """
     interrupt installed terminal utils wording config_file settings
     face_traits face_canvas face_drawing face_scenes sample_faces
     pictures layouts readers conflicts copies samples folds attributes
-    augmentation data_loader detection prepared preprocessing balancing run_record runs variants
+    precision augmentation data_loader detection prepared preprocessing balancing run_record runs variants
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     small_networks model_utils evaluation fit_state
     bootstrap significance calibration groups

@@ -57,7 +57,7 @@ def test_every_hyperparameter_is_in_the_key(name: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Run) if field.name != "hyper"])
 def test_every_field_of_a_run_is_in_the_key(name: str) -> None:
-    other = ("expw",) if name == "train_on" else "other"
+    other = {"train_on": ("expw",), "balance_seed": 42}.get(name, "other")
     assert key_of(replace(RUN, **{name: other})) != key_of(RUN)
 
 
@@ -75,22 +75,35 @@ def test_a_setting_added_later_stays_out_while_it_reproduces_what_was(
 ) -> None:
     before = key_of(RUN)
     without = {name: value for name, value in key_inputs(RUN, RECIPES, ROWS)["hyper"].items() if name != "dropout"}
-    monkeypatch.setattr(runs, "ADDED_LATER", {"dropout": 0.0})
+    monkeypatch.setattr(runs, "ADDED_LATER", runs.ADDED_LATER | {"dropout": 0.0})
     assert key_inputs(RUN, RECIPES, ROWS)["hyper"] == without
     assert key_of(RUN) != before
     assert key_of(replace(RUN, hyper=replace(HYPER, dropout=0.1))) != key_of(RUN)
 
 
-IRRELEVANT = {"WORKERS": 1, "PLOT_FORMAT": "svg", "TTA": ("none",), "EVALUATE_TEST": False, "AMP": "off"}
+IRRELEVANT = {
+    "WORKERS": 1, "PLOT_FORMAT": "svg", "TTA": ("none",), "EVALUATE_TEST": False, "AMP": "off", "MOMENTUM": 0.5,
+    "AUGMENT_ENGINE": "batch", "NO_FACE": "reject",
+}  # fmt: skip
 RELEVANT = {
     "EPOCHS": 3, "LEARNING_RATE": 0.1, "SPLIT_SEED": 7, "VAL_FRACTION": 0.3, "LIMIT_PER_SPLIT": 21, "SEEDS": (1,),
     "SELECT_BY": "accuracy", "BALANCE": "weights", "ONLINE_AUGMENTATION": "light", "DROPOUT": 0.2,
-    "OPTIMIZER": "sgd", "LABEL_SMOOTHING": 0.1, "TRAIN_SIZES": ((0.5, 16),),
+    "OPTIMIZER": "sgd", "LABEL_SMOOTHING": 0.1, "TRAIN_SIZES": ((0.5, 16),), "AMP": "on",
 }  # fmt: skip
 
 
 def names(settings: Settings) -> list[str]:
     return [planned.name for planned in planned_runs(open_study(settings))]
+
+
+def test_half_precision_is_another_run_and_the_plan_says_how_to_pin_it(tmp_path: Path) -> None:
+    """fp32 stays out, so that runs made before precision was in keys are found."""
+    assert "precision" not in key_inputs(RUN, RECIPES, ROWS)["hyper"]
+    half = plan_run(replace(RUN, hyper=replace(HYPER, precision="bf16")), RECIPES, ROWS, tmp_path)
+    half.folder.mkdir(parents=True)
+    write_sealed(half.folder / "run.json", run_record(half))
+    said = what_made_it_new(plan_run(RUN, RECIPES, ROWS, tmp_path))
+    assert "PRECISION: 'bf16' -> 'fp32'" in said and "pins it" in said
 
 
 @pytest.mark.parametrize("name", IRRELEVANT)

@@ -188,7 +188,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
         draws = torch.Generator().manual_seed(0)
         pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
         criterion = training._criterion(job.run, job.train.label, torch.device("cpu"))
-        training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, CPU)
+        training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth)
         gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
 

@@ -1,0 +1,59 @@
+"""The number format a network is fitted in: settled in the plan, since it shapes weights."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils import pick_device
+
+if TYPE_CHECKING:
+    import torch
+
+FULL = "fp32"
+HALF = {"bf16": "bfloat16", "fp16": "float16"}  # and torch's name of each
+
+
+@lru_cache(maxsize=16)
+def resolved_precision(amp: str, device: str) -> str:
+    """ "fp32", "bf16" or "fp16" for the values of AMP and DEVICE on this machine.
+
+    AMP "auto" is half precision on CUDA only: bf16 is about ten times slower than fp32 on CPUs without instructions
+    for it. A GPU that would only emulate bf16 gets fp16. Torch is imported only where a GPU can be. Raises InputError
+    when the named device is not there.
+    """
+    if amp in HALF:
+        return amp
+    if amp == "off" or (amp == "auto" and device in ("cpu", "mps")):
+        return FULL
+    if device.startswith("cuda") or (device == "auto" and _has_gpu_driver()):
+        import torch
+
+        picked = pick_device(device)
+        if picked.type == "cuda":
+            with torch.cuda.device(picked):
+                return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if amp == "on" else FULL
+
+
+def autocast_dtype(precision: str) -> torch.dtype | None:
+    """What torch.autocast is given for `precision`; None where everything is computed in fp32."""
+    import torch
+
+    return getattr(torch, HALF[precision]) if precision in HALF else None
+
+
+def _has_gpu_driver() -> bool:
+    """False only where torch could not find a CUDA or ROCm device either; costs no import of torch."""
+    if sys.platform == "darwin":
+        return False
+    if Path("/dev/kfd").exists():  # ROCm
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
