@@ -320,9 +320,9 @@ def _criterion(run: Run, labels: np.ndarray, device: torch.device) -> nn.CrossEn
 
 def _augmented_chunks(chunks: list, run: Run, key: tuple[int, ...], device: torch.device) -> list:
     """Each chunk moved to the device and augmented there, at pack size."""
-    strength = run.hyper.augmentation["strength"]  # type: ignore[index]
+    how = run.hyper.augmentation or {}
     return [
-        (augment_batch(pixels.to(device, non_blocking=True), (*key, number), strength), labels)
+        (augment_batch(pixels.to(device, non_blocking=True), (*key, number), **how), labels)
         for number, (pixels, labels) in enumerate(chunks)
     ]
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 # Raise when the same key and setting change a picture in another way.
 AUGMENTATION_VERSION = 1
+BATCH_AUGMENTATION_VERSION = 2  # the same for the batch engine; 1 heeded neither kind nor probability
 
-# The batch engine's ranges at strength 1: degrees, and shares of the side.
-BATCH_ROTATION, BATCH_SCALE, BATCH_SHIFT = 9.0, 0.12, 0.10
+# The batch engine's ranges at strength 1: rotation in degrees, scale and shift as shares of the side.
+BATCH_RANGES = {"light": (5.0, 0.06, 0.05), "strong": (9.0, 0.12, 0.10)}
 
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])
 
@@ -222,11 +223,18 @@ def _generate(pool: list[np.ndarray]) -> np.ndarray:
 # ---------------------------------------------------------------- whole batches
 
 
-def augment_batch(batch: torch.Tensor, seed_key: Sequence[int], strength: float = 1.0) -> torch.Tensor:
+def augment_batch(
+    batch: torch.Tensor,
+    seed_key: Sequence[int],
+    strength: float = 1.0,
+    kind: Literal["light", "strong"] = "strong",
+    probability: float = 1.0,
+) -> torch.Tensor:
     """Flip, turn, scale and shift square pictures [B, C, S, S] on their device, in one bilinear resampling.
 
-    Flip with p = 0.5; rotation ±9°, scale ±12 %, shift ±10 % of the side, each times `strength`; 0 leaves the
-    batch as it is. Beyond the edge the picture is mirrored. The dtype is kept (uint8 is rounded). Draws come
+    Flip with p = 0.5; with `probability` rotation (±9° "strong", ±5° "light"), scale (±12 %, ±6 %) and shift (±10 %,
+    ±5 % of the side) together, each times `strength`; strength 0 leaves the batch as it is. Beyond the edge the
+    picture is mirrored. The dtype is kept (uint8 is rounded). Draws come
     from the CPU, so they are the same on every device. Raises ValueError for pictures that are not square.
     """
     import torch
@@ -237,21 +245,26 @@ def augment_batch(batch: torch.Tensor, seed_key: Sequence[int], strength: float 
     if strength == 0 or len(batch) == 0:
         return batch
     pixels = batch if batch.is_floating_point() else batch.float()
-    grid = affine_grid(_draw_views(len(batch), seed_key, strength).to(pixels), list(batch.shape), align_corners=False)
+    views = _draw_views(len(batch), seed_key, strength, kind, probability)
+    grid = affine_grid(views.to(pixels), list(batch.shape), align_corners=False)
     moved = grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return moved if batch.is_floating_point() else moved.round().clamp(0, 255).to(torch.uint8)
 
 
-def _draw_views(count: int, seed_key: Sequence[int], strength: float) -> torch.Tensor:
+def _draw_views(
+    count: int, seed_key: Sequence[int], strength: float, kind: str = "strong", probability: float = 1.0
+) -> torch.Tensor:
     """Affine maps from output to input coordinates (-1 to 1), float32 [count, 2, 3]."""
     import torch
 
     draws = torch.Generator().manual_seed(derived_seed(*seed_key))
     flip = torch.where(torch.rand(count, generator=draws) < 0.5, -1.0, 1.0)
-    turn, zoom, right, down = (2 * torch.rand(4, count, generator=draws) - 1) * strength
-    angle = turn * math.radians(BATCH_ROTATION)
-    size = 1 + zoom * BATCH_SCALE
+    moves = (2 * torch.rand(4, count, generator=draws) - 1) * strength
+    turn, zoom, right, down = moves * (torch.rand(count, generator=draws) < probability)
+    rotation, scale, shift = BATCH_RANGES[kind]
+    angle = turn * math.radians(rotation)
+    size = 1 + zoom * scale
     cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
     # Coordinates span 2 over the side, hence twice the share.
-    rows = [flip * cos, -sin, 2 * right * BATCH_SHIFT, flip * sin, cos, 2 * down * BATCH_SHIFT]
+    rows = [flip * cos, -sin, 2 * right * shift, flip * sin, cos, 2 * down * shift]
     return torch.stack(rows, dim=1).view(count, 2, 3)

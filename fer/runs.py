@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from fer.augmentation import AUGMENTATION_VERSION
+from fer.augmentation import AUGMENTATION_VERSION, BATCH_AUGMENTATION_VERSION
 from fer.run_record import problem_of
 from fer.settings import EMOTIONS
 from utils import canonical_json, fingerprint, log, read_sealed
@@ -129,12 +129,18 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
     }
     inputs = described | {
         "recipe_version": RECIPE_VERSION,
-        "augmentation_version": AUGMENTATION_VERSION if run.hyper.augmentation else None,
+        "augmentation_version": _augmentation_version(run.hyper),
         "classes": list(EMOTIONS),
         "recipes": recipes,
         "rows": rows,
     }
     return json.loads(canonical_json(inputs))  # as it comes back from run.json: tuples are lists
+
+
+def _augmentation_version(hyper: Hyperparameters) -> int | None:
+    if not hyper.augmentation:
+        return None
+    return BATCH_AUGMENTATION_VERSION if hyper.augment_engine == "batch" else AUGMENTATION_VERSION
 
 
 def plan_oracle(honest: PlannedRun, test_rows: dict[str, str]) -> PlannedRun:

@@ -26,6 +26,7 @@ MODEL_CONFIG = {
     },
 }  # fmt: skip
 ONLINE_AUGMENTATION = "strong"
+STRONG_PROBABILITY = 1.0  # every picture is changed
 STRONG_STRENGTH = 0.4  # ±3.6° rotation, ±5 % scale, ±4 % shift, flips
 AUGMENT_ENGINE = "batch"
 

@@ -187,6 +187,23 @@ def test_batch_at_strength_zero_and_nearly_zero() -> None:
     assert flipped.any() and not flipped.all()
 
 
+def test_the_batch_engine_honours_kind_and_probability() -> None:
+    """Light and strong differ, and the share of pictures that is only mirrored is the probability's rest."""
+    import torch
+
+    pixels = batch(400)
+    images = as_images(pixels)
+    light, strong = (as_images(augment_batch(pixels, KEY, 1.0, kind, 1.0)) for kind in KINDS)
+    changes = [np.abs(changed.astype(int) - images).mean() for changed in (light, strong)]
+    assert changes[0] < changes[1]
+    for probability in (0.0, 0.3, 1.0):
+        changed = as_images(augment_batch(pixels, KEY, 1.0, "strong", probability))
+        flipped = (lean(changed)[0] < 0)[:, None, None, None]
+        same = (changed == np.where(flipped, images[:, :, ::-1], images)).all(axis=(1, 2, 3))
+        assert same.mean() == pytest.approx(1 - probability, abs=0.08)
+    assert torch.equal(augment_batch(pixels, KEY, 1.0, "strong", 1.0), augment_batch(pixels, KEY, 1.0))
+
+
 def test_batch_moves_stay_in_their_ranges() -> None:
     """A white square in the middle: its centre, area and tilt tell shift, scale and rotation."""
     import torch

@@ -96,6 +96,14 @@ def names(settings: Settings) -> list[str]:
     return [planned.name for planned in planned_runs(open_study(settings))]
 
 
+def test_only_keys_of_the_batch_engine_follow_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = replace(RUN, hyper=replace(HYPER, augment_engine="batch"))
+    before = key_of(batch)
+    monkeypatch.setattr(runs, "BATCH_AUGMENTATION_VERSION", 99)
+    assert key_of(batch) != before
+    assert key_of(RUN) == PINNED[0]
+
+
 def test_half_precision_is_another_run_and_the_plan_says_how_to_pin_it(tmp_path: Path) -> None:
     """fp32 stays out, so that runs made before precision was in keys are found."""
     assert "precision" not in key_inputs(RUN, RECIPES, ROWS)["hyper"]
