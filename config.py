@@ -59,7 +59,8 @@ VARIANTS = ("preprocessed", "augmented")
 # these as well, for instance to see what preprocessing of the training pictures alone is worth
 TEST_VARIANTS = ("same",)
 # Every trained network is tested on every active dataset. "individual": one training per dataset; "combined": one on
-# several together (two or more); "leave_one_out": on all but one, for each one (three or more)
+# several together (two or more); "leave_one_out": on all but one, for each one (three or more). With fewer datasets
+# active these two have nothing to do
 EXPERIMENTS = ("individual", "combined")
 COMBINATIONS = ()  # combined: which sets, as in (("rafdb", "expw"), ("rafdb", "fer2013")); () = all active ones
 MIXING = ("natural",)  # combined: "natural" = every row once an epoch; "balanced" = as many from each dataset; or both

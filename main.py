@@ -27,7 +27,7 @@ from fer.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 
 try:
     from fer.execution import execute, write_study
-    from fer.experiments import Study, open_study, planned_runs
+    from fer.experiments import Study, describe_idle, open_study, planned_runs
     from fer.inspection import print_check, print_plan, refuse_bad_output
     from fer.readers import missing_datasets
     from fer.settings import PROJECT, Settings, load_settings
@@ -80,6 +80,8 @@ def open_study_of(settings: Settings) -> Study:
     problems = missing_datasets(active_datasets(settings))
     if problems:
         raise InputError(problems)
+    if idle := describe_idle(settings):
+        log.info("%s", idle)
     study = open_study(settings)
     for data in study.datasets.values():
         for note in data.notes:

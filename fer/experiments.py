@@ -109,16 +109,34 @@ def planned_runs(study: Study) -> list[PlannedRun]:
     return list(runs.values())
 
 
+# The fewest active datasets with which an experiment has something to train.
+FEWEST_DATASETS = {"combined": 2, "leave_one_out": 3}
+
+
+def idle_experiments(settings: Settings) -> dict[str, int]:
+    """The experiments asked for that have nothing to do, and how many active datasets each would need."""
+    active = len(settings.active_datasets)
+    return {name: FEWEST_DATASETS[name] for name in settings.experiments if FEWEST_DATASETS.get(name, 1) > active}
+
+
+def describe_idle(settings: Settings) -> str:
+    """In one line: which experiments have nothing to do and why; empty where there are none."""
+    needs = [f'"{name}" (needs {least} datasets)' for name, least in idle_experiments(settings).items()]
+    active = ", ".join(settings.active_datasets)
+    return f"EXPERIMENTS: nothing to do for {' and '.join(needs)}; active: {active}." if needs else ""
+
+
 def _trainings(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """What each experiment trains on, and how several datasets are mixed. An experiment needs nothing else."""
     active = settings.active_datasets
+    idle = idle_experiments(settings)
     sets: dict[str, list[tuple[str, ...]]] = {
         "individual": [(name,) for name in active],
         "combined": list(settings.combinations) or [active],
         "leave_one_out": [tuple(name for name in active if name != left) for left in active],
     }
     for experiment in settings.experiments:
-        for train_on in sets[experiment]:
+        for train_on in sets[experiment] if experiment not in idle else ():
             for mixing in settings.mixing if len(train_on) > 1 else ("natural",):
                 yield train_on, mixing
 

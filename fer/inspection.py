@@ -13,7 +13,7 @@ import pandas as pd
 from rich.table import Table
 
 from fer.execution import estimate
-from fer.experiments import Study
+from fer.experiments import Study, describe_idle
 from fer.precision import FULL
 from fer.predictions import missing_predictions
 from fer.readers import missing_datasets, read_dataset
@@ -43,6 +43,8 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
     """Config, dataset folders, layouts, counts, disk and device. Returns 0, or 2 when something is missing."""
     console = new_console()
     console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
+    if idle := describe_idle(settings):
+        console.print(idle, highlight=False)
     problems = []
     for name, (row, root) in active.items():
         if row.sample and not root.exists():

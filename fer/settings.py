@@ -339,21 +339,9 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 f"ACTIVE_DATASETS names {quote(name)}, but DATASETS has only {', '.join(s.datasets)}."
                 f"{did_you_mean(name, s.datasets)} Correct the name, or add the row.",
             )
-    if "combined" in s.experiments and len(s.active_datasets) < 2:
-        yield (
-            {"ACTIVE_DATASETS", "EXPERIMENTS"},
-            f'EXPERIMENTS holds "combined", but ACTIVE_DATASETS has only {quote(s.active_datasets[0])}. '
-            'Activate a second dataset, or set EXPERIMENTS = ("individual",).',
-        )
-    if "leave_one_out" in s.experiments and len(s.active_datasets) < 3:
-        yield (
-            {"ACTIVE_DATASETS", "EXPERIMENTS"},
-            f'EXPERIMENTS holds "leave_one_out", which needs three datasets; ACTIVE_DATASETS has '
-            f'{len(s.active_datasets)}. With two, "individual" already tests each on the other.',
-        )
     for names in s.combinations:
         absent = [name for name in names if name not in s.active_datasets]
-        if absent or len(names) < 2:
+        if (absent or len(names) < 2) and len(s.active_datasets) > 1:  # one alone: nothing to combine
             yield (
                 {"COMBINATIONS", "ACTIVE_DATASETS"},
                 f"COMBINATIONS holds {names}: each needs two or more of {', '.join(s.active_datasets)}.",

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fer.execution import execute
-from fer.experiments import open_study, planned_runs
+from fer.experiments import describe_idle, open_study, planned_runs
 from fer.runs import ORACLE
 from fer.settings import Settings
 from utils import InputError, file_fingerprint
@@ -41,9 +41,22 @@ def test_a_training_two_experiments_want_is_planned_once(tiny_settings: Callable
     assert len(trainings(settings)) == len(set(trainings(settings))) == 3
 
 
-def test_two_datasets_cannot_leave_one_out(tiny_settings: Callable[..., Settings]) -> None:
-    with pytest.raises(InputError, match="three datasets"):
-        tiny_settings("alpha", "beta", EXPERIMENTS=("leave_one_out",))
+@pytest.mark.parametrize(
+    ("names", "experiments", "trained", "idle"),
+    [
+        (("alpha",), ("individual", "combined"), ["alpha"], ["combined"]),
+        (("alpha",), ("combined", "leave_one_out"), [], ["combined", "leave_one_out"]),
+        (("alpha", "beta"), ("individual", "leave_one_out"), ["alpha", "beta"], ["leave_one_out"]),
+        (("alpha", "beta"), ("combined",), ["alpha+beta"], []),
+    ],
+)
+def test_an_experiment_with_too_few_datasets_has_nothing_to_do_and_says_so(
+    tiny_settings: Callable[..., Settings], names: tuple, experiments: tuple, trained: list[str], idle: list[str]
+) -> None:
+    settings = tiny_settings(*names, EXPERIMENTS=experiments, COMBINATIONS=(("alpha", "beta"),))
+    assert [train_on for train_on, _ in trainings(settings)] == trained
+    said = describe_idle(settings)
+    assert "\n" not in said and all(f'"{name}"' in said for name in idle) and bool(said) == bool(idle)
 
 
 def test_an_oracle_is_another_epoch_of_the_same_training(tiny_settings: Callable[..., Settings]) -> None:

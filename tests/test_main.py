@@ -154,6 +154,17 @@ def test_plan_and_check_train_nothing_and_import_no_torch(study_file: Callable[.
     assert snapshot(output_of(study)) == before
 
 
+@pytest.mark.parametrize("experiments", [("individual", "combined"), ("leave_one_out",)])
+def test_one_active_dataset_is_never_refused(
+    study_file: Callable[..., Path], capfd: pytest.CaptureFixture, experiments: tuple[str, ...]
+) -> None:
+    study = study_file(EXPERIMENTS=experiments, EPOCHS=1)
+    for argument in ("--check", "--audit", "--plan", "--no-train", None, "--report"):
+        assert run(study, *([argument] if argument else [])) == 0, argument
+        said = capfd.readouterr()
+        assert (said.out + said.err).count("nothing to do for") == (argument != "--report"), argument
+
+
 def test_check_on_a_fresh_study_writes_nothing(study_file: Callable[..., Path]) -> None:
     study = study_file()
     assert run(study, "--check") == 0

@@ -231,8 +231,7 @@ def test_a_bad_entry_is_told_with_its_place(values: dict[str, Any], place: str, 
     ("values", "words"),
     [
         ({"ACTIVE_DATASETS": ("rafbd", "expw")}, ['"rafbd"', 'Did you mean "rafdb"?']),
-        ({"ACTIVE_DATASETS": ("rafdb",)}, ['"combined"', '("individual",)']),
-        ({"ACTIVE_DATASETS": ("rafdb",), "EXPERIMENTS": ("combined",)}, ['"combined"', '("individual",)']),
+        ({"COMBINATIONS": (("rafdb", "other"),)}, ["COMBINATIONS", "two or more of rafdb, expw, fer2013"]),
         ({"SCHEDULE": "onecycle"}, ["onecycle", "PATIENCE = None"]),
         ({"PATIENCE": 3}, ["PLATEAU_PATIENCE = 3"]),
         ({"FREEZE": "backbone", "PRETRAINED": False}, ["PRETRAINED = False", 'FREEZE = "none"']),
@@ -252,6 +251,10 @@ def test_values_that_contradict_each_other(values: dict[str, Any], words: list[s
         {"schedule": "constant", "patience": 1},
         {"epochs": 2, "patience": 2},
         {"active_datasets": ("rafdb",), "experiments": ("individual",)},
+        {"active_datasets": ("rafdb",)},
+        {"active_datasets": ("rafdb",), "experiments": ("combined", "leave_one_out")},
+        {"active_datasets": ("rafdb",), "combinations": (("rafdb", "expw"),)},
+        {"active_datasets": ("rafdb", "expw"), "experiments": ("leave_one_out",)},
     ],
 )
 def test_values_that_agree(values: dict[str, Any]) -> None:
@@ -259,13 +262,13 @@ def test_values_that_agree(values: dict[str, Any]) -> None:
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
-    text = 'EPOCHS = "10"\nEPOCS = 3\nACTIVE_DATASETS = ("rafbd",)\nseeds = 3\nTTA = "flipp"\n'
+    text = 'EPOCHS = "10"\nEPOCS = 3\nACTIVE_DATASETS = ("rafbd", "expw")\nCOMBINATIONS = (("expw",),)\nseeds = 3\nTTA = "flipp"\n'
     found = file_problems(tmp_path, text, "DEVISE=cpu", "MODEL_CONFIG.resnet50.batch_size=0")
     for beginning in (
         "EPOCHS = ",
         "EPOCS ",
         "ACTIVE_DATASETS",
-        "EXPERIMENTS",
+        "COMBINATIONS",
         "seeds",
         "TTA",
         "--set DEVISE",
