@@ -29,6 +29,7 @@ try:
     from fer.execution import execute, write_study
     from fer.experiments import Study, describe_idle, open_study, planned_runs
     from fer.inspection import print_check, print_plan, refuse_bad_output
+    from fer.preflight import problems_before_start, refuse_impossible
     from fer.readers import missing_datasets
     from fer.settings import PROJECT, Settings, load_settings
     from fer.terminal import file_problem, prepare_streams, stdout_problem
@@ -57,9 +58,11 @@ def run_study(settings: Settings, train: bool = True) -> int:
     start_logging(output / f"execution_log_{datetime.now():%Y-%m-%d_%H-%M-%S}.txt")
     remove_partial_files(output)
 
-    study = open_study_of(settings)
+    study = open_study_of(settings, problems_before_start(settings) if train else [])
     audit(study)
     runs = planned_runs(study)
+    if train:
+        refuse_impossible(settings, runs)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
     failures = execute(study, runs, train, LivePage(study, runs))
@@ -74,10 +77,10 @@ def run_study(settings: Settings, train: bool = True) -> int:
     return _farewell(runs, failures, train)
 
 
-def open_study_of(settings: Settings) -> Study:
-    """Read all active datasets; stops before any work when one is missing."""
+def open_study_of(settings: Settings, problems: Sequence[str] = ()) -> Study:
+    """Read all active datasets; stops before any work when one is missing, or over `problems` found before."""
     draw_samples(settings)
-    problems = missing_datasets(active_datasets(settings))
+    problems = [*problems, *missing_datasets(active_datasets(settings))]
     if problems:
         raise InputError(problems)
     if idle := describe_idle(settings):
@@ -326,8 +329,10 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
             print_audit(findings)
         return 0 if findings is not None else 1
     if arguments.plan:
-        study = open_study_of(settings)
-        print_plan(study, planned_runs(study))
+        study = open_study_of(settings, problems_before_start(settings))
+        runs = planned_runs(study)
+        refuse_impossible(settings, runs)
+        print_plan(study, runs)
         return 0
     if arguments.report is not None:
         own = arguments.report is HERE

@@ -17,6 +17,7 @@ from torch import nn
 
 import fer.small_networks  # noqa: F401  (registers the project's own networks with timm)
 from data_loader import NetworkInput
+from fer.network_names import UnavailableWeightsError
 from fer.settings import ModelRow
 from utils import InputError, atomic_path
 
@@ -68,11 +69,7 @@ def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn
     try:
         return timm.create_model(tag, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"The pretrained weights {tag} cannot be fetched ({type(error).__name__}). Three ways out: connect "
-            f"this machine to the network once; download the file elsewhere and name it as "
-            f'"weights_file" in MODEL_CONFIG; or set PRETRAINED = False to train from scratch.'
-        ) from error
+        raise UnavailableWeightsError([tag], type(error).__name__) from error
 
 
 def _own_pretrained(architecture: str, file: Path, options: dict[str, Any]) -> nn.Module:
@@ -107,10 +104,7 @@ def _torchvision_network(
     try:
         network = models.get_model(name, weights=row.weights if pretrained else None, **row.options)
     except OSError as error:
-        raise InputError(
-            f"The pretrained weights of torchvision's {name} cannot be fetched. Connect this machine to the "
-            "network once, or set PRETRAINED = False to train from scratch."
-        ) from error
+        raise UnavailableWeightsError([f"{name}.{row.weights}"], type(error).__name__) from error
     _replace_head(network, classes, dropout)
     return network, _network_input(row, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer.experiments import Study
+from fer.network_names import UnavailableWeightsError
 from fer.predictions import missing_predictions, prediction_files, score_run
 from fer.runs import PlannedRun, Run, held, read_run_json
 from fer.samples import SPLITS
@@ -55,14 +56,16 @@ def execute(
     """Train and score every run that is not finished; returns {run name: what went wrong}.
 
     A run another process works on is left to it and looked at again later. One failed run does not
-    stop the others. With `train` False, only runs with finished weights are scored. `after_each` is called
-    after every run that was worked on here.
+    stop the others, except those that start from the same pretrained weights, where these cannot be had.
+    With `train` False, only runs with finished weights are scored. `after_each` is called after every
+    run that was worked on here.
     """
     failures: dict[str, str] = {}
+    lost: dict[str, str] = {}  # pretrained weights that could not be had, and what was said about it
     waiting = [planned for planned in runs if train or planned.finished]
     announced = False
     while waiting:
-        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures, after_each)]
+        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures, lost, after_each)]
         if len(busy) == len(waiting):
             if not announced:
                 log.info("%d runs are being trained by another process; waiting for it", len(busy))
@@ -77,6 +80,7 @@ def _attempt(
     planned: PlannedRun,
     runs: list[PlannedRun],
     failures: dict[str, str],
+    lost: dict[str, str],
     after_each: Callable[[], None] | None,
 ) -> bool:
     """Finish one run and its predictions; False when another process holds it."""
@@ -88,6 +92,9 @@ def _attempt(
             return False  # another process trains the run whose epochs this one is chosen from
         failures[planned.name] = f"{planned.honest.name}, whose epochs it is chosen from, failed"
         return True
+    if not planned.finished and _start_of(planned.run) in lost:
+        failures[planned.name] = lost[_start_of(planned.run)]
+        return True
     with held(planned.folder) as mine:
         if not mine:
             return False
@@ -98,18 +105,28 @@ def _attempt(
                 _train(study, planned, runs)
             score_run(study, planned)
             failed.unlink(missing_ok=True)
+        except UnavailableWeightsError as error:
+            lost[_start_of(planned.run)] = failures[planned.name] = str(error)
+            log.error("%s failed, and so do the other runs that start from these weights: %s", planned.name, error)
+            write_text(failed, f"{error}\n")
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise InputError(
                     f"The disk of {study.settings.output_path} is full. Finished runs are kept; free space and "
                     "run the same command again."
                 ) from error
-            failures[planned.name] = f"{type(error).__name__}: {error}"
-            log.exception("%s failed; the other runs go on", planned.name)
-            write_text(failed, traceback.format_exc())
+            to_mend = isinstance(error, InputError)  # says in words what to do: a traceback would only hide it
+            failures[planned.name] = str(error) if to_mend else f"{type(error).__name__}: {error}"
+            log.error("%s failed; the other runs go on: %s", planned.name, error, exc_info=not to_mend)
+            write_text(failed, f"{error}\n" if to_mend else traceback.format_exc())
     if after_each is not None:
         after_each()
     return True
+
+
+def _start_of(run: Run) -> str:
+    """What a network starts from: runs of equal starts share the cause when it cannot be had."""
+    return f"{run.hyper.architecture}.{run.hyper.weights}"
 
 
 def train_and_score(study: Study, planned: PlannedRun) -> None:

@@ -16,6 +16,7 @@ from fer.execution import estimate
 from fer.experiments import Study, describe_idle
 from fer.precision import FULL
 from fer.predictions import missing_predictions
+from fer.preflight import problems_before_start
 from fer.readers import missing_datasets, read_dataset
 from fer.runs import PlannedRun, what_made_it_new
 from fer.settings import EMOTIONS, DatasetRow, Settings
@@ -55,6 +56,7 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
         if not absent:
             problems += _dataset_problems(console, name, row, root)
     _print_machine(console, settings)
+    problems += problems_before_start(settings)
     for problem in problems:
         console.print("to mend:", problem, style="red")
     return 2 if problems else 0

@@ -19,7 +19,7 @@ LAYERS = """
     pictures layouts readers conflicts copies samples folds attributes
     precision augmentation data_loader detection prepared preprocessing balancing run_record runs variants
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
-    small_networks model_utils evaluation fit_state
+    network_names preflight small_networks model_utils evaluation fit_state
     bootstrap significance calibration groups
     training experiments predictions execution verify
     study_files archive ensembles leaks scores tables table_formats paper_tables summary

@@ -222,17 +222,16 @@ def test_no_train_scores_what_is_there_and_lists_what_is_missing(study_file: Cal
 
 
 def test_a_failed_run_does_not_stop_the_others_and_the_exit_code_says_so(
-    study_file: Callable[..., Path],
+    study_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    models = {
-        "tiny_plain": {"batch_size": 16, "weights": None, "input_size": 16, "channels": 1},
-        "no_such_network": {"batch_size": 16, "weights": None, "input_size": 16},
-    }
-    study = study_file(MODEL_CONFIG=models)
+    (tmp_path / "weights.pth").write_bytes(b"none")
+    row = {"batch_size": 16, "weights": None, "input_size": 16, "channels": 1}
+    broken = {"architecture": "tiny_plain", "weights_file": str(tmp_path / "weights.pth")}
+    study = study_file(MODEL_CONFIG={"broken": row | broken, "tiny_plain": row})
     assert run(study) == 1
-    failed = list((output_of(study) / "saved_models").glob("*no_such_network*/failed.txt"))
+    failed = list((output_of(study) / "saved_models").glob("*__broken__*/failed.txt"))
     assert len(failed) == 1
-    assert "Nearest" in failed[0].read_text()
+    assert "weights.pth" in failed[0].read_text()
     assert (pd.read_csv(output_of(study) / "results.csv")["model"] == "tiny_plain").any()
 
 

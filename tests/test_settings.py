@@ -262,7 +262,8 @@ def test_values_that_agree(values: dict[str, Any]) -> None:
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
-    text = 'EPOCHS = "10"\nEPOCS = 3\nACTIVE_DATASETS = ("rafbd", "expw")\nCOMBINATIONS = (("expw",),)\nseeds = 3\nTTA = "flipp"\n'
+    text = 'EPOCHS = "10"\nEPOCS = 3\nACTIVE_DATASETS = ("rafbd", "expw")\nseeds = 3\nTTA = "flipp"\n'
+    text += 'COMBINATIONS = (("expw",),)\n'
     found = file_problems(tmp_path, text, "DEVISE=cpu", "MODEL_CONFIG.resnet50.batch_size=0")
     for beginning in (
         "EPOCHS = ",
