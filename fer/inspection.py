@@ -114,7 +114,9 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
         _print_runs(study, runs)
     costs = [estimate(study, planned) for planned in to_do]
     known = [cost["seconds"] for cost in costs if cost["seconds"] is not None]
-    log.info("plan: %d runs, %d done, %d to do", len(runs), len(runs) - len(to_do), len(to_do))
+    to_score = sum(planned.finished and bool(missing_predictions(study, planned)) for planned in runs)
+    done = len(runs) - len(to_do) - to_score
+    log.info("plan: %d runs, %d done, %d to score, %d to do", len(runs), done, to_score, len(to_do))
     _note_precision(study.settings, runs)
     if known:
         log.info(

@@ -185,7 +185,9 @@ def _warn_once(path: Path, why: str) -> None:
 
 
 def what_made_it_new(planned: PlannedRun) -> str:
-    """In words: which inputs differ from the nearest finished run of the same slug, or that there is none."""
+    """In words: what is gone, else which inputs differ from the nearest finished run of the same slug, if any."""
+    if not planned.finished and read_run_json(planned.folder, planned.inputs) is not None:
+        return "its weights.pth is gone"
     older = [
         stored
         for folder in sorted(planned.folder.parent.glob(f"{planned.run.slug}__*"))

@@ -20,6 +20,7 @@ import model_utils
 from fer.execution import execute
 from fer.experiments import open_study, planned_runs
 from fer.network_names import own_networks, weights_source
+from fer.runs import what_made_it_new
 from fer.settings import PROJECT, Settings
 from utils import InputError
 
@@ -276,3 +277,26 @@ def test_an_impossible_run_is_an_input_error(tiny_settings: Callable[..., Settin
     runs = planned_runs(open_study(settings))
     with pytest.raises(InputError, match="Three ways out"):
         preflight.refuse_impossible(settings, runs)
+
+
+# ---------------------------------------------------------------- what --plan says of finished runs
+
+
+def test_the_plan_tells_gone_weights_and_missing_predictions_from_done(
+    tiny_settings: Callable[..., Settings],
+    study_file: Callable[[Settings], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    settings = tiny_settings(EPOCHS=1, SEEDS=(1, 2, 3), TTA=("none",))
+    study = open_study(settings)
+    runs = planned_runs(study)
+    assert execute(study, runs) == {}
+    (runs[0].folder / "weights.pth").unlink()
+    next((runs[1].folder / "predictions").glob("*.npz")).unlink()
+    assert what_made_it_new(runs[0]) == "its weights.pth is gone"
+    assert program.main([*study_file(settings), "--plan"]) == 0
+    said = capfd.readouterr()
+    assert "plan: 3 runs, 1 done, 1 to score, 1 to do" in said.err
+    assert "its weights.pth is gone" in said.out
