@@ -40,40 +40,51 @@ def delivered_twice(rows: pd.DataFrame) -> pd.Series:
 def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of one dataset kept, and rows removed with step and reason, under COPIES = `policy`.
 
-    "drop": see `drop_copies`. "keep": nothing leaves. "drop_random": the control of "drop"; its validation
-    rows leave as well, but in place of each training copy a training row of the same class that is no copy,
-    drawn by `seed`: as few rows, copies kept.
-    """
-    if policy == "keep":
-        return rows, rows.iloc[:0]
-    used, copies = drop_copies(rows)
-    if policy == "drop":
-        return used, copies
-    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
-    left = [copies.index[copies["split"] == "val"]]
-    for label, count in copies.loc[copies["split"] == "train", "label"].value_counts().items():
-        others = used.index[(used["split"] == "train") & (used["label"] == label)]
-        left.append(order[others].nsmallest(count).index)
-    leaves = rows.index.isin(np.concatenate(left))
-    reason = rows["split"].map({"train": "drawn at random in place of a copy", "val": "exact copy of a test picture"})
-    return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
-
-
-def drop_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Remove training rows whose picture stands in validation or test, and validation rows whose stands in test.
-
-    Test rows are never removed. Needs columns split and content. Returns the rows kept, and those removed with step
-    and reason.
+    Needs columns label, split, content; test rows never leave. "drop": training rows whose picture stands in validation
+    or test leave, and validation rows whose picture stands in test. "keep": nothing leaves. "drop_random": the control
+    of "drop"; its validation rows leave as well, but in place of each training copy a training row of the same class
+    that is no copy, drawn by `seed`: as few rows, copies kept.
     """
     reason = _why_leaving(rows, *_later_pictures([rows]))
+    return _settle(rows, reason, reason == "", policy, seed)
+
+
+def settle_copies_between(tables: dict[str, pd.DataFrame], policy: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Two or more datasets trained on together, each settled already: the rows each keeps beside the others.
+
+    As `settle_copies`, where the later split is another dataset's. Of the rows that "drop_random" drew before, some may
+    have been such copies: by these the control keeps more rows than "drop".
+    """
+    kept = {}
+    for name, table in tables.items():
+        beside = [other for others, other in tables.items() if others != name]
+        is_copy = _why_leaving(table, *_later_pictures([table])) != ""
+        reason = _why_leaving(table, *_later_pictures(beside)).mask(is_copy, "")
+        kept[name] = _settle(table, reason, ~is_copy & (reason == ""), policy, seed)[0]
+    return kept
+
+
+def _settle(
+    rows: pd.DataFrame, reason: pd.Series, is_free: pd.Series, policy: str, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`reason`: why "drop" removes a row, or ""; `is_free`: no copy, so that "drop_random" may draw it instead."""
+    if policy == "keep":
+        return rows, rows.iloc[:0]
+    if policy == "drop_random":
+        reason = _random_instead(rows, reason, is_free, seed)
     leaves = reason != ""
     return rows[~leaves], rows[leaves].assign(step="copies", reason=reason[leaves])
 
 
-def drop_copies_between(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """`drop_copies` over several datasets trained on together: each table without its rows that leave."""
-    later = _later_pictures(list(tables.values()))
-    return {name: table[_why_leaving(table, *later) == ""] for name, table in tables.items()}
+def _random_instead(rows: pd.DataFrame, reason: pd.Series, is_free: pd.Series, seed: int) -> pd.Series:
+    """The reasons, with those of training copies handed to as many free training rows of the same classes."""
+    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
+    is_train = rows["split"] == "train"
+    drawn = reason.mask(is_train, "")
+    for label, count in rows.loc[is_train & (reason != ""), "label"].value_counts().items():
+        others = rows.index[is_train & is_free & (rows["label"] == label)]
+        drawn[order[others].nsmallest(count).index] = "drawn at random in place of a copy"
+    return drawn
 
 
 def _later_pictures(tables: list[pd.DataFrame]) -> tuple[set[str], set[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer.copies import drop_copies_between
+from fer.copies import settle_copies_between
 from fer.folds import OFFICIAL, fold_names, with_fold
 from fer.precision import resolved_precision
 from fer.runs import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
@@ -217,10 +217,9 @@ def _weights(settings: Settings, model: str) -> str | None:
 def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     """Training and validation rows of each dataset in `train_on`.
 
-    In a combined run, rows whose picture stands in a later split of another of its datasets leave,
-    unless COPIES is "keep".
+    In a combined run, rows whose picture stands in a later split of another of its datasets leave as COPIES says.
     """
     tables = {name: study.datasets[name].samples for name in train_on}
-    if len(train_on) > 1 and study.settings.copies == "drop":
-        tables = drop_copies_between(tables)
+    if len(train_on) > 1:
+        tables = settle_copies_between(tables, study.settings.copies, study.settings.split_seed)
     return {name: table[table["split"] != "test"] for name, table in tables.items()}

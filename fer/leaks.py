@@ -39,6 +39,7 @@ class Copies:
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     _keys: dict[str, str | None] = field(default_factory=dict)
     _pairs: pd.DataFrame | None = None
+    _found: dict[tuple[tuple[str, ...], str, frozenset[str] | None], TestCopies] = field(default_factory=dict)
 
     def stamp(self, names: Iterable[str]) -> list[Any]:
         """Changes with the samples tables of these datasets or the audit; None for a table that is not there whole."""
@@ -54,6 +55,12 @@ class Copies:
         `held_out`: sample_id of the test rows of all these datasets in a fold; None for the splits the samples tables
         tell. Raises InputError when a table is damaged or older than its columns.
         """
+        key = (tuple(train_on), tested, None if held_out is None else frozenset(held_out))
+        if key not in self._found:  # every network, seed and policy asks for the same
+            self._found[key] = self._find(*key)
+        return self._found[key]
+
+    def _find(self, train_on: tuple[str, ...], tested: str, held_out: frozenset[str] | None) -> TestCopies:
         known = {name: self._rows(name, held_out) for name in dict.fromkeys([*train_on, tested])}
         seen = pd.concat([known[name][~known[name]["is_test"]] for name in train_on])
         tests = known[tested][known[tested]["is_test"]]
@@ -84,13 +91,13 @@ class Copies:
                 raise InputError(f"{path} is damaged or older ({error}). Run main.py: it is written again.") from error
         return self._pairs
 
-    def _rows(self, name: str, held_out: Iterable[str] | None) -> pd.DataFrame:
+    def _rows(self, name: str, held_out: frozenset[str] | None) -> pd.DataFrame:
         """Rows as delivered: sample_id, content, picture, in_use, and is_test in this fold."""
         rows = self._delivered(name)
         if held_out is None:
             return rows.assign(is_test=rows["split"] == "test")
         rows = rows[rows["step"] != "limit"]
-        return rows.assign(is_test=rows["sample_id"].isin(set(held_out)))
+        return rows.assign(is_test=rows["sample_id"].isin(held_out))
 
     def _delivered(self, name: str) -> pd.DataFrame:
         """Every readable row: sample_id, split, content, picture, in_use, and the step it left at ("" in use)."""

@@ -11,7 +11,7 @@ from conftest import draw_class_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer.copies import drop_copies, drop_copies_between, pictures, settle_copies
+from fer.copies import pictures, settle_copies, settle_copies_between
 from fer.samples import (
     SPLITS,
     assign_splits,
@@ -52,7 +52,7 @@ def test_dropping_copies_leaves_no_content_in_two_splits_and_every_test_row(tabl
     rows = rows_of(table)
     rows["group"] = connected_groups(rows)
     rows["split"] = assign_splits(rows, seed, 0.2, 0.2)
-    kept, removed = drop_copies(rows)
+    kept, removed = settle_copies(rows, "drop", 1)
     assert (kept.groupby("content")["split"].nunique() == 1).all()
     assert not (removed["split"] == "test").any()
     assert len(kept) + len(removed) == len(rows)
@@ -153,7 +153,7 @@ def test_the_control_of_dropping_copies_removes_as_many_others_of_each_class() -
 def test_a_copy_is_a_picture_without_its_box() -> None:
     rows = rows_of([(0, "train", "", "", "p:1,1,9,9"), (1, "test", "", "", "p:5,1,9,9"), (2, "val", "", "", "p"),
                     (3, "train", "", "", "q:1,1,9,9"), (4, "train", "", "", "q:5,1,9,9")])  # fmt: skip
-    kept, removed = drop_copies(rows)
+    kept, removed = settle_copies(rows, "drop", 1)
     assert kept["label"].tolist() == [1, 3, 4], "faces side by side in one split stay"
     assert removed["label"].tolist() == [0, 2]
 
@@ -163,10 +163,27 @@ def test_copies_leave_between_datasets_whatever_boxes_they_draw() -> None:
     two = rows_of(
         [(1, split, "", "", f"p{number}:1,2,3,4") for number, split in enumerate(["train", "test", "val"] * 2)]
     )
-    kept = drop_copies_between({"one": one, "two": two})
+    kept = settle_copies_between({"one": one, "two": two}, "drop", 1)
     assert kept["one"]["content"].tolist() == ["p0", "p2", "p3", "p5"], "validation that two tests on leaves"
     assert kept["two"]["content"].str[:2].tolist() == ["p0", "p1", "p3", "p4"], "validation that one tests on leaves"
     assert set(pictures(kept["two"]["content"])) == {"p0", "p1", "p3", "p4"}
+
+
+def test_the_control_between_datasets_keeps_the_copies_and_hands_out_as_many_others() -> None:
+    draws = np.random.default_rng(7)
+    tables = {}
+    for name in ("one", "two"):
+        rows = rows_of([(int(draws.integers(7)), "", "", "", str(draws.integers(900))) for _ in range(600)])
+        rows["split"] = draws.choice(SPLITS, len(rows), p=[0.7, 0.15, 0.15])
+        tables[name] = settle_copies(rows, "drop", seed=1)[0]
+    drop, control = (settle_copies_between(tables, policy, seed=1) for policy in ("drop", "drop_random"))
+    assert settle_copies_between(tables, "keep", seed=1)["one"] is tables["one"]
+    for name, rows in tables.items():
+        gone = rows.drop(index=drop[name].index).query("split == 'train'")
+        assert len(gone) > 20 and gone.index.isin(control[name].index).all(), "the copies stay"
+        sizes = [part[["split", "label"]].value_counts().sort_index() for part in (drop[name], control[name])]
+        assert sizes[0].equals(sizes[1])
+        assert drop[name].query("split != 'train'").equals(control[name].query("split != 'train'"))
 
 
 def test_readable_rows_are_those_in_use_and_those_that_left_as_copies(
