@@ -27,6 +27,7 @@ from fer.interrupt import half_written
 
 if TYPE_CHECKING:
     import torch
+    from filelock import FileLock
 
 log = logging.getLogger("fer")
 SEAL = "checksum"  # key of a sealed JSON file
@@ -116,6 +117,18 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def _seal(value: dict[str, Any]) -> str:
     return fingerprint(json.loads(json.dumps(value)), 32)
+
+
+def lock_in(folder: Path, name: str) -> FileLock:
+    """The lock called `name` among those of `folder`, not held yet: all lie in `folder`/.locks, which is made.
+
+    Processes that mean the same thing must give the same folder and name. The files stay, as removing one that
+    another process waits for would let two of them in.
+    """
+    from filelock import FileLock
+
+    (folder / ".locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".locks" / f"{name}.lock")
 
 
 def remove_partial_files(folder: Path, older_than_hours: float = 24) -> None:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from fer.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets
 from fer.bootstrap import SCORES, percentile_interval
@@ -43,7 +42,7 @@ from fer.settings import EMOTIONS
 from fer.significance import spread, wilson_interval
 from fer.statements import as_markdown, statements
 from fer.study_files import StoredStudy, read_study
-from utils import file_fingerprint, fingerprint, log, progress, read_json, write_json, write_text
+from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
 STATISTICS_VERSION = 1
@@ -83,7 +82,7 @@ def write_statistics(output: Path) -> Path:
     study = with_derived(read_study(output))
     folder, cache = output / "statistics", output / "cache" / "statistics.json"
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache.with_suffix(".lock")):
+    with lock_in(output, "statistics"):
         made_from = _made_from(study)
         if _known(cache) == made_from and all((folder / name).is_file() for name in FILES):
             return folder

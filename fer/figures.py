@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from fer.ensembles import with_derived
 from fer.figure_drawing import LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
 from fer.figure_jobs import FigureJob
@@ -25,7 +23,7 @@ from fer.figures_selection import detection_jobs, funnel_jobs, quality_jobs
 from fer.figures_statistics import statistics_jobs
 from fer.figures_training import architecture_jobs, curve_jobs
 from fer.study_files import StoredStudy, read_study
-from utils import InputError
+from utils import InputError, lock_in
 
 FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     distribution_jobs,
@@ -55,7 +53,7 @@ def draw_figures(output: Path, plot_format: str) -> list[Path]:
     study = with_derived(read_study(output))
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "figures.lock"):
+    with lock_in(output, "figures"):
         jobs, left_out = _planned(study, plot_format)
         drawn, failed = draw_changed(output, jobs, cache / "figures.json")
         write_left_out(output / "left_out.json", [*left_out, *failed])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from data_loader import FaceRows
 from evaluation import Predictions
@@ -30,7 +29,7 @@ from fer.samples import DatasetSamples, read_samples
 from fer.settings import EMOTIONS
 from fer.study_files import PredictionEntry, StoredStudy, read_predictions, read_study
 from fer.variants import picture_recipe, scored_variant, test_faces, training_faces
-from utils import InputError, fingerprint
+from utils import InputError, fingerprint, lock_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +48,7 @@ def draw_picture_figures(study: Study, runs: list[PlannedRun], plot_format: str)
     output = study.settings.output_path
     stored = read_study(output)
     jobs = [*_sample_jobs(study, stored, runs), *_rejected_jobs(study, stored), *_mistake_jobs(study, stored)]
-    with FileLock(output / "cache" / "picture_figures.lock"):
+    with lock_in(output, "picture_figures"):
         named = named_jobs(jobs, plot_format)
         drawn, failed = draw_changed(output, named, output / "cache" / "picture_figures.json", here=True)
         write_left_out(output / LEFT_OUT, failed)

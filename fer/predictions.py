@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
 from fer.experiments import Study
 from fer.precision import autocast_dtype
 from fer.runs import PlannedRun, Run, read_run_json
 from fer.variants import picture_recipe, scored_variant, test_faces
-from utils import fingerprint, write_text
+from utils import fingerprint, lock_in, write_text
 
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
 PREDICTION_VERSION = 1
@@ -120,7 +119,7 @@ def score_run(study: Study, planned: PlannedRun) -> None:
 def _count_test_read(study: Study, test_on: str, run: str) -> None:
     """Note in test_reads.csv that `run` has been scored on a test set; each run counts once."""
     path = study.settings.output_path / "test_reads.csv"
-    with FileLock(path.with_suffix(".lock")):
+    with lock_in(path.parent, "test_reads"):
         known = (
             pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["test_on", "run", "first_scored"])
         )

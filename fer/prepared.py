@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from PIL import Image
 
 from fer.interrupt import children_without_ctrl_c
@@ -35,6 +35,7 @@ from utils import (
     atomic_path,
     canonical_json,
     fingerprint,
+    lock_in,
     log,
     progress,
     read_json,
@@ -137,7 +138,7 @@ def _is_free(folder: Path) -> bool:
 def _claim(base: Path, recipe: dict[str, Any]) -> Path:
     """Make the folder and its recipe.json, so that two processes never take one folder for two recipes."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(base.with_name(f".{base.name}.lock")):
+    with lock_in(base.parent, f"claim_{base.name}"):
         folder = prepared_folder(base, recipe)
         if _stored_recipe(folder) is None:
             write_json(folder / "recipe.json", recipe)
@@ -146,7 +147,7 @@ def _claim(base: Path, recipe: dict[str, Any]) -> Path:
 
 @contextmanager
 def _only_writer(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
+    lock = lock_in(folder.parent, f"write_{folder.name}")
     try:
         lock.acquire(timeout=0)
     except Timeout:

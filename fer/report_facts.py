@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from fer.runs import ORACLE, read_run_json
+from fer.runs import ORACLE, read_run_json, run_lock
 from fer.samples import SPLITS, read_samples
 from fer.study_files import StoredRun, StoredStudy, read_class_counts, read_history
 from fer.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
@@ -48,7 +48,7 @@ def _state(study: StoredStudy, name: str, done: bool) -> RunState:
         notes = [f"{missing} predictions files missing"] if missing else []
         return RunState(name, "done", "; ".join([*notes, *([f"scoring failed: {failure}"] if failure else [])]))
     epochs = _epochs_so_far(folder / "history.csv")
-    if _is_locked(folder / ".lock"):
+    if _is_locked(run_lock(folder)):
         return RunState(name, "running", epochs)
     if failure:
         return RunState(name, "failed", failure)
@@ -72,11 +72,10 @@ def _epochs_so_far(path: Path) -> str:
         return ""  # the first epoch is not over, or its file is being written: nothing to tell yet
 
 
-def _is_locked(path: Path) -> bool:
+def _is_locked(lock: FileLock) -> bool:
     """True when a process holds the lock of a run; a lock left by a dead process is not held."""
-    if not path.is_file():
+    if not Path(lock.lock_file).is_file():
         return False
-    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError):

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from fer.augmentation import AUGMENTATION_VERSION, BATCH_AUGMENTATION_VERSION
 from fer.run_record import problem_of
 from fer.settings import EMOTIONS
-from utils import canonical_json, fingerprint, log, read_sealed
+from utils import canonical_json, fingerprint, lock_in, log, read_sealed
 
 # Raise when the same settings and rows would train other weights than before.
 RECIPE_VERSION = 1
@@ -215,11 +215,16 @@ def changes(old: Any, new: Any, name: str = "") -> list[str]:
     return [f"{title}: {old!r} -> {new!r}{hint}"]
 
 
+def run_lock(folder: Path) -> FileLock:
+    """The lock of a run by its folder `<output>/saved_models/<name>`."""
+    return lock_in(folder.parents[1], f"run_{folder.name}")
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[bool]:
     """Hold the lock of a run folder; yields False at once when another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = run_lock(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:

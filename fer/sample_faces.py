@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from fer.settings import EMOTIONS
-from utils import InputError, log, progress, read_json, write_json
+from utils import InputError, lock_in, log, progress, read_json, write_json
 
 if TYPE_CHECKING:
     from fer.face_scenes import Face
@@ -62,7 +61,7 @@ def write_sample_datasets(folder: Path, seed: int = 7, pictures: int = 1500) -> 
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"version": VERSION, "seed": seed, "pictures": pictures}
     studio, wild = folder / "sample_studio", folder / "sample_wild"
-    with FileLock(folder / ".sample_faces.lock"):
+    with lock_in(folder, "sample_faces"):
         if _start(studio, recipe):
             write_studio(studio, seed, pictures // 2)
             write_json(studio / MARKER, recipe)

@@ -42,7 +42,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from evaluation import METRICS
 from fer.ensembles import with_derived
@@ -52,7 +51,7 @@ from fer.samples import read_samples
 from fer.scores import MAJORITY, Scores, score_study
 from fer.settings import EMOTIONS
 from fer.study_files import StoredRun, StoredStudy, read_study
-from utils import InputError, write_changed
+from utils import InputError, lock_in, write_changed
 
 KEY_COLUMNS = ("run", "test_on", "test_variant", "tta")
 RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
@@ -86,7 +85,7 @@ def write_tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     study = read_study(output)
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "tables.lock"):
+    with lock_in(output, "tables"):
         scored, left_out = score_study(with_derived(study), cache / "tables.json")
         results = _results_table(study, [one for one in scored if one.split == "test"])
         validation = _results_table(study, [one for one in scored if one.split == "val"])

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from filelock import FileLock
 
+from fer.runs import run_lock
 from fer.settings import PROJECT, Settings
 from main import main
 from utils import log
@@ -85,6 +85,8 @@ def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callab
             "mistakes/beta_from_alpha+beta_augmented_tiny_plain_mistakes.png",
             "cross_dataset/cross_dataset_evaluation.png"} <= drawn  # fmt: skip
     assert drawn == figures_of(output)
+    for folder in (output, output.parent / "prepared"):
+        assert {path.parent for path in folder.rglob("*.lock")} == {folder / ".locks"}
     before = snapshot(output)
     assert run(study) == 0
     assert snapshot(output) == before
@@ -241,7 +243,7 @@ def test_a_run_held_by_another_process_is_left_to_it(study_file: Callable[..., P
     victim = sorted((output_of(study) / "saved_models").iterdir())[0]
     shutil.rmtree(victim)
     victim.mkdir()
-    other = FileLock(victim / ".lock")
+    other = run_lock(victim)
     other.acquire()
     command = [sys.executable, str(PROJECT / "main.py"), "--config", str(study)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

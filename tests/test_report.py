@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_study import FakeStudy
-from filelock import FileLock
 from PIL import Image
 
 from fer.paper_tables import write_paper_tables
 from fer.report import write_report
 from fer.report_facts import left_out, run_states
+from fer.runs import run_lock
 from fer.study_files import read_study
 from fer.tables import write_tables
 from utils import InputError
@@ -67,8 +67,8 @@ def test_states_of_runs_done_running_failed_interrupted_and_to_do(tmp_path: Path
     (runs[1].folder / "history.csv").write_text("epoch,val_loss\n1,2\n2,1.5\n")
     (runs[2].folder / "failed.txt").write_text("Traceback\nValueError: loss is not finite <at> epoch 3\n")
     (runs[3].folder / "checkpoint.pth").write_bytes(b"half-way")
-    (runs[4].folder / ".lock").touch()  # left by a process that died
-    with FileLock(runs[1].folder / ".lock"):
+    Path(run_lock(runs[4].folder).lock_file).touch()  # left by a process that died
+    with run_lock(runs[1].folder):
         found = run_states(read_study(tmp_path))
         page = report_on(tmp_path)
     assert [one.state for one in found] == ["done", "running", "failed", "interrupted", "to do", "to do"]
