@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -43,7 +42,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from fer.audit import AuditFindings
-    from fer.runs import PlannedRun
 
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = object()  # --report without a path: the study's own output folder
@@ -65,9 +63,12 @@ def run_study(settings: Settings, train: bool = True) -> int:
         refuse_impossible(settings, runs)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
-    failures = execute(study, runs, train, LivePage(study, runs))
-    write_study(study, runs)
+    from fer.live_page import LivePage
     from fer.picture_figures import draw_picture_figures
+
+    with LivePage(output, settings.plot_format, partial(write_study, study, runs)) as page:
+        failures = execute(study, runs, train, page)
+    write_study(study, runs)
 
     report(output, settings.plot_format, partial(draw_picture_figures, study, runs, settings.plot_format))
     if settings.tensorboard:
@@ -131,24 +132,6 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     page = write_report(output, paper_tables)
     print_summary(results, validation)
     log.info("report: %s", page)
-
-
-class LivePage:
-    """Writes tables and page again after a run, at most once a minute, so that a long grid can be watched."""
-
-    def __init__(self, study: Study, runs: list[PlannedRun]):
-        self.study, self.runs, self.written = study, runs, time.monotonic()
-
-    def __call__(self) -> None:
-        """To be called after each run."""
-        from fer.report import write_report
-        from fer.tables import write_tables
-
-        if time.monotonic() - self.written > 60:
-            write_study(self.study, self.runs)
-            write_tables(self.study.settings.output_path)
-            write_report(self.study.settings.output_path)
-            self.written = time.monotonic()
 
 
 def report_from(source: Path, settings: Settings) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fer.figure_jobs import BALANCE_WORDS, FigureJob, joined, notes, run_words
 from fer.plots import plot_learning_curves
 from fer.plots_compare import plot_architectures
 from fer.runs import ORACLE
 from fer.study_files import StoredRun, StoredStudy, read_history
-from utils import InputError, file_fingerprint, log
+from utils import InputError, file_fingerprint, log, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +65,34 @@ def _training_remark(run: StoredRun) -> str:
 def draw_learning_curves(run: StoredRun, **shown: Any) -> Figure:
     """Learning curves of a stored run. Raises InputError when its history is damaged."""
     return plot_learning_curves(read_history(run), **shown)
+
+
+def live_jobs(study: StoredStudy, plot_format: str) -> Iterator[FigureJob]:
+    """Per run of the plan with an epoch behind it, finished or not, what `curve_jobs` has not drawn yet."""
+    selection = read_json(study.output / "study.json")["config"]["SELECT_BY"]
+    finished = {run.name for run in study.runs}
+    for name in study.planned:
+        run = StoredRun(name, study.output / "saved_models" / name, {}, {}, {})
+        final = study.output / f"learning_curves/{name.rsplit('__', 1)[0]}.{plot_format}"
+        if not (run.folder / "history.csv").is_file() or (name in finished and final.is_file()):
+            continue
+        yield FigureJob(
+            name=f"learning_curves/live_{name}",
+            draw=draw_curves_so_far,
+            title=["Learning curves so far", name],
+            details={"selection": selection},
+            sources=(run,),
+            stamp=_history_stamp(run),
+            run=name,
+        )
+
+
+def draw_curves_so_far(run: StoredRun, title: list[str], selection: str) -> Figure:
+    """Learning curves of a run that may go on. Raises InputError when its history is damaged."""
+    history = read_history(run)
+    scores = -history["val_loss"] if selection == "loss" else history.get(f"val_{selection}", history["epoch"])
+    best = int(history["epoch"][scores.fillna(-np.inf).to_numpy().argmax()])
+    return plot_learning_curves(history, title, best, selection, "The run may go on; the report is made at its end.")
 
 
 # ---------------------------------------------------------------- architectures side by side

@@ -59,7 +59,7 @@ FIGURE_CHAPTERS = {
                                                                             "interval", "group", "optim", "copies")),
     "cost": ("Cost in figures", ("cost", "speed")),
 }  # fmt: skip
-FIGURE_LISTS = ("figures.json", "picture_figures.json")  # in cache/, see figure_drawing.py
+FIGURE_LISTS = ("figures.json", "picture_figures.json", "live_figures.json")  # in cache/, see figure_drawing.py
 OPEN_FIGURES = 24  # a folder with more is shown closed: opening the page loads none of it
 STATISTICS = {
     "intervals": "95 % intervals", "seeds": "Mean and spread over seeds and folds",

@@ -64,7 +64,7 @@ class FakeStudy:
                 self._write_run(planned)
         write_json(self.output / "study.json", {
             "runs": [planned.name for planned in runs],
-            "config": {"LIMIT_PER_SPLIT": self.limit, "NO_FACE": "keep"},
+            "config": {"LIMIT_PER_SPLIT": self.limit, "NO_FACE": "keep", "SELECT_BY": "macro_f1"},
             "sample_data": list(self.sample_data),
             "counts": {name: {split: sum(n) for split, n in self.counts.items()} for name in self.datasets},
             "predictions": {planned.name: self._listed(planned) for planned in runs if self.finished},
@@ -175,7 +175,7 @@ def run_record(
             "parameters": 61_000, "flops": 4_200_000, "latency_ms": 0.75, "micro_batch": 32,
         },
         "weights_sha256": "0" * 64,
-        "config": {"LIMIT_PER_SPLIT": limit, "NO_FACE": "keep"},
+        "config": {"LIMIT_PER_SPLIT": limit, "NO_FACE": "keep", "SELECT_BY": "macro_f1"},
     }  # fmt: skip
 
 

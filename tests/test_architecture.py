@@ -27,7 +27,7 @@ LAYERS = """
     plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures
     figure_jobs figure_drawing result_rows figures_data figures_selection figures_training figures_results
     figures_metrics figures_cross figures_cost figures_statistics figures picture_figures
-    report_facts report events inspection main
+    report_facts report live_page events inspection main
 """
 ORDER = LAYERS.split()
 USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "config"}
