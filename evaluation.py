@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_loader import BatchSource, FaceRows, NetworkInput, enlarged, make_loader, normalised
+from fer.views import TTA_POLICIES, VIEWS
 from utils import InputError, atomic_path
 
 if TYPE_CHECKING:
@@ -49,36 +50,6 @@ class Predictions:
 
 
 # ---------------------------------------------------------------- test-time augmentation
-
-
-def _identity(x: torch.Tensor) -> torch.Tensor:
-    return x
-
-
-def _flip(x: torch.Tensor) -> torch.Tensor:
-    return x.flip(-1)
-
-
-def _crop(x: torch.Tensor) -> torch.Tensor:
-    """The central 90 % of each side, enlarged back."""
-    from torch.nn.functional import interpolate
-
-    size = x.shape[-1]
-    margin = max(round(size * 0.05), 1)
-    inner = x[..., margin : size - margin, margin : size - margin]
-    return interpolate(inner, (size, size), mode="bilinear")
-
-
-VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "identity": _identity,
-    "flip": _flip,
-    "crop": _crop,
-}
-TTA_POLICIES: dict[str, tuple[str, ...]] = {
-    "none": ("identity",),
-    "flip": ("identity", "flip"),
-    "three_views": ("identity", "flip", "crop"),
-}
 
 
 def predict(

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from fer.emotions import EMOTIONS
 from fer.pictures import table_columns
-from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
 SUFFIXES = (
@@ -47,12 +48,23 @@ RAFDB_ORDER = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"
 RAFDB_CLASSES = {str(number): EMOTIONS.index(emotion) for number, emotion in enumerate(RAFDB_ORDER, 1)}
 
 
+class Row(Protocol):
+    """What a reader may know of a dataset's row in config.py (settings.DatasetRow)."""
+
+    @property
+    def layout(self) -> str: ...
+    @property
+    def faces(self) -> str: ...
+    @property
+    def subject(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Place:
     """One dataset on disk; `base` is `root` or the folder below it where the layout begins."""
 
     name: str
-    row: DatasetRow
+    row: Row
     root: Path
     base: Path
 
@@ -419,16 +431,17 @@ class Layout:
     `<class>` in `needs` is any folder named in CLASS_NAMES, ` or ` separates alternatives.
     """
 
-    family: str
+    family: str  # the name in config.py
     needs: tuple[str, ...]
     wrappers: tuple[str, ...]
     read: Callable[[Place], Reading]
+    boxes: bool = False  # it gives boxes of faces and their confidence
 
 
 LAYOUTS = {
     "rafdb original": Layout("rafdb", (RAFDB_LABELS, "Image/aligned"), ("basic",), _read_rafdb_original),
     "rafdb kaggle": Layout("rafdb", ("train/<1..7>", "test/<1..7>"), ("dataset",), _read_rafdb_kaggle),
-    "expw original": Layout("expw", (" or ".join(EXPW_LABELS),), ("expw",), _read_expw_original),
+    "expw original": Layout("expw", (" or ".join(EXPW_LABELS),), ("expw",), _read_expw_original, boxes=True),
     "expw folders": Layout("expw", ("<class>",), ("expw-f",), _read_expw_folders),
     "fer2013 table": Layout("fer2013", (" or ".join(FER2013_TABLES),), ("fer2013",), _read_fer2013_table),
     "fer2013 folders": Layout(

@@ -185,8 +185,9 @@ def _searched(layout: Layout) -> str:
 
 
 def _ways_out(name: str, row: DatasetRow) -> str:
+    way = WAYS_TO_GET.get(row.layout, "put it there as its owners ship it")
     return (
-        f"To get it: {WAYS_TO_GET[row.layout]}. Or correct its path in DATASETS, "
+        f"To get it: {way}. Or correct its path in DATASETS, "
         f'or take "{name}" out of ACTIVE_DATASETS (in config.py, or in the file given with --config).'
     )
 

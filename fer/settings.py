@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 from annotated_types import Interval, MinLen
 from pydantic import (
@@ -26,10 +26,12 @@ from pydantic import (
 )
 
 from fer.config_file import apply_override, read_config
+from fer.emotions import EMOTIONS as EMOTIONS
+from fer.layouts import LAYOUTS
+from fer.views import TTA_POLICIES
 from fer.wording import did_you_mean, problems_of, quote
 from utils import InputError
 
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # index = label, everywhere
 PROJECT = Path(__file__).resolve().parents[1]
 LONGEST_NAME = 255  # bytes of one name in a path, on every common file system
 T = TypeVar("T")
@@ -131,6 +133,11 @@ OpenFraction = Annotated[float, Interval(gt=0, lt=1)]
 BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 Strength = Annotated[float, Interval(ge=0, le=2)]
 
+if TYPE_CHECKING:
+    Family = TtaPolicy = str
+else:  # whatever is registered: an entry there is all that a new one needs
+    Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
+    TtaPolicy = Literal[tuple(TTA_POLICIES)]
 Variant = Literal["raw", "preprocessed", "augmented"]
 TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(_as_tuple)]
 Experiment = Literal["individual", "combined", "leave_one_out"]
@@ -158,7 +165,7 @@ class DatasetRow(_Record):
     """One row of DATASETS: where a dataset lies and how its pictures hold faces."""
 
     path: PathText
-    layout: Literal["rafdb", "expw", "fer2013", "folders"]
+    layout: Family
     faces: Literal["whole", "box", "cropped"]
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
     subject: Annotated[str, AfterValidator(_pattern_with_group)] | None = None
@@ -166,9 +173,11 @@ class DatasetRow(_Record):
 
     @model_validator(mode="after")
     def _boxes_exist(self) -> DatasetRow:
-        if self.layout != "expw" and (self.faces == "box" or self.min_confidence > 0):
+        with_boxes = [layout.family for layout in LAYOUTS.values() if layout.boxes]
+        if self.layout not in with_boxes and (self.faces == "box" or self.min_confidence > 0):
             raise ValueError(
-                f'boxes and their confidence come with layout "expw" only, not {quote(self.layout)}. '
+                f"boxes and their confidence come with layout {' or '.join(map(quote, with_boxes))} only, "
+                f"not {quote(self.layout)}. "
                 'Set "faces" to "whole" or "cropped" and leave out "min_confidence".'
             )
         return self
@@ -277,7 +286,7 @@ class Settings(_Record):
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
     oracle: bool = False
 
-    tta: Several[Literal["none", "flip", "three_views"]] = ("none", "three_views")
+    tta: Several[TtaPolicy] = ("none", "three_views")
     evaluate_test: bool = True
     plot_format: Literal["png", "pdf", "svg"] = "png"
 

@@ -14,9 +14,9 @@ from fer.settings import PROJECT
 
 # A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
 LAYERS = """
-    interrupt installed terminal utils wording config_file settings
+    interrupt installed terminal utils wording config_file emotions pictures layouts views settings
     face_traits face_canvas face_drawing face_scenes sample_faces
-    pictures layouts readers conflicts copies samples folds attributes
+    readers conflicts copies samples folds attributes
     precision augmentation data_loader detection prepared preprocessing balancing run_record runs variants
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     network_names preflight small_networks model_utils evaluation fit_state

@@ -304,3 +304,21 @@ def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:
         assert isinstance(load_settings(None, [override]), Settings)
     except InputError as error:
         assert error.problems
+
+
+def test_what_is_registered_can_be_chosen_without_another_edit() -> None:
+    """A TTA policy and a layout are one entry each, here made before settings is imported."""
+    code = (
+        "from fer.views import TTA_POLICIES; TTA_POLICIES['mirror'] = ('flip',)\n"
+        "import fer.layouts as layouts\n"
+        "layouts.LAYOUTS['mine'] = layouts.Layout('mine', ('x',), (), layouts.LAYOUTS['folders'].read, boxes=True)\n"
+        "from fer.settings import check_settings\n"
+        "row = {'path': 'x', 'layout': 'mine', 'faces': 'box'}\n"
+        "print(check_settings({'TTA': ('mirror',), 'DATASETS': {'a': row}, 'ACTIVE_DATASETS': ('a',),\n"
+        "                      'EXPERIMENTS': ('individual',)}).tta)\n"
+        "from pathlib import Path; from fer.readers import missing_datasets; from fer.settings import DatasetRow\n"
+        "print(missing_datasets({'a': (DatasetRow(**row), Path('/nowhere'))}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "('mirror',)" in done.stdout and "as its owners ship it" in done.stdout
