@@ -1,8 +1,7 @@
-"""Packed images and batches: from files on disk to the float batch a network receives.
+"""Packed images and batches: from packs on disk (fer/packs.py) to the float batch a network receives.
 
-A pack is one memory-mapped uint8 array [N, S, S, C] (C is 1 when every picture is gray) with every
-picture of one dataset and variant, decoded once. Training and evaluation gather rows from packs,
-augment at pack size in the worker, and send uint8; enlarging and normalising happen on the device.
+Training and evaluation gather rows from packs, augment at pack size in the worker, and send uint8; enlarging and
+normalising happen on the device.
 """
 
 from __future__ import annotations
@@ -10,110 +9,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
-from PIL import Image
 
 from fer.augmentation import augment_images, make_transform
-from fer.pictures import crop_box, open_picture
-from fer.samples import BOX
-from utils import InputError, atomic_path, fingerprint, log, progress
+from fer.packs import Pack, PackPixels
+from utils import log
 
 if TYPE_CHECKING:
     import torch
 
-# Raise when packed pixels change for the same picture and size.
-PACK_VERSION = 1
-
 # Torch then asks Linux for 2-MB pages where a tensor is large. Without them a float batch of 40 MB at 224 px is
 # 10,000 page faults, four times the cost of the arithmetic done on it. Read by torch at its first allocation.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
-
-# ---------------------------------------------------------------- packs
-
-
-@dataclass(frozen=True)
-class Pack:
-    """A finished pack on disk: `pixels` is a .npy file, `shape` its (N, S, S, C)."""
-
-    pixels: Path
-    shape: tuple[int, int, int, int]
-
-    @property
-    def size(self) -> int:
-        """Side of the packed pictures in pixels."""
-        return self.shape[1]
-
-    def open(self) -> np.ndarray:
-        """The uint8 array [N, S, S, C], memory-mapped. Raises InputError when the file is gone."""
-        try:
-            return np.load(self.pixels, mmap_mode="r")
-        except FileNotFoundError as error:
-            raise InputError(f"{self.pixels} was removed while in use. Run the same command again.") from error
-
-
-def pack_size(widths: pd.Series, heights: pd.Series, network_size: int) -> int:
-    """min(source size, network size): the smallest side that loses nothing, in pixels."""
-    return int(min(max(widths.max(), heights.max()), network_size))
-
-
-def pack_or_load(files: pd.DataFrame, root: Path, size: int, gray: bool, folder: Path, name: str) -> Pack:
-    """Decode `files` into a pack of side `size`, or find the one made before.
-
-    `files` has columns path, content and the four box columns, one row a face, in pack order;
-    `gray` packs one channel. A pack that is truncated or from another version is made again.
-    Raises UnreadablePicture when a picture has become unreadable since it was read first.
-    """
-    identity = [PACK_VERSION, size, gray, list(zip(files["path"], files["content"], strict=True))]
-    target = folder / f"{name}__{size}__{fingerprint(identity, 12)}.npy"
-    shape = (len(files), size, size, 1 if gray else 3)
-    if target.is_file():
-        if _is_whole(target, shape):
-            return Pack(target, shape)
-        log.warning("%s is truncated or of another version; it is made again.", target)
-    with atomic_path(target) as temporary:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        _fill(pixels, files, root, name)
-        pixels.flush()
-    return Pack(target, shape)
-
-
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    try:
-        pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return pixels.shape == shape and pixels.dtype == np.uint8
-
-
-def _fill(pixels: np.ndarray, files: pd.DataFrame, root: Path, name: str) -> None:
-    boxes = files[BOX].to_numpy(dtype=float)
-    rows_of = files.reset_index(drop=True).groupby("path", sort=False).indices
-    mode = "L" if pixels.shape[3] == 1 else "RGB"
-
-    def decode(path: str) -> None:
-        picture = open_picture(root, path)
-        for row in rows_of[path]:
-            face = picture if np.isnan(boxes[row]).any() else crop_box(picture, tuple(boxes[row]))
-            pixels[row] = _fitted(face, pixels.shape[1], mode)
-
-    with ThreadPoolExecutor() as pool:
-        for _ in progress(pool.map(decode, rows_of), f"packing {name}", len(rows_of)):
-            pass
-
-
-def _fitted(face: Image.Image, size: int, mode: str) -> np.ndarray:
-    """uint8 [size, size, C]; the aspect ratio is not kept, as is usual for face crops."""
-    face = face.convert(mode)
-    if face.size != (size, size):
-        face = face.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=None)
-    return np.asarray(face).reshape(size, size, -1)
 
 
 # ---------------------------------------------------------------- rows drawn from several packs
@@ -192,7 +103,7 @@ class BatchSource:
     shuffle: bool = False
     mixing: Literal["natural", "balanced"] = "natural"
     augmentation: dict[str, Any] | None = None
-    _opened: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+    _opened: dict[int, PackPixels] = field(default_factory=dict, repr=False)
     _order: tuple[int, np.ndarray] | None = field(default=None, repr=False)
     _transform: Any = field(default=None, repr=False)
 

@@ -32,7 +32,7 @@ try:
     from fer.readers import missing_datasets
     from fer.settings import PROJECT, Settings, load_settings
     from fer.terminal import file_problem, prepare_streams, stdout_problem
-    from utils import InputError, log, remove_partial_files, start_logging
+    from utils import DiskFullError, InputError, log, remove_partial_files, start_logging
 except ImportError as error:
     lack = how_to_install(error)
     if lack is None or __name__ != "__main__":
@@ -274,6 +274,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         log.error("%s", lack)
         return 2
+    except DiskFullError as error:
+        log.error("%s. What is finished is kept: free some space and run the same command again.", error)
+        return 1
     except OSError as error:
         unprinted = stdout_problem() if error.filename is None else None  # a stream has no path
         log.error("%s", unprinted or file_problem(error, output))

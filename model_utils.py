@@ -19,7 +19,7 @@ import fer.small_networks  # noqa: F401  (registers the project's own networks w
 from data_loader import NetworkInput
 from fer.network_names import UnavailableWeightsError
 from fer.settings import ModelRow
-from utils import InputError, atomic_path
+from utils import InputError, Noted, atomic_path
 
 
 def build_network(
@@ -145,10 +145,17 @@ def train_mode(network: nn.Module) -> None:
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Save a state dict (tensors and plain values only), whole or not at all. Equal states give equal bytes."""
+    """Save a state dict (tensors and plain values only), whole or not at all. Equal states give equal bytes.
+
+    Raises DiskFullError, where torch would raise a RuntimeError that names neither disk nor file.
+    """
     # Given a path, torch would write the temporary file's name into the archive.
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        torch.save(state, stream)
+        noted = Noted(stream)
+        try:
+            torch.save(state, noted)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            raise noted.error or error from error
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

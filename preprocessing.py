@@ -1,6 +1,7 @@
 """Variant `preprocessed`: every face found, levelled, cropped, resized and saved once.
 
-`datasets/preprocessed_<name>/<split>/<class>/<stem>[_<face>].png`, made by the rules of `recipe`. How a
+`datasets/preprocessed_<name>/<split>/<class>/<stem>[_<face>].png`, made by the rules of `recipe`; split and
+class are those of the study that first prepared the picture, and other splits use it where it lies. How a
 dataset's pictures hold faces is its row's `faces`:
 
 - "whole": MTCNN looks in the whole photo where the dataset has one, else in the picture itself. Without a
@@ -26,7 +27,7 @@ from PIL import Image
 from fer.detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.pictures import UnreadablePicture, open_picture
 from fer.prepared import Job, Row, make_or_load, picture_stem
-from fer.samples import BOX
+from fer.samples import BOX, face_contents
 from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
 
@@ -94,6 +95,7 @@ def preprocess_or_load(
         what=f"preparing {name}",
     )
     folder, manifest = make_or_load(job)
+    manifest = manifest.assign(split=samples["split"].to_numpy(), label=samples["label"].to_numpy())
     manifest = manifest.reindex(columns=MANIFEST)
     manifest["found"] = manifest["found"].eq(True)
     lost = manifest["file"] == ""
@@ -105,7 +107,9 @@ def preprocess_or_load(
 
 
 def _wanted(samples: pd.DataFrame) -> pd.DataFrame:
-    table = samples[["sample_id", "split", "label", "content", "path", "original_path", *BOX]]
+    table = samples[["sample_id", "split", "label", "path", "original_path", *BOX]].assign(
+        content=face_contents(samples)
+    )
     classes = table["label"].map(dict(enumerate(EMOTIONS)))
     return table.assign(
         source=table["original_path"].where(table["original_path"] != "", table["path"]),

@@ -5,12 +5,14 @@ Nothing here knows what a face or a dataset is. Torch is imported only by the fu
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -42,7 +44,18 @@ class InputError(Exception):
         super().__init__("\n".join(self.problems))
 
 
+class DiskFullError(OSError):
+    """There is no room for a file. Its text names the file, what it needs and what is free."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 # ---------------------------------------------------------------- files
+
+# What systems raise where a disk, or the share of it a user may fill, is full.
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+ZEROS = bytes(2**20)
 
 
 @contextmanager
@@ -52,20 +65,97 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A reader sees the old file, or the whole new one, never a part. On an error the
     temporary file is removed and the old file stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
-    os.close(descriptor)
+    with _named_when_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+        os.close(descriptor)
     temporary = Path(name)
     half_written.add(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with _named_when_full(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
         half_written.discard(name)
+
+
+@contextmanager
+def _named_when_full(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Turn the system's "no space left", which names no file, into DiskFullError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or isinstance(error, DiskFullError):
+            raise
+        written = temporary.stat().st_size if temporary is not None and temporary.exists() else 0
+        raise disk_full(path, written, "more than ") from error
+
+
+def disk_full(path: Path, needed: int, more: str = "", free: int | None = None) -> DiskFullError:
+    """The error that says how many bytes `path` needs and how many are free (None: now)."""
+    free = free_space(path) if free is None else free
+    return DiskFullError(
+        errno.ENOSPC, f"disk full: {path} needs {more}{needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free"
+    )
+
+
+def free_space(path: Path) -> int:
+    """Bytes that can still be written where `path` lies or will lie."""
+    return shutil.disk_usage(next(place for place in (path, *path.absolute().parents) if place.exists())).free
+
+
+def reserve(stream: BinaryIO, size: int, path: Path) -> None:
+    """Give an empty file being written its `size` in bytes, so that a full disk is found before the work is done.
+
+    Where the system cannot reserve (Windows, macOS), zeros are written. The stream ends at its start.
+    Raises DiskFullError about `path`.
+    """
+    free = free_space(path)
+    try:
+        if not _allocate(stream, size):
+            for written in range(0, size, len(ZEROS)):
+                stream.write(ZEROS[: size - written])
+            stream.flush()
+    except OSError as error:
+        raise disk_full(path, size, free=free) if error.errno in FULL else error from error
+    stream.seek(0)
+
+
+def _allocate(stream: BinaryIO, size: int) -> bool:
+    """Reserve by the system's own call; False where it has none, or the file system does not take it."""
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    try:
+        os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+            return False
+        raise
+    return True
+
+
+class Noted:
+    """A stream to write to that keeps the first error of writing, for libraries that raise another in its place."""
+
+    def __init__(self, stream: BinaryIO):
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write to the stream."""
+        try:
+            return self.stream.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
 
 
 def _umask() -> int:

@@ -26,9 +26,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data_loader import pack_or_load
 from fer.audit import audit_packed, write_audit
 from fer.audit_quality import QUALITY_SIDE
+from fer.packs import pack_or_load
 from fer.samples import BOX, DatasetSamples, load_samples
 from fer.settings import EMOTIONS, DatasetRow, Settings, load_settings
 from utils import progress, start_logging, write_json
@@ -74,7 +74,7 @@ def many_pictures(settings: Settings, count: int) -> np.ndarray:
     for row in progress(range(count), "making pictures", count):
         bend = cv2.getAffineTransform(corners, corners + draws.uniform(-10, 10, (3, 2)).astype(np.float32))
         picture = cv2.warpAffine(
-            np.ascontiguousarray(source[row % len(source), ..., 0]), bend, (QUALITY_SIDE, QUALITY_SIDE),
+            np.ascontiguousarray(source[row % len(source)][..., 0]), bend, (QUALITY_SIDE, QUALITY_SIDE),
             borderMode=cv2.BORDER_REFLECT,
         )  # fmt: skip
         shade = cv2.resize(draws.normal(0, 25, (4, 4)), (QUALITY_SIDE, QUALITY_SIDE), interpolation=cv2.INTER_CUBIC)
@@ -94,7 +94,7 @@ def measure(file: Path, count: int) -> dict[str, Any]:
     samples["delivered"] = samples["label"]
     rejected = pd.DataFrame(columns=["sample_id", "path", "label", "split", "content"])
     row = DatasetRow(path="many", layout="folders", faces="cropped")
-    data = DatasetSamples("many", file.parent, row, samples, rejected, pd.DataFrame(), (), official_test=False)
+    data = DatasetSamples("many", file.parent, row, samples, rejected, pd.DataFrame(), (), False)
     started, cpu = time.perf_counter(), time.process_time()
     findings = audit_packed({"many": data}, {"many": np.load(file, mmap_mode="r")[:count]})
     write_audit(findings, file.parent / str(count))

@@ -20,8 +20,9 @@ import numpy as np
 from made_pictures import fer2013_like, raf_like
 
 import training
-from data_loader import BatchSource, FaceRows, make_loader, pack_or_load, to_network_input
+from data_loader import BatchSource, FaceRows, make_loader, to_network_input
 from fer.fit_state import start_state
+from fer.packs import pack_or_load
 from fer.runs import Hyperparameters, Run
 from fer.settings import ModelRow
 from training import Machine

@@ -24,8 +24,9 @@ from made_pictures import KINDS, Pictures
 from plain import MEAN, SIDE, STD, plain_loader
 from torchvision import transforms as t
 
-from data_loader import FaceRows, NetworkInput, pack_or_load
+from data_loader import FaceRows, NetworkInput
 from evaluation import TTA_POLICIES, predict
+from fer.packs import pack_or_load
 
 CPU = torch.device("cpu")
 NETWORKS = (("resnet18", 64), ("mobilenetv3_small_050", 96))

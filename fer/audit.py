@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -30,15 +30,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from data_loader import pack_or_load
 from fer.attributes import write_attributes
 from fer.audit_quality import QUALITY_SIDE, QUALITY_THRESHOLDS, QUALITY_VERSION, flag_counts, measure_quality
 from fer.audit_sheet import draw_sheets
 from fer.class_mix import class_mix, mix_distances
 from fer.exact_copies import COPY_COLUMNS, count_exact, count_exact_between, exact_copies
 from fer.near_copies import COPY, NEAR_COPIES_VERSION, find_near_copies, make_thumbnails
+from fer.packs import PackPixels, pack_or_load
 from fer.readers import KNOWN_COUNTS
-from fer.samples import BOX, DatasetSamples
+from fer.samples import DatasetSamples
 from fer.settings import EMOTIONS, Settings
 from fer.terminal import console as new_console
 from utils import file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
@@ -131,7 +131,7 @@ def audit_datasets(datasets: dict[str, DatasetSamples], settings: Settings) -> A
     return audit_packed(datasets, {name: _small_pictures(data, settings) for name, data in datasets.items()})
 
 
-def audit_packed(datasets: dict[str, DatasetSamples], packs: dict[str, np.ndarray]) -> AuditFindings:
+def audit_packed(datasets: dict[str, DatasetSamples], packs: Mapping[str, np.ndarray | PackPixels]) -> AuditFindings:
     """Audit all datasets together, given the pictures in use of each: gray uint8 [N, S, S, 1], S at most 48."""
     quality = {name: measure_quality(data.samples, packs[name]) for name, data in datasets.items()}
     every = pd.concat([_every_row(data) for data in datasets.values()], ignore_index=True)
@@ -160,12 +160,12 @@ def audit_packed(datasets: dict[str, DatasetSamples], packs: dict[str, np.ndarra
     return AuditFindings(counts, copies, pairs, class_mix(learned), mix_distances(learned), quality)
 
 
-def _small_pictures(data: DatasetSamples, settings: Settings) -> np.ndarray:
-    """uint8 [N, S, S, 1] of the rows in use, S at most QUALITY_SIDE."""
+def _small_pictures(data: DatasetSamples, settings: Settings) -> PackPixels:
+    """uint8 [N, S, S, 1] of the rows in use, S at most QUALITY_SIDE; the pack is that of all splits and policies."""
     side = min(QUALITY_SIDE, int(data.samples[["width", "height"]].to_numpy().max()))
     folder = settings.output_path / "cache" / "packed"
-    files = data.samples[["path", "content", *BOX]]
-    return pack_or_load(files, data.root, side, True, folder, f"{data.name}__audit").open()
+    pack = pack_or_load(data.unsettled, data.root, side, True, folder, f"{data.name}__audit")
+    return pack.open(pd.Index(data.unsettled["sample_id"]).get_indexer(pd.Index(data.samples["sample_id"])))
 
 
 def _every_row(data: DatasetSamples) -> pd.DataFrame:

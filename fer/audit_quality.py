@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from fer.packs import PackPixels
+
 # Raise when a measure or a threshold changes.
 QUALITY_VERSION = 1
 QUALITY_SIDE = 48  # pixels
@@ -33,7 +35,7 @@ QUALITY_COLUMNS = [
 ]  # fmt: skip
 
 
-def measure_quality(rows: pd.DataFrame, pictures: np.ndarray) -> pd.DataFrame:
+def measure_quality(rows: pd.DataFrame, pictures: np.ndarray | PackPixels) -> pd.DataFrame:
     """QUALITY_COLUMNS of `rows` (sample_id, split, label, width, height), whose pictures are uint8 [N, S, S, 1].
 
     brightness is the mean (0 to 255), contrast the standard deviation, sharpness the standard deviation of the

@@ -100,7 +100,7 @@ def write_extras_or_load(
             f"{len(lost)} extra copies of {name} could not be made; {lost['sample_id'].iloc[0]}: "
             f"{lost['reason'].iloc[0]}. Delete {folder} so that its faces are made again."
         )
-    made["source_id"] = made["source"]
+    made["source_id"], made["label"] = made["source"], wanted["label"].to_numpy()
     made["content"] += ":" + fingerprint(recipe) + made["sample_id"].str.extract(r"(\+aug\d+)$")[0]
     return extras_folder, made[["sample_id", "source_id", "label", "content", "file"]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 import traceback
@@ -18,7 +17,7 @@ from fer.runs import PlannedRun, Run, held, read_run_json
 from fer.samples import SPLITS
 from fer.settings import ModelRow, Settings
 from fer.variants import scored_variant, test_faces, training_faces
-from utils import InputError, environment, file_fingerprint, log, write_sealed, write_text
+from utils import DiskFullError, InputError, environment, file_fingerprint, log, write_sealed, write_text
 
 if TYPE_CHECKING:
     from data_loader import FaceRows
@@ -105,16 +104,13 @@ def _attempt(
                 _train(study, planned, runs)
             score_run(study, planned)
             failed.unlink(missing_ok=True)
+        except DiskFullError:
+            raise  # the other runs would find the disk as full
         except UnavailableWeightsError as error:
             lost[_start_of(planned.run)] = failures[planned.name] = str(error)
             log.error("%s failed, and so do the other runs that start from these weights: %s", planned.name, error)
             write_text(failed, f"{error}\n")
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise InputError(
-                    f"The disk of {study.settings.output_path} is full. Finished runs are kept; free space and "
-                    "run the same command again."
-                ) from error
             to_mend = isinstance(error, InputError)  # says in words what to do: a traceback would only hide it
             failures[planned.name] = str(error) if to_mend else f"{type(error).__name__}: {error}"
             log.error("%s failed; the other runs go on: %s", planned.name, error, exc_info=not to_mend)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from fer.alignment import Layer, align, make_layer, similarity
+from fer.packs import PackPixels
 from utils import progress
 
 # Raise when other pairs are found among the same pictures.
@@ -57,7 +58,7 @@ def find_near_copies(thumbnails: np.ndarray) -> pd.DataFrame:
     return best.drop_duplicates(["left", "right"]).reset_index(drop=True)[PAIR_COLUMNS]
 
 
-def make_thumbnails(pictures: np.ndarray) -> np.ndarray:
+def make_thumbnails(pictures: np.ndarray | PackPixels) -> np.ndarray:
     """uint8 [N, 32, 32] of gray pictures uint8 [N, S, S, 1], by area where they are larger."""
     import cv2
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import shutil
 import signal
 import threading
 import traceback
@@ -43,10 +42,10 @@ from utils import (
     write_text,
 )
 
-# A manifest row is found again by where its picture belongs and what it was made from.
-PLACE = ["sample_id", "split", "label"]
-ORIGIN = ["content", "source"]
-TEXTS = ["sample_id", "split", *ORIGIN, "file", "method", "reason"]
+# A manifest row is found again by what its picture was made from. Split and label are not in it: a picture stays
+# where it was first put, and a split is a list of rows.
+ORIGIN = ["sample_id", "content", "source"]
+TEXTS = [*ORIGIN, "file", "method", "reason"]
 # `method` of a row without a file: the picture cannot be read (final); anything else (tried again).
 UNREADABLE, FAILED = "unreadable", "failed"
 
@@ -66,8 +65,8 @@ Make = Callable[[Row], tuple[Image.Image, Row]]
 class Job:
     """Pictures to have: where, by which recipe, made how.
 
-    `wanted` has the columns of PLACE and ORIGIN, `folder` and `stem` (where a new picture goes inside the
-    prepared folder, and how it is called), and whatever `make` reads. `what` names it in messages.
+    `wanted` has the columns of ORIGIN, `folder` and `stem` (where a new picture goes inside the prepared
+    folder, and how it is called), and whatever `make` reads. `what` names it in messages.
     """
 
     base: Path
@@ -82,10 +81,9 @@ class Job:
 def make_or_load(job: Job) -> tuple[Path, pd.DataFrame]:
     """Make every wanted picture that is not there yet; return the folder and a manifest row for each.
 
-    Rows stand in the order wanted, with the columns of PLACE and ORIGIN, file (posix path inside the
-    folder, "" if there is no picture), method, reason (why there is none, or ""), and the other facts that
-    `make` gives. A picture made for another split or label, of the same origin, is copied. What went wrong
-    other than by an unreadable picture is logged and tried again next time.
+    Rows stand in the order wanted, with the columns of ORIGIN, file (posix path inside the folder, "" if
+    there is no picture), method, reason (why there is none, or ""), and the other facts that `make` gives.
+    What went wrong other than by an unreadable picture is logged and tried again next time.
 
     Raises InputError for a damaged recipe or manifest and for a worker that died, OSError for a full disk;
     what is finished by then is kept.
@@ -165,7 +163,7 @@ def _only_writer(folder: Path) -> Iterator[None]:
 
 
 def read_manifest(folder: Path, unfinished: bool = True) -> pd.DataFrame:
-    """The manifest of a folder, later rows replacing earlier ones of the same place; empty if there is none.
+    """The manifest of a folder, later rows replacing earlier ones of the same sample; empty if there is none.
 
     `unfinished` includes what an interrupted run noted. Raises InputError for a file that is no manifest;
     of one that was cut off, damaged rows are left out with a warning.
@@ -173,8 +171,8 @@ def read_manifest(folder: Path, unfinished: bool = True) -> pd.DataFrame:
     paths = [folder / "manifest.csv", *(_noted(folder) if unfinished else [])]
     tables = [_read_table(path) for path in paths if path.is_file()]
     if not tables:
-        return pd.DataFrame(columns=[*PLACE, *ORIGIN, "file", "method", "reason"]).astype({"label": int})
-    return pd.concat(tables).drop_duplicates(PLACE, keep="last", ignore_index=True)
+        return pd.DataFrame(columns=TEXTS)
+    return pd.concat(tables).drop_duplicates("sample_id", keep="last", ignore_index=True)
 
 
 def _noted(folder: Path) -> list[Path]:
@@ -184,7 +182,7 @@ def _noted(folder: Path) -> list[Path]:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), encoding="utf-8")
-        missing = {*PLACE, *TEXTS} - set(table.columns)
+        missing = set(TEXTS) - set(table.columns)
     except ValueError as error:  # pandas' parser and decoding errors are ValueErrors
         table, missing = pd.DataFrame(), {str(error)}
     if missing:
@@ -192,10 +190,11 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} is no manifest of this version (missing: {', '.join(sorted(missing))}). "
             "Delete it; the pictures beside it are made again."
         )
-    whole = table[[*PLACE, "method"]].notna().all(axis=1)
+    whole = table[["sample_id", "method"]].notna().all(axis=1)
     if not whole.all():
         log.warning("%s: %d damaged rows; their pictures are made again.", path, (~whole).sum())
-    return table[whole].fillna(dict.fromkeys(TEXTS, "")).astype({"label": int})
+    older = ["split", "label"]  # what they were when the picture was made: no longer kept
+    return table[whole].drop(columns=older, errors="ignore").fillna(dict.fromkeys(TEXTS, ""))
 
 
 def _files_in(folder: Path) -> set[str]:
@@ -215,7 +214,7 @@ def _is_settled(manifest: pd.DataFrame, folder: Path, without_file: set[str]) ->
 def _rows_of(wanted: pd.DataFrame, folder: Path, manifest: pd.DataFrame, without_file: set[str]) -> pd.DataFrame | None:
     """Manifest rows in the order of `wanted`, or None when one is missing, outdated or lacks its file."""
     settled = manifest[_is_settled(manifest, folder, without_file)]
-    rows = wanted[PLACE + ORIGIN].merge(settled, how="left", on=PLACE + ORIGIN, validate="1:1")
+    rows = wanted[ORIGIN].merge(settled, how="left", on=ORIGIN, validate="1:1")
     return None if rows["method"].isna().any() else rows
 
 
@@ -239,28 +238,12 @@ def _merge_notes(folder: Path) -> None:
 def _make_missing(folder: Path, job: Job) -> None:
     manifest = read_manifest(folder)
     settled = manifest[_is_settled(manifest, folder, {UNREADABLE})]
-    have = pd.MultiIndex.from_frame(settled[PLACE + ORIGIN])
-    todo = job.wanted[~pd.MultiIndex.from_frame(job.wanted[PLACE + ORIGIN]).isin(have)]
+    have = pd.MultiIndex.from_frame(settled[ORIGIN])
+    todo = job.wanted[~pd.MultiIndex.from_frame(job.wanted[ORIGIN]).isin(have)]
     suffix = ".jpg" if job.save_format == "jpeg" else ".png"
-    rows = _records(todo.assign(file=_file_names(todo, manifest, suffix)))
-    twins = {_origin(row): row for row in _records(settled) if row["file"]}
-    _note(folder, [_copy(folder, twins[_origin(row)], row) for row in rows if _origin(row) in twins])
-    _make_noting(folder, [row for row in rows if _origin(row) not in twins], job)
+    rows = todo.assign(file=_file_names(todo, manifest, suffix)).to_dict("records")
+    _make_noting(folder, cast(list[Row], rows), job)
     _merge_notes(folder)
-
-
-def _records(table: pd.DataFrame) -> list[Row]:
-    return cast(list[Row], table.to_dict("records"))
-
-
-def _origin(row: Row) -> tuple[str, str, str]:
-    return row["sample_id"], row["content"], row["source"]
-
-
-def _copy(folder: Path, twin: Row, row: Row) -> Row:
-    with atomic_path(folder / row["file"]) as temporary:
-        shutil.copyfile(folder / twin["file"], temporary)
-    return twin | {name: row[name] for name in (*PLACE, "file")}
 
 
 def _make_noting(folder: Path, rows: list[Row], job: Job) -> None:
@@ -325,7 +308,7 @@ def _leave_with_parent() -> None:
 
 def make_chunk(folder: Path, make: Make, save_format: Literal["png", "jpeg"], rows: Sequence[Row]) -> list[Row]:
     """Make and save some pictures; returns their manifest rows. Raises errors of the disk and of memory."""
-    return [{name: row[name] for name in PLACE + ORIGIN} | _made(folder, make, save_format, row) for row in rows]
+    return [{name: row[name] for name in ORIGIN} | _made(folder, make, save_format, row) for row in rows]
 
 
 def _made(folder: Path, make: Make, save_format: Literal["png", "jpeg"], row: Row) -> Row:

@@ -79,6 +79,7 @@ class DatasetSamples:
     def unsettled(self) -> pd.DataFrame:
         """The rows a fold can split anew: before copies and conflicts left, after the limit; labels as delivered.
 
+        Their pictures are prepared and packed together, so that other folds, seeds of the split and policies find them.
         Columns and order of `samples`, index 0..n-1.
         """
         left = self.rejected[self.rejected["step"].isin(SETTLED)].assign(delivered=self.rejected["label"])
@@ -253,6 +254,17 @@ def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
             }
         )
     return facts
+
+
+def face_contents(rows: pd.DataFrame) -> pd.Series:
+    """What identifies each face: `content`, and the box where one is given and not yet in it. Needs content, BOX."""
+    boxes = rows[BOX].to_numpy(dtype=float)
+    bare = np.isnan(boxes).any(axis=1) | rows["content"].str.contains(":", regex=False).to_numpy(dtype=bool)
+    faces = [
+        content if plain else f"{content}:{','.join(f'{edge:g}' for edge in box)}"
+        for content, plain, box in zip(rows["content"], bare, boxes, strict=True)
+    ]
+    return pd.Series(faces, index=rows.index, dtype="str")
 
 
 # ---------------------------------------------------------------- groups and splits

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data_loader import PACK_VERSION, FaceRows, Pack, pack_or_load, pack_size
+from data_loader import FaceRows
 from fer.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
+from fer.packs import PACK_VERSION, Pack, pack_or_load, pack_size
 from fer.runs import Run
 from fer.samples import BOX, DatasetSamples
 from fer.settings import EMOTIONS, Settings
@@ -63,38 +65,59 @@ def _side(data: DatasetSamples, variant: str, network_size: int, settings: Setti
 # ---------------------------------------------------------------- faces of one dataset
 
 
-def _packed(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> Pack:
-    """All rows of `data.samples`, in order, as raw or preprocessed pictures."""
-    files = data.samples[["path", "content", *BOX]]
-    root, gray = data.root, bool(data.samples["gray"].all())
+@dataclass(frozen=True)
+class _PackedFaces:
+    """A pack of a dataset, and which sample stands in which of its rows."""
+
+    pack: Pack
+    sample_ids: pd.Index
+
+    def rows_of(self, samples: pd.DataFrame) -> FaceRows:
+        """The faces of `samples`, in that order."""
+        rows = self.sample_ids.get_indexer(pd.Index(samples["sample_id"]))
+        assert (rows >= 0).all(), f"{self.pack.pixels} lacks {samples['sample_id'][rows < 0].tolist()[:3]}"
+        return FaceRows.from_pack(self.pack, rows, samples["label"].to_numpy(), samples["sample_id"].tolist())
+
+
+def _packed(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> _PackedFaces:
+    """The rows of `data.samples`, and those other splits and policies would use, as raw or preprocessed pictures."""
+    files, root, gray = data.unsettled, data.root, bool(data.samples["gray"].all())
     if variant != "raw":
         root, files = _prepared_files(data, settings)
         gray = gray or settings.grayscale
     side = _side(data, variant, network_size, settings)
     folder = settings.output_path / "cache" / "packed"
-    return pack_or_load(files, root, side, gray, folder, f"{data.name}__{variant}")
+    pack = pack_or_load(files, root, side, gray, folder, f"{data.name}__{variant}")
+    return _PackedFaces(pack, pd.Index(files["sample_id"]))
 
 
 def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
-    """Folder of the prepared pictures and a files table for `pack_or_load`, in the order of the samples."""
+    """Folder of the prepared pictures and a files table for `pack_or_load` with sample_id, of those there are."""
     folder, manifest = _prepared(data, settings)
-    lost = manifest[manifest["file"] == ""]
+    lost = manifest[(manifest["file"] == "") & manifest["sample_id"].isin(data.samples["sample_id"])]
     if len(lost):
         first = lost.iloc[0]
         raise InputError(
             f"{data.name}: {len(lost)} pictures could not be prepared; {first['sample_id']}: {first['reason']}. "
             "Mend or remove them and run the same command again; the others are kept."
         )
-    content = data.samples["content"] + ":" + fingerprint(preparation_recipe(settings, data.row))
-    return folder, _whole_pictures(manifest["file"], content)
+    there = manifest[manifest["file"] != ""]
+    content = there["content"] + ":" + fingerprint(preparation_recipe(settings, data.row))
+    return folder, _whole_pictures(there["file"], content).assign(sample_id=there["sample_id"].to_numpy())
 
 
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
-    """Folder and manifest of the prepared faces, one row per sample in the same order; missing ones are made."""
-    folder, manifest = preprocess_or_load(data.samples, data.root, data.row, settings, data.name)
+    """Folder and manifest of the prepared faces, one row for each of `data.unsettled`; missing ones are made."""
+    folder, manifest = preprocess_or_load(data.unsettled, data.root, data.row, settings, data.name)
     if data.row.faces != "cropped" and data.fold == "official":
-        _note_detection(data.name, manifest, settings)
+        _note_detection(data.name, _in_use(data, manifest), settings)
     return folder, manifest
+
+
+def _in_use(data: DatasetSamples, manifest: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's rows of `data.samples`, in that order, with split and label as they are there."""
+    rows = manifest.set_index("sample_id").loc[data.samples["sample_id"]].reset_index()
+    return rows.assign(split=data.samples["split"].to_numpy(), label=data.samples["label"].to_numpy())
 
 
 def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> None:
@@ -121,16 +144,10 @@ def test_faces(
     among: pd.Series | None = None,
 ) -> FaceRows:  # fmt: skip
     """The rows of one split as raw or preprocessed pictures; only those `among` these sample_ids, where given."""
-    pack = _packed(data, variant, network_size, settings)
-    wanted = data.samples["split"] == split
+    rows = data.rows(split)
     if among is not None:
-        wanted &= data.samples["sample_id"].isin(among)
-    return _rows_of(pack, data.samples, np.flatnonzero(wanted.to_numpy()))
-
-
-def _rows_of(pack: Pack, samples: pd.DataFrame, rows: np.ndarray) -> FaceRows:
-    chosen = samples.iloc[rows]
-    return FaceRows.from_pack(pack, rows, chosen["label"].to_numpy(), chosen["sample_id"].tolist())
+        rows = rows[rows["sample_id"].isin(among)]
+    return _packed(data, variant, network_size, settings).rows_of(rows)
 
 
 # ---------------------------------------------------------------- faces to train on
@@ -172,18 +189,19 @@ def _one_dataset(
 ) -> tuple[FaceRows, FaceRows, FaceRows]:
     """Training rows as they are, the same balanced, and validation rows."""
     size = run.hyper.input_size
-    pack = _packed(data, scored_variant(run.variant), size, settings)
+    faces = _packed(data, scored_variant(run.variant), size, settings)
     wanted = data.samples["sample_id"].isin(table["sample_id"])
     is_train = wanted & (data.samples["split"] == "train")
     if run.variant != "raw" and settings.no_face == "reject":
         is_train &= _face_found(data, settings)
-    train = _rows_of(pack, data.samples, np.flatnonzero(is_train))
-    val = _rows_of(pack, data.samples, np.flatnonzero(wanted & (data.samples["split"] == "val")))
+    train = faces.rows_of(data.samples[is_train])
+    val = faces.rows_of(data.samples[wanted & (data.samples["split"] == "val")])
     return train, _balance(train, data, is_train, run, settings), val
 
 
 def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:
-    return pd.Series(_prepared(data, settings)[1]["found"].to_numpy(dtype=bool), index=data.samples.index)
+    manifest = _in_use(data, _prepared(data, settings)[1])
+    return pd.Series(manifest["found"].to_numpy(dtype=bool), index=data.samples.index)
 
 
 def _balance(train: FaceRows, data: DatasetSamples, is_train: pd.Series, run: Run, settings: Settings) -> FaceRows:

@@ -16,10 +16,11 @@ import torch
 import data_loader
 import fer.fit_state as fit_state
 import training
-from data_loader import BatchSource, FaceRows, Pack, make_loader
+from data_loader import BatchSource, FaceRows, make_loader
 from evaluation import predict
 from fer.execution import execute
 from fer.experiments import Study, open_study, planned_runs
+from fer.packs import Pack
 from fer.settings import PROJECT, Settings
 from fer.variants import training_faces
 from model_utils import load_state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -290,15 +291,19 @@ def test_a_full_disk_stops_with_a_clear_word_and_keeps_what_is_finished(
     study = study_file("alpha", "beta")
     save, calls = model_utils.torch.save, []
 
-    def full(*arguments: Any) -> None:
+    def full(state: Any, stream: Any) -> None:
         calls.append(1)
         if len(calls) > 5:
-            raise OSError(28, "No space left on device")
-        save(*arguments)
+            stream.error = OSError(28, "No space left on device")
+            raise RuntimeError("PytorchStreamWriter failed writing file data/1")  # what torch makes of it
+        save(state, stream)
 
     monkeypatch.setattr(model_utils.torch, "save", full)
-    assert run(study) == 2
-    assert "is full" in capsys.readouterr().err
+    assert run(study) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"disk full: \S+\.pth needs more than [\d.]+ MB, [\d.]+ MB are free", said)
+    assert "What is finished is kept" in said
+    assert "Traceback" not in said
     assert len(list((output_of(study) / "saved_models").rglob("run.json"))) == 1
     assert not list(output_of(study).rglob(".partial-*"))
 

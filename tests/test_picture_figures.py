@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from data_loader import FaceRows, Pack
+from data_loader import FaceRows
 from evaluation import Predictions
 from fer import picture_figures
 from fer.execution import write_study
 from fer.experiments import Study, open_study, planned_runs
 from fer.figures_selection import masked
+from fer.packs import Pack
 from fer.picture_figures import Faces, draw_picture_figures
 from fer.pictures import open_picture
 from fer.plots_pictures import Tile, TileRow, plot_tiles

@@ -104,23 +104,31 @@ def test_only_changed_new_or_deleted_pictures_are_made_again(
     assert np.asarray(Image.open(folder / manifest["file"][1])).mean() == 77
 
 
-def test_a_new_split_copies_pictures_instead_of_making_them(
+def test_another_split_or_label_uses_the_pictures_where_they_lie(
     tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = noise_pictures(tmp_path / "in", 4)
     folder, before = prepare(samples, tmp_path / "in", "cropped", settings())
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a picture was made again")
-
-    monkeypatch.setattr(preprocessing, "prepare_face", refuse)
-    moved = samples.assign(split=["train", "val", "val", "test"])
+    files = files_below(folder)
+    forbid_work(monkeypatch)
+    moved = samples.assign(split=["train", "val", "val", "test"], label=[0, 1, 2, 3])
     _, after = prepare(moved, tmp_path / "in", "cropped", settings())
-    assert list(after["file"].str.split("/").str[0]) == ["train", "val", "val", "test"]
-    for old, new in zip(before["file"], after["file"], strict=True):
-        assert (folder / old).read_bytes() == (folder / new).read_bytes()
-    columns = ["found", "method", "crop_left", "crop_right"]
+    assert files_below(folder) == files
+    assert after[["split", "label"]].equals(moved[["split", "label"]])
+    columns = ["file", "found", "method", "crop_left", "crop_right"]
     pd.testing.assert_frame_equal(before[columns], after[columns])
+
+
+def test_a_folder_of_an_earlier_version_with_a_picture_per_split_is_used(
+    tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = noise_pictures(tmp_path / "in", 3)
+    folder, manifest = prepare(samples, tmp_path / "in", "cropped", settings())
+    manifest.assign(split="train", label=3).to_csv(folder / "manifest.csv", index=False)
+    text = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv").write_text(text + "".join(text.splitlines(keepends=True)[1:]))
+    forbid_work(monkeypatch)
+    pd.testing.assert_frame_equal(prepare(samples, tmp_path / "in", "cropped", settings())[1], manifest)
 
 
 KILLED = """

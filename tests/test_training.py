@@ -14,10 +14,11 @@ import torch
 
 import fer.fit_state as fit_state
 import training
-from data_loader import FaceRows, Pack
+from data_loader import FaceRows
 from evaluation import METRICS, predict
 from fer.experiments import open_study, planned_runs, training_samples
 from fer.fit_state import start_state
+from fer.packs import Pack
 from fer.runs import PlannedRun
 from fer.settings import Settings
 from fer.variants import training_faces
