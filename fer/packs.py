@@ -92,7 +92,7 @@ class PackPixels:
         ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         first = 0
         for end in ends if len(rows) else []:
-            self._read_into(memoryview(pixels[first:end]).cast("B"), self._start + int(rows[first]) * of_a_row)
+            self._read_into(pixels[first:end].data.cast("B"), self._start + int(rows[first]) * of_a_row)
             first = end
         return pixels
 
