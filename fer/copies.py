@@ -21,7 +21,7 @@ import pandas as pd
 
 def pictures(content: pd.Series) -> pd.Series:
     """The source picture behind each `content`: the same text for every face of a picture; "" where unreadable."""
-    return content.str.partition(":")[0]
+    return content.str.split(":", n=1).str[0]  # partition has no columns where there are no rows
 
 
 def delivered_twice(rows: pd.DataFrame) -> pd.Series:

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from conftest import draw_class_picture, draw_folders
 
-from fer.audit import count_exact_between
+from fer.audit import audit_datasets, count_exact_between
 from fer.calibration_tables import Validation
+from fer.copies import pictures
 from fer.ensembles import with_derived
 from fer.execution import execute, write_study
 from fer.experiments import open_study, planned_runs
@@ -187,3 +188,12 @@ def test_folds_say_which_test_pictures_are_copies(tiny_settings: Make) -> None:
     own = results[(results["model"] == "tiny_plain") & (results["test_on"] == "alpha")]
     assert (own["n_copies"] == 0).all(), "identical pictures stay together in every fold"
     assert np.isfinite(rows["accuracy_copies"].to_numpy(dtype=float)).all()
+
+
+def test_sets_without_any_copy_are_audited(tiny_settings: Make) -> None:
+    """Text methods of pandas give no columns where there are no rows."""
+    assert pictures(pd.Series([], dtype=str)).tolist() == []
+    settings = tiny_settings()
+    rows = load_samples("alpha", settings)
+    findings = audit_datasets({"alpha": rows}, settings)
+    assert not (findings.copies["kind"] == "exact").any()
