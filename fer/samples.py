@@ -82,7 +82,8 @@ class DatasetSamples:
         Their pictures are prepared and packed together, so that other folds, seeds of the split and policies find them.
         Columns and order of `samples`, index 0..n-1.
         """
-        left = self.rejected[self.rejected["step"].isin(SETTLED)].assign(delivered=self.rejected["label"])
+        left = self.rejected[self.rejected["step"].isin(SETTLED)]
+        left = left.assign(delivered=left["label"])  # all labels, given to no rows, would become rows of their own
         used = self.samples.assign(label=self.samples["delivered"])
         both = pd.concat([used, left[used.columns].astype(used.dtypes)]) if len(left) else used
         return both.sort_values("sample_id", ignore_index=True)

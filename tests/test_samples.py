@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fer.copies import pictures, settle_copies, settle_copies_between
 from fer.samples import (
+    SETTLED,
     SPLITS,
     assign_splits,
     connected_groups,
@@ -193,3 +194,10 @@ def test_readable_rows_are_those_in_use_and_those_that_left_as_copies(
     dropped = load_samples("alpha", tiny_settings())
     assert len(kept.readable) == len(dropped.readable) == len(kept.samples)
     assert set(dropped.readable["sample_id"]) == set(kept.samples["sample_id"])
+
+
+def test_rows_left_for_other_reasons_are_not_settled_anew(tiny_settings: Callable[..., Settings]) -> None:
+    """A limit leaves rows out where no copy and no conflict does: only those in use are prepared and packed."""
+    data = load_samples("alpha", tiny_settings(LIMIT_PER_SPLIT=20))
+    assert len(data.rejected) and not data.rejected["step"].isin(SETTLED).any()
+    assert data.unsettled["sample_id"].tolist() == sorted(data.samples["sample_id"])
