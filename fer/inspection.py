@@ -18,6 +18,7 @@ from fer.precision import FULL
 from fer.predictions import missing_predictions
 from fer.preflight import problems_before_start
 from fer.readers import missing_datasets, read_dataset
+from fer.rejections import rejection_notes
 from fer.runs import PlannedRun, what_made_it_new
 from fer.settings import EMOTIONS, DatasetRow, Settings
 from fer.terminal import console as new_console
@@ -84,9 +85,10 @@ def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> 
     for split, values in counts.iterrows():
         table.add_row(str(split) or "none", *(str(value) for value in values))
     console.print(table)
-    for reason, count in listing.rejected["reason"].value_counts().head(5).items():
-        console.print(f"  rejected {count}: {reason}")
-    for note in listing.notes:
+    below = int((listing.rejected["step"] == "confidence").sum())
+    if below:
+        console.print(f"  rejected: {below} below min_confidence")
+    for note in [*listing.notes, *rejection_notes(listing.rejected, len(listing.samples) + len(listing.rejected))]:
         console.print(f"  note: {note}")
 
 

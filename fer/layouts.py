@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
 from fer.emotions import EMOTIONS
+from fer.file_states import file_state
+from fer.label_sheets import LabelSheet, Place, refuse_odd_table, reject
 from fer.pictures import table_columns
 from utils import InputError
 
@@ -48,31 +48,6 @@ RAFDB_ORDER = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"
 RAFDB_CLASSES = {str(number): EMOTIONS.index(emotion) for number, emotion in enumerate(RAFDB_ORDER, 1)}
 
 
-class Row(Protocol):
-    """What a reader may know of a dataset's row in config.py (settings.DatasetRow)."""
-
-    @property
-    def layout(self) -> str: ...
-    @property
-    def faces(self) -> str: ...
-    @property
-    def subject(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class Place:
-    """One dataset on disk; `base` is `root` or the folder below it where the layout begins."""
-
-    name: str
-    row: Row
-    root: Path
-    base: Path
-
-    def relative(self, path: Path) -> str:
-        """`path` relative to the root, posix."""
-        return path.relative_to(self.root).as_posix()
-
-
 @dataclass
 class Reading:
     """What a reader hands back: tables with some or all columns of Listing's, in any order."""
@@ -80,11 +55,6 @@ class Reading:
     samples: pd.DataFrame
     rejected: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def reject(sample_id: str, path: str, reason: str, step: str = "in file") -> dict[str, str]:
-    """One row of Listing.rejected."""
-    return {"sample_id": sample_id, "path": path, "reason": reason, "step": step}
 
 
 # ---------------------------------------------------------------- folders
@@ -95,8 +65,27 @@ def visible_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
+        names = [entry.name for entry in entries if _is_folder(entry)]
     return sorted(name for name in names if not name.startswith((".", "__MACOSX")))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
+
+
+def dead_entries(folder: Path, known: Mapping[str, object], place: Place, split: str = "") -> list[dict[str, str]]:
+    """A rejected row for each entry of `folder` that is called like a folder of `known` but is none: a dead link."""
+    folders = {*visible_folders(folder)}
+    rejected = []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if entry.name.strip().lower() in known and entry.name not in folders:
+            path = place.relative(entry)
+            reason = file_state(entry).problem or "no folder but a file"
+            rejected.append(reject(f"{place.name}/{path}", path, reason, split=split))
+    return rejected
 
 
 def _pictures(folder: Path) -> list[str]:
@@ -108,81 +97,16 @@ def _pictures(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-# ---------------------------------------------------------------- label files
-
-
-class LabelSheet:
-    """The lines of a label file, one row each; rows leave with a reason and line number, none gets lost.
-
-    `rows` has a column `line` (from 1) and the named `columns`, separated by white space. The first
-    column takes what is left over, so it may hold spaces. Blank lines are skipped.
-    """
-
-    def __init__(self, place: Place, file: Path, columns: Sequence[str]):
-        self._place = place
-        self._file = place.relative(file)
-        self.rejected: list[dict[str, str]] = []
-        text = file.read_bytes().decode("utf-8-sig", errors="replace")
-        rows = []
-        for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
-            cells = line.strip().rsplit(None, len(columns) - 1)
-            if len(cells) == len(columns):
-                rows.append((number, *cells))
-            elif cells:
-                self._reject(number, f"{len(cells)} columns instead of {len(columns)}: {line[:60]!r}")
-        self.rows = pd.DataFrame(rows, columns=["line", *columns])
-
-    def make_numbers(self, columns: list[str]) -> None:
-        """Turn text into floats; lines with anything else, infinity and NaN included, are rejected."""
-        numbers = {column: _to_numbers(self.rows[column].to_list()) for column in columns}
-        wrong = ~np.isfinite(np.column_stack(list(numbers.values()))).all(axis=1)
-        template = " ".join(f"{{{column}:.20}}" for column in columns)
-        kept = pd.DataFrame(numbers)[~wrong].reset_index(drop=True)
-        self.reject(wrong, f"not all numbers: {template}")
-        self.rows = self.rows.assign(**kept)
-
-    def reject(self, wrong: pd.Series | np.ndarray, reason: str) -> int:
-        """Take out the rows where `wrong` is true; `reason` may name columns in braces. Returns how many."""
-        wrong = np.asarray(wrong, dtype=bool)
-        for row in self.rows[wrong].to_dict("records"):
-            self._reject(row["line"], reason.format_map(row))
-        self.rows = self.rows[~wrong].reset_index(drop=True)
-        return int(wrong.sum())
-
-    def reject_repeated(self, columns: list[str]) -> None:
-        """Keep the first of the rows that agree in `columns`."""
-        first = self.rows.groupby(columns, sort=False)[["line", "label"]].transform("first")
-        self.rows = self.rows.assign(first_line=first["line"], first_label=first["label"])
-        self.reject(
-            self.rows["line"] != self.rows["first_line"],
-            "same face as line {first_line} (label {first_label:g} there, {label:g} here)",
-        )
-
-    def _reject(self, number: int, reason: str) -> None:
-        sample_id = f"{self._place.name}/{self._file}#line{number}"
-        self.rejected.append(reject(sample_id, self._file, f"line {number}: {reason}"))
-
-
-def _to_numbers(texts: list[str]) -> np.ndarray:
-    try:
-        return np.array(texts, dtype=np.float64)
-    except ValueError:
-        return np.array([_to_number(text) for text in texts])
-
-
-def _to_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
-
-
 def _picture_index(place: Place, *folders: str) -> dict[str, str]:
     """File name to path relative to the root, over several folders; the first that has a name wins."""
     index: dict[str, str] = {}
     for folder in reversed(folders):
         prefix = place.relative(place.base / folder)
-        index |= {name: f"{prefix}/{name}" for name in _pictures(place.base / folder)}
+        try:
+            names = _pictures(place.base / folder)
+        except OSError as error:
+            raise InputError(f"{place.name}: {place.base / folder} cannot be opened: {error.strerror}.") from error
+        index |= {name: f"{prefix}/{name}" for name in names}
     return {name.lower(): path for name, path in index.items()} | index
 
 
@@ -199,18 +123,18 @@ RAFDB_LABELS = "EmoLabel/list_patition_label.txt"  # the authors' spelling
 def _read_rafdb_original(place: Place) -> Reading:
     """`train_00001.jpg 5`; `path` is the aligned crop, `original_path` the photo if faces = "whole"."""
     sheet = LabelSheet(place, place.base / RAFDB_LABELS, ("file", "label"))
+    starts = [file.partition("_")[0] if "_" in file else "" for file in sheet.rows["file"].to_list()]
+    sheet.rows["split"] = [start if start in ("train", "test") else "" for start in starts]
     sheet.make_numbers(["label"])
     _refuse_compound(place, sheet.rows["label"])
     sheet.reject(~sheet.rows["label"].isin(range(1, 8)), "label {label:g} is not one of 1 to 7")
-    named = sheet.rows["file"].str.match(r"(?:train|test)_")
-    sheet.reject(~named.astype(bool), "{file!r:.60} starts with neither train_ nor test_")
+    sheet.reject(sheet.rows["split"] == "", "{file!r:.60} starts with neither train_ nor test_")
     crops = ["_aligned.".join(file.rsplit(".", 1)) for file in sheet.rows["file"].to_list()]
     sheet.rows["path"] = _look_up(_picture_index(place, "Image/aligned", "Image/aligned/aligned"), crops)
     sheet.reject(sheet.rows["path"] == "", "the aligned crop of {file!r:.60} is not in Image/aligned/")
     sheet.reject_repeated(["path"])
     files = sheet.rows["file"].to_list()
-    samples = sheet.rows[["path"]].assign(
-        split=[file.partition("_")[0] for file in files],
+    samples = sheet.rows[["path", "split"]].assign(
         label=[RAFDB_CLASSES[f"{label:g}"] for label in sheet.rows["label"]],
     )
     if place.row.faces != "whole":
@@ -317,6 +241,7 @@ FER2013_USAGE = {"training": "train", "publictest": "val", "privatetest": "test"
 def _read_fer2013_table(place: Place) -> Reading:
     """One row a face: emotion, pixels, Usage in any order; 290 MB, so read line by line as bytes."""
     file = next(place.base / name for name in FER2013_TABLES if (place.base / name).exists())
+    refuse_odd_table(place, file)
     path, rows, rejected = place.relative(file), [], []
     with file.open("rb") as stream:
         columns = table_columns(stream.readline())
@@ -328,12 +253,12 @@ def _read_fer2013_table(place: Place) -> Reading:
             cells = [cell.strip(b' "\r\n') for cell in line.split(b",")]
             row = dict(zip(columns, cells, strict=False))
             problem = _table_problem(row, len(cells), len(columns))
+            split = FER2013_USAGE.get(row.get("usage", b"").decode(errors="replace").lower(), "")
             if not problem:
-                split = FER2013_USAGE[row["usage"].decode().lower()]
                 rows.append((f"{path}#{number}", int(row["emotion"]), split))
             elif line.strip():
                 sample_id = f"{place.name}/{path}#{number}"
-                rejected.append(reject(sample_id, path, f"line {number + 2}: {problem}"))
+                rejected.append(reject(sample_id, path, f"line {number + 2}: {problem}", split=split))
     return Reading(pd.DataFrame(rows, columns=["path", "label", "split"]), rejected)
 
 
@@ -379,9 +304,14 @@ def _read_plain_folders(place: Place) -> Reading:
     names = [name for name in visible_folders(place.base) if name.lower() in SPLIT_OF_NAME]
     splits = {place.base / name: SPLIT_OF_NAME[name.lower()] for name in names}
     official = set(splits.values()) - {"train"}
+    dead = [
+        row | {"split": SPLIT_OF_NAME[row["path"].rpartition("/")[2].lower()]}
+        for row in dead_entries(place.base, SPLIT_OF_NAME, place)
+    ]
     reading = _read_class_folders(
         place, splits if official else dict.fromkeys(splits or [place.base], ""), NAMED_CLASSES
     )
+    reading.rejected += dead
     if not official:
         reading.notes.append("no folder val/ or test/: both sets are taken from all pictures")
     elif "test" not in official:
@@ -393,31 +323,37 @@ def _read_class_folders(place: Place, splits: Mapping[Path, str], classes: Mappi
     """Every picture in `<folder>/<class>/`, for each folder of `splits` (folder to split)."""
     reading, rows = Reading(pd.DataFrame()), []
     for folder, split in splits.items():
+        reading.rejected += dead_entries(folder, classes, place, split)
         for name in visible_folders(folder):
             label = classes.get(name.strip().lower())
-            paths, unnameable = _class_pictures(place, folder / name)
-            reading.rejected += unnameable
+            paths, unusable = _class_pictures(place, folder / name, split)
+            reading.rejected += unusable
             if label is None:
                 reason = f"class folder {name!r} is not one of {', '.join(classes)}"
-                reading.rejected += [reject(f"{place.name}/{path}", path, reason) for path in paths]
+                reading.rejected += [reject(f"{place.name}/{path}", path, reason, split=split) for path in paths]
             elif paths:
                 rows += [(path, label, split) for path in paths]
-            else:
+            elif not unusable:
                 reading.notes.append(f"class folder {place.relative(folder / name)}/ holds no picture")
     reading.samples = pd.DataFrame(rows, columns=["path", "label", "split"])
     return reading
 
 
-def _class_pictures(place: Place, folder: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Paths of the pictures; those whose name is not UTF-8 are rejected, as no table could hold them."""
+def _class_pictures(place: Place, folder: Path, split: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Paths of the pictures, and rejected rows: a folder that cannot be opened, names that no table could hold."""
     prefix, paths, rejected = place.relative(folder), [], []
-    for name in _pictures(folder):
+    try:
+        names = _pictures(folder)
+    except OSError as error:
+        reason = f"the folder, with all that is in it, cannot be opened: {error.strerror}"
+        return [], [reject(f"{place.name}/{prefix}", prefix, reason, split=split)]
+    for name in names:
         shown = name.encode(errors="replace").decode()
         if shown == name:
             paths.append(f"{prefix}/{name}")
         else:
             reason = "the file name is not UTF-8; rename it"
-            rejected.append(reject(f"{place.name}/{prefix}/{shown}", f"{prefix}/{shown}", reason))
+            rejected.append(reject(f"{place.name}/{prefix}/{shown}", f"{prefix}/{shown}", reason, split=split))
     return paths, rejected
 
 

@@ -18,10 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from fer.file_states import file_state
+
 # Another library may have switched this on; half a face with a gray rest must never reach a network.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 MIN_SIDE = 8  # pixels; anything smaller shows no expression
+LEAST_INSIDE = 0.5  # share of a box that has to lie in its picture; beyond it there is nothing to see
 TABLE_SIDE = 48  # FER2013's tables hold 48 x 48 values a row
 _TABLE_ROW = re.compile(r"(?P<file>.+\.csv)#(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 
@@ -61,14 +64,19 @@ def picture_file(path: str) -> str:
 def crop_box(picture: Image.Image, box: Box) -> Image.Image:
     """Cut out `box` (left, top, right, bottom in pixels, rounded), clamped to the picture.
 
-    Raises UnreadablePicture if less than MIN_SIDE pixels are left, ValueError for a box of NaN.
+    Raises UnreadablePicture if less than MIN_SIDE pixels or LEAST_INSIDE of the box are left, ValueError for a box of
+    NaN. As samples are read with it, it is the one rule for the rows of every variant.
     """
     if not all(math.isfinite(edge) for edge in box):
         raise ValueError(f"crop_box needs four finite edges, not {box}; NaN in Samples means: no box")
     left, top, right, bottom = (round(edge) for edge in box)
     inside = (max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height))
     size = (max(inside[2] - inside[0], 0), max(inside[3] - inside[1], 0))
-    _refuse_small(size, f"box {left}, {top}, {right}, {bottom} in {picture.width} x {picture.height}: ")
+    where = f"box {', '.join(f'{edge:g}' for edge in box)} in {picture.width} x {picture.height}"
+    _refuse_small(size, f"{where}: ")
+    share = (size[0] / (right - left)) * (size[1] / (bottom - top))  # whole numbers of any size: no overflow
+    if share < LEAST_INSIDE:
+        raise UnreadablePicture(f"less than half of the box lies inside the picture: {where}")
     return picture.crop(inside)
 
 
@@ -83,9 +91,12 @@ def content_hash(picture: Image.Image) -> str:
 
 
 def _read_bytes(file: Path) -> bytes:
+    problem = file_state(file).problem
+    if problem:
+        raise UnreadablePicture(problem)
     try:
         data = file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:  # since just now
         raise UnreadablePicture(f"cannot be opened: {error.strerror}") from error
     if not data:
         raise UnreadablePicture("the file is empty (0 bytes)")
@@ -176,11 +187,10 @@ def table_columns(header: bytes) -> list[str]:
 
 
 def _open_table_row(file: Path, row: int) -> Image.Image:
-    try:
-        state = file.stat()
-    except FileNotFoundError as error:
-        raise UnreadablePicture(f"cannot be opened: {error.strerror}") from error
-    table = _table(file, state.st_size, state.st_mtime_ns)
+    state = file_state(file)
+    if state.problem:
+        raise UnreadablePicture(state.problem)
+    table = _table(file, state.size, state.mtime_ns)
     if row + 1 >= len(table.offsets):
         raise UnreadablePicture(f"{file.name} has only {len(table.offsets) - 1} rows")
     with file.open("rb") as stream:

@@ -20,10 +20,7 @@ Columns of `Listing.samples`:
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, Place, class_folders, reject, visible_folders
+from fer.file_states import file_states
+from fer.label_sheets import Place, reject
+from fer.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, class_folders, visible_folders
 from fer.pictures import picture_file
 from fer.settings import EMOTIONS, DatasetRow
 from fer.wording import did_you_mean
@@ -40,7 +39,7 @@ from utils import InputError
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
 TEXT_COLUMNS = ["sample_id", "path", "original_path", "dataset", "split", "subject", "photo"]
 SAMPLE_COLUMNS = ["sample_id", "path", "original_path", "label", *TEXT_COLUMNS[3:], *FLOAT_COLUMNS]
-REJECTED_COLUMNS = ["sample_id", "path", "reason", "step"]
+REJECTED_COLUMNS = ["sample_id", "path", "reason", "step", "split"]
 
 WAYS_TO_GET = {
     "rafdb": "RAF-DB is given by its authors (Li and Deng, BUPT) on request, for research: unpack basic/ "
@@ -75,7 +74,7 @@ class Listing:
     """What a dataset holds: `samples` (SAMPLE_COLUMNS) and `rejected` (REJECTED_COLUMNS), both 0..n-1.
 
     `samples` is sorted by sample_id. `rejected` has step "in file" (a line or file that cannot be used)
-    or "confidence". `layout` is a key of LAYOUTS, `notes` is what a user should know,
+    or "confidence", and split as far as it is known. `layout` is a key of LAYOUTS, `notes` is what a user should know,
     `expected_counts` the known number of rows per split ("" where there is none) and emotion.
     """
 
@@ -96,13 +95,13 @@ def read_dataset(name: str, row: DatasetRow, root: Path) -> Listing:
     reading = LAYOUTS[layout].read(place)
     expected = None if row.sample else KNOWN_COUNTS.get(row.layout)
     every = _complete(reading.samples, place)
-    samples, doubtful = _apply_confidence(every, row.min_confidence)
-    rejected = pd.DataFrame([*reading.rejected, *doubtful], columns=REJECTED_COLUMNS)
+    present, absent = _take_out_unreadable(every, root)
+    samples, doubtful = _apply_confidence(present, row.min_confidence)
+    rejected = pd.DataFrame([*reading.rejected, *absent, *doubtful], columns=REJECTED_COLUMNS)
     if samples.empty:
         why = "; ".join(rejected["reason"].head(3)) or "no picture in it"
         raise InputError(f"{name}: no row of {base} (read as {layout}) can be used, {len(rejected)} rejected: {why}.")
     notes = [*reading.notes, *_other_layouts(place, layout), *_compare(every, expected)]
-    notes += _rejections(reading.rejected)
     notes += _missing_columns(row, samples)
     return Listing(samples, rejected, layout, [f"{name}: {note}" for note in notes], expected)
 
@@ -226,25 +225,26 @@ def _subjects(paths: pd.Series, place: Place) -> pd.Series:
     return found
 
 
+def _take_out_unreadable(samples: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Take out the rows whose picture is anything but a file that may be read; a photo behind a crop may be."""
+    files = samples["path"].map(picture_file)
+    states = file_states(root, set(files))
+    problems = files.map({file: state.problem for file, state in states.items()})
+    bad = samples[problems != ""]
+    rows = zip(bad["sample_id"], bad["path"], problems[bad.index], bad["split"], strict=True)
+    rejected = [reject(sample_id, path, problem, split=split) for sample_id, path, problem, split in rows]
+    return samples[problems == ""].reset_index(drop=True), rejected
+
+
 def _apply_confidence(samples: pd.DataFrame, least: float) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     low = samples["confidence"] < least  # false where no confidence is given
     rejected = [
-        reject(sample_id, path, f"confidence {value:g} is below min_confidence = {least:g}", "confidence")
-        for sample_id, path, value in zip(
-            *(samples.loc[low, column] for column in ("sample_id", "path", "confidence")), strict=True
+        reject(sample_id, path, f"confidence {value:g} is below min_confidence = {least:g}", "confidence", split)
+        for sample_id, path, value, split in zip(
+            *(samples.loc[low, column] for column in ("sample_id", "path", "confidence", "split")), strict=True
         )
     ]
     return samples[~low].reset_index(drop=True), rejected
-
-
-def _rejections(rejected: list[dict[str, str]]) -> list[str]:
-    """One note with the five most frequent reasons, lines of a label file counted together."""
-    if not rejected:
-        return []
-    reasons = Counter(re.sub(r"^line \d+: ", "", row["reason"]) for row in rejected)
-    shown = [f"{count} x {reason}" for reason, count in reasons.most_common(5)]
-    shown += [f"and {len(reasons) - 5} more reasons"] if len(reasons) > 5 else []
-    return [f"{len(rejected)} rows cannot be used: {'; '.join(shown)}"]
 
 
 def _missing_columns(row: DatasetRow, samples: pd.DataFrame) -> list[str]:
@@ -276,7 +276,8 @@ def _compare(samples: pd.DataFrame, expected: Counts | None) -> list[str]:
 
 
 def listing_signature(listing: Listing, root: Path) -> str:
-    """32 hex digits over each row's text, label and box, and each picture file's size and time of change.
+    """32 hex digits over each row's text, label and box, and each picture file's size, time of change and whether
+    it can be read.
 
     The same until a file or a label file's meaning changes; different for a copy made elsewhere.
     """
@@ -288,20 +289,6 @@ def listing_signature(listing: Listing, root: Path) -> str:
     digest.update(samples[BOX_COLUMNS].to_numpy(np.float64).tobytes())
     files = {picture_file(path) for path in samples["path"].to_list()}
     files |= set(samples["original_path"].to_list()) - {""}
-    for state in _file_states(root, files):
-        digest.update(state.encode())
+    for file, state in file_states(root, files).items():
+        digest.update(f"{file}\0{state.size}\0{state.mtime_ns}\0{state.problem}\n".encode())
     return digest.hexdigest()
-
-
-def _file_states(root: Path, files: set[str]) -> Iterator[str]:
-    """Path, size and time of each file; one listing per folder instead of one look-up per path."""
-    wanted: dict[str, set[str]] = {}
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        wanted.setdefault(folder, set()).add(name)
-    for folder in sorted(wanted):
-        with os.scandir(root / folder) as entries:
-            states = {entry.name: entry.stat() for entry in entries if entry.name in wanted[folder]}
-        for name in sorted(wanted[folder]):
-            state = states.get(name)
-            yield f"{folder}/{name}\0" + (f"{state.st_size}\0{state.st_mtime_ns}\n" if state else "gone\n")

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from fer.rejections import rejection_notes
 from fer.runs import ORACLE, read_run_json, run_lock
 from fer.samples import SPLITS, read_samples
 from fer.study_files import StoredRun, StoredStudy, read_class_counts, read_history
@@ -233,7 +234,7 @@ def left_out(study: StoredStudy) -> list[str]:
     for run in study.runs:
         reasons += _history_problems(run)
     for name in study.datasets:
-        reasons += _samples_problems(output, name)
+        reasons += [*_samples_problems(output, name), *_rejections(output, name)]
     if not (output / "cache" / "picture_figures.json").is_file():
         reasons.append("No figures with faces: main.py draws them at its end, where the datasets are.")
     unscored = [e for e in study.predictions if not e.path.is_file()]
@@ -277,6 +278,18 @@ def _history_problems(run: StoredRun) -> list[str]:
         if bad
         else []
     )
+
+
+def _rejections(output: Path, name: str) -> list[str]:
+    """How many rows of a dataset cannot be used, and why; nothing where its tables are not there."""
+    paths = [output / "samples" / f"{name}_{part}.csv" for part in ("rejected", "funnel")]
+    if not all(path.is_file() for path in paths):
+        return []
+    try:
+        rejected, funnel = (read_samples(path) for path in paths)
+        return [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        return [f"{paths[0]} cannot be read ({error}): how many rows cannot be used is not known."]
 
 
 def _samples_problems(output: Path, name: str) -> list[str]:

@@ -30,11 +30,12 @@ from fer.conflicts import settle_conflicts
 from fer.copies import pictures, settle_copies
 from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.readers import Listing, listing_signature, read_dataset
+from fer.rejections import rejection_notes
 from fer.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
 
 # Raise when the meaning of a cached samples table changes.
-SAMPLES_VERSION = 3
+SAMPLES_VERSION = 4
 SPLITS = ("train", "val", "test")
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 READABLE = ["sample_id", "path", "label", "split", "content"]
@@ -106,7 +107,8 @@ def load_samples(name: str, settings: Settings) -> DatasetSamples:
     samples, rejected, funnel = cached
     if not (samples["split"] == "train").any():
         raise InputError(f"{name}: no training picture is left of {len(listing.samples)} rows in {root}.")
-    notes = [*listing.notes, *_thin_classes(name, samples)]
+    unusable = [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
+    notes = [*listing.notes, *unusable, *_thin_classes(name, samples)]
     official = bool((listing.samples["split"] == "test").any())
     return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official)
 
@@ -180,7 +182,9 @@ def _select_samples(
     parts = [part for part in (listing.rejected, unreadable, out.assign(label=out["delivered"])) if len(part)]
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
     others = [column for column in decoded if column not in (*REJECTED, "delivered")]
-    rejected = rejected.reindex(columns=[*REJECTED, *others]).fillna({"content": "", "split": ""})
+    rejected = rejected.reindex(columns=[*REJECTED, *others])
+    for column in ("content", "split"):  # empty where a row was never read
+        rejected[column] = rejected[column].astype(object).fillna("")
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 
 

@@ -14,9 +14,10 @@ from fer.settings import PROJECT
 
 # A module imports only from modules before it. The user's modules stand at the top level, the others in fer/.
 LAYERS = """
-    interrupt installed terminal utils wording config_file emotions pictures layouts views settings
+    interrupt installed terminal utils wording config_file emotions file_states pictures label_sheets layouts
+    views settings
     face_traits face_canvas face_drawing face_scenes sample_faces
-    readers conflicts copies samples folds attributes
+    rejections readers conflicts copies samples folds attributes
     precision packs augmentation data_loader detection prepared preprocessing balancing run_record runs variants
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     network_names preflight small_networks model_utils evaluation fit_state

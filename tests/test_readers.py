@@ -25,6 +25,7 @@ from fer.readers import (
     missing_datasets,
     read_dataset,
 )
+from fer.rejections import rejection_notes
 from fer.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
@@ -150,7 +151,9 @@ def test_rafdb_bad_lines_are_named_with_number_and_reason(tmp_path: Path) -> Non
         found = [reason for reason in listing.rejected["reason"] if reason.startswith(f"line {line}: ")]
         assert [words in reason for reason in found] == ([True] if words else [])
     assert len(listing.rejected) == 8
-    assert any("8 rows cannot be used" in note for note in listing.notes)
+    note = rejection_notes(listing.rejected, 9)[0]
+    assert "8 of 9 rows cannot be used (88.9%)" in note
+    assert "train: 2 x label 9 is not one of 1 to 7 (and the like)" in note
 
 
 def test_rafdb_compound_labels_are_not_taken_for_basic_ones(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_expw_confidence_threshold(tmp_path: Path) -> None:
     assert listing.samples["confidence"].to_list() == [60, 80.5]
     assert listing.rejected.to_dict("records") == [
         {"sample_id": "name/image/origin/a_man_1.jpg#1", "path": "image/origin/a_man_1.jpg",
-         "reason": "confidence 30 is below min_confidence = 60", "step": "confidence"}
+         "reason": "confidence 30 is below min_confidence = 60", "step": "confidence", "split": ""}
     ]  # fmt: skip
     assert "below min_confidence" in problem(tmp_path, "expw", min_confidence=99)
 
@@ -397,7 +400,7 @@ def test_unknown_and_empty_class_folders(tmp_path: Path) -> None:
     touch(tmp_path, "test/happy/d.jpg", "test/__MACOSX/e.jpg", "test/.hidden/f.jpg")
     listing = read(tmp_path, "folders")
     assert listing.rejected["path"].to_list() == ["train/contempt/b.jpg", "train/contempt/c.jpg"]
-    assert any("2 x class folder 'contempt' is not one of angry, anger" in note for note in listing.notes)
+    assert "2 x class folder 'contempt' is not one of angry, anger" in rejection_notes(listing.rejected, 9)[0]
     assert any("class folder train/fear/ holds no picture" in note for note in listing.notes)
     assert len(listing.samples) == 2
 
