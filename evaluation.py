@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_loader import BatchSource, FaceRows, NetworkInput, enlarged, make_loader, normalised
+from fer.memory import is_out_of_memory
 from fer.views import TTA_POLICIES, VIEWS
 from utils import InputError, atomic_path
 
@@ -105,9 +106,11 @@ def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: tor
         with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
             logits = network(pixels)
         return logits.float().softmax(1).cpu().numpy()
-    except torch.OutOfMemoryError:
-        if len(pixels) == 1:
+    except (MemoryError, RuntimeError) as error:
+        if len(pixels) == 1 or not is_out_of_memory(error):
             raise
+    # Here, not above: while the error is handled, its traceback holds the tensors of the failed step.
+    if pixels.device.type == "cuda":
         torch.cuda.empty_cache()
     return np.concatenate([_probabilities(network, part, autocast) for part in pixels.chunk(2)])
 

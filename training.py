@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch import nn
 
@@ -20,6 +22,14 @@ from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolv
 from evaluation import METRICS, predict
 from fer.augmentation import augment_batch
 from fer.fit_state import FitState, restore_checkpoint, save_checkpoint, start_state
+from fer.memory import (
+    PeakMemory,
+    fitting_size,
+    hardware_name,
+    is_out_of_memory,
+    lost_worker,
+    note_fitting_size,
+)
 from fer.precision import autocast_dtype
 from fer.runs import PlannedRun, Run
 from fer.settings import EMOTIONS, ModelRow, Settings
@@ -37,6 +47,7 @@ class Machine:
 
     device: torch.device
     workers: int = 0
+    fits: Path | None = None  # where the pictures at a time that were seen to fit this hardware are kept
 
 
 def make_machine(settings: Settings) -> Machine:
@@ -46,7 +57,8 @@ def make_machine(settings: Settings) -> Machine:
     cv2.setNumThreads(0)
     device = pick_device(settings.device)
     torch.backends.cudnn.benchmark = True
-    return Machine(device, resolve_workers(settings.workers, device.type, os.cpu_count() or 1))
+    workers = resolve_workers(settings.workers, device.type, os.cpu_count() or 1)
+    return Machine(device, workers, settings.output_path / "cache" / "fits" / f"{hardware_name(device)}.json")
 
 
 def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[nn.Module, NetworkInput]:
@@ -79,8 +91,9 @@ def fit(
 
     `validation` holds one table per dataset trained on. Continues from checkpoint.pth when that is
     there. With `oracle`, the epoch with the best test accuracy (mean over its datasets) is left in that
-    folder as well; the training does not depend on it. Returns facts for run.json. Raises
-    NonFiniteLossError, torch.OutOfMemoryError (one picture does not fit), InputError (weights).
+    folder as well; the training does not depend on it. Where memory runs out, it goes on with smaller micro-batches;
+    where a worker is killed, with fewer of them. Returns facts for run.json. Raises NonFiniteLossError,
+    torch.OutOfMemoryError or what else says so (one picture does not fit), InputError (weights).
     """
     source = _training_source(run, train)
     state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
@@ -89,17 +102,20 @@ def fit(
         log.info("starting again: the oracle has to see every epoch")
         state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
-    while not _is_over(state, run):
-        try:
-            _one_epoch(state, run, loader, source, validation, folder, machine)
-            if oracle is not None:
-                _note_oracle(state, run, oracle, machine)
-            save_checkpoint(state, folder)
-            _remember_size(state, run, machine)
-        except torch.OutOfMemoryError:
-            if state.micro_batch == 1:
-                raise
-            state = _back_off(state, run, len(source), machine, row, folder)
+    with PeakMemory(machine.device) as memory:
+        while not _is_over(state, run):
+            epoch = partial(_whole_epoch, state, run, loader, source, validation, folder, machine, oracle, memory)
+            micro_batch, workers = state.micro_batch, loader.num_workers
+            trouble = _trouble_of(epoch, micro_batch > 1, workers)
+            if not trouble:
+                continue
+            del state, loader, epoch  # what they hold is in the way of what comes next
+            if trouble == LOST_WORKER:
+                workers //= 2
+            else:
+                micro_batch = _smaller(micro_batch, run)
+            state = _started_again(run, len(source), machine, row, folder, micro_batch)
+            loader = make_loader(source, workers, machine.device.type == "cuda")
     return _facts(state)
 
 
@@ -122,9 +138,47 @@ def _is_over(state: FitState, run: Run) -> bool:
 
 # ---------------------------------------------------------------- out of memory
 
+RAN_OUT, LOST_WORKER = "memory ran out", "a worker was killed"
 
-# Pictures at a time that a network was seen to fit with, after memory ran out: the next run of it starts there.
-_fitting: dict[str, int] = {}
+
+def _trouble_of(epoch: Callable[[], None], divisible: bool, workers: int) -> str:
+    """Do an epoch; "" when it is done, else what can be mended by starting it again.
+
+    Mending begins after this function was left: while the error is handled, its traceback holds the tensors of the
+    failed step (PyTorch's FAQ), and the smaller step would find no room either.
+    """
+    try:
+        epoch()
+    except (MemoryError, RuntimeError) as error:
+        if workers and (who := lost_worker(error)):
+            log.warning(
+                "%s, one of %d that prepare pictures: most likely memory ran out; going on with %d",
+                who, workers, workers // 2,
+            )  # fmt: skip
+            return LOST_WORKER
+        if divisible and is_out_of_memory(error):
+            return RAN_OUT
+        raise
+    return ""
+
+
+def _whole_epoch(
+    state: FitState,
+    run: Run,
+    loader: torch.utils.data.DataLoader,
+    source: BatchSource,
+    validation: dict[str, FaceRows],
+    folder: Path,
+    machine: Machine,
+    oracle: Oracle | None,
+    memory: PeakMemory,
+) -> None:
+    """One epoch with all that is kept of it; the checkpoint comes last."""
+    _one_epoch(state, run, loader, source, validation, folder, machine, memory)
+    if oracle is not None:
+        _note_oracle(state, run, oracle, machine)
+    save_checkpoint(state, folder)
+    _remember_size(state, run, machine)
 
 
 def _network_key(run: Run, machine: Machine) -> str:
@@ -135,26 +189,34 @@ def _network_key(run: Run, machine: Machine) -> str:
 
 
 def _remembered_size(run: Run, machine: Machine) -> int:
-    return min(run.hyper.batch_size, _fitting.get(_network_key(run, machine), run.hyper.batch_size))
+    size = fitting_size(machine.fits, _network_key(run, machine)) or run.hyper.batch_size
+    if size < run.hyper.batch_size:
+        log.info("%s starts with %d pictures at a time, as %s remembers", run.model, size, machine.fits)
+    return min(run.hyper.batch_size, size)
 
 
 def _remember_size(state: FitState, run: Run, machine: Machine) -> None:
-    if state.micro_batch < _remembered_size(run, machine):
+    network = _network_key(run, machine)
+    if state.micro_batch < min(run.hyper.batch_size, fitting_size(machine.fits, network) or run.hyper.batch_size):
         log.info("%s works with %d pictures at a time; its next runs start with that", run.model, state.micro_batch)
-        _fitting[_network_key(run, machine)] = state.micro_batch
+        note_fitting_size(machine.fits, network, state.micro_batch)
 
 
-def _back_off(state: FitState, run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path) -> FitState:
-    """The state before the epoch that ran out of memory, with half the micro-batch."""
-    micro_batch = state.micro_batch // 2
+def _smaller(micro_batch: int, run: Run) -> int:
+    """Half of it, said."""
     log.warning(
         "memory ran out with %d pictures at a time; going on with %d (batches stay %d, BatchNorm sees %d)",
-        state.micro_batch,
         micro_batch,
+        micro_batch // 2,
         run.hyper.batch_size,
-        micro_batch,
+        micro_batch // 2,
     )
-    state.network.cpu()
+    return micro_batch // 2
+
+
+def _started_again(run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path, micro_batch: int) -> FitState:
+    """The state before the epoch that failed, with this micro-batch."""
+    gc.collect()
     if machine.device.type == "cuda":
         torch.cuda.empty_cache()
     fresh = start_state(run, steps, machine.device, row, micro_batch)
@@ -174,6 +236,7 @@ def _one_epoch(
     validation: dict[str, FaceRows],
     folder: Path,
     machine: Machine,
+    memory: PeakMemory,
 ) -> None:
     """Train one epoch, validate, and keep the weights if they are the best."""
     started = time.perf_counter()
@@ -181,10 +244,10 @@ def _one_epoch(
     loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
     torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
     torch.empty((), dtype=torch.int64).random_()  # one number; loaders without a generator of their own took it once
-    row = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
+    row: dict[str, Any] = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
     row |= validate(state.evaluated, state.expected, run, validation, machine)
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
-    row |= {"peak_memory_mb": peak_memory_mb(machine.device), "micro_batch": state.micro_batch}
+    row |= {"peak_gpu_mb": memory.gpu_mb, "peak_ram_mb": memory.ram_mb, "micro_batch": state.micro_batch}
     if run.hyper.schedule == "plateau":
         state.scheduler.step(row["val_loss"])  # type: ignore[arg-type]
     _note_epoch(state, run, row, folder)
@@ -357,11 +420,10 @@ def validate(
     return {str(name): float(value) for name, value in pd.DataFrame(scores).mean().items()}
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of the GPU since start, or the present memory of this process on a CPU, in MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return psutil.Process().memory_info().rss / 2**20
+def _peak(history: pd.DataFrame, column: str) -> float | None:
+    """None where it was not measured: without a GPU, or in epochs of an earlier version, resumed."""
+    highest = pd.to_numeric(history.get(column, pd.Series(dtype=float))).max()
+    return None if pd.isna(highest) else round(float(highest), 1)
 
 
 def _facts(state: FitState) -> dict[str, Any]:
@@ -371,7 +433,8 @@ def _facts(state: FitState) -> dict[str, Any]:
         "best_epoch": state.best_epoch,
         "train_seconds": round(float(history["seconds"].sum()), 2),
         "images_per_second": round(float(history["images_per_second"].median()), 1),
-        "peak_memory_mb": round(float(history["peak_memory_mb"].max()), 1),
+        "peak_gpu_mb": _peak(history, "peak_gpu_mb"),
+        "peak_ram_mb": _peak(history, "peak_ram_mb"),
         "micro_batch": state.micro_batch,
         "best_validation": json.loads(history.iloc[state.best_epoch - 1].to_json()),
         "oracle_epoch": state.oracle_epoch or None,

@@ -17,7 +17,8 @@ COSTS = {
     "latency_ms": "latency a face [ms]",
     "train_seconds": "training time [s]",
     "images_per_second": "training [images/s]",
-    "peak_memory_mb": "peak memory in training [MB]",
+    "peak_gpu_mb": "peak memory of the GPU in training [MB]",
+    "peak_ram_mb": "growth of memory in training [MB]",
 }
 AGAINST = ("parameters", "latency_ms", "train_seconds")
 

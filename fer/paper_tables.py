@@ -45,7 +45,8 @@ COSTS = {
     "flops": ("FLOPs (M)", 1e6, 1, -1),
     "train_seconds": ("training (min)", 60, 1, -1),
     "images_per_second": ("training (images/s)", 1, 0, 1),
-    "peak_memory_mb": ("peak memory (MB)", 1, 0, -1),
+    "peak_gpu_mb": ("peak GPU memory (MB)", 1, 0, -1),
+    "peak_ram_mb": ("peak RAM (MB)", 1, 0, -1),
     "latency_ms": ("latency (ms/face)", 1, 2, -1),
 }
 SECTION_TITLES = {

@@ -17,7 +17,7 @@ NAMES = ("model", "split", "balance", "mixing", "selection")
 COUNTS = ("n_train", "n_val")
 PER_CLASS = ("original", "balanced")
 # Numbers of `facts` that tables, figures and estimates read.
-FACTS = ("epochs", "best_epoch", "train_seconds", "images_per_second", "peak_memory_mb", "parameters", "micro_batch")
+FACTS = ("epochs", "best_epoch", "train_seconds", "images_per_second", "parameters", "micro_batch")
 
 
 def is_name(value: Any) -> bool:

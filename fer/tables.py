@@ -18,9 +18,13 @@ validation rows, with `n_rows` (rows scored) in place of `n_test`. Their columns
 | accuracy_without_copies, n_without_copies | test rows without an identical copy in training, see below |
 | n_near_copies | how many of these have a near copy there; empty where no audit tells |
 | accuracy_copies, n_copies | test rows that have an identical one |
-| epochs, best_epoch, train_seconds, images_per_second, peak_memory_mb | the training |
+| epochs, best_epoch, train_seconds, images_per_second | the training |
+| peak_gpu_mb, peak_ram_mb | MiB at most allocated on the GPU (empty without), and by which the process grew |
 | parameters, flops, latency_ms | the network: count, per picture, one picture at a time; summed in an ensemble |
 | limit_per_split, sample_data | LIMIT_PER_SPLIT (empty: none); True when drawn faces are part of the row |
+
+Runs made before these two columns hold `peak_memory_mb` in their run.json, which was not reset between runs: it is
+not read, the columns are empty.
 
 Copies are pictures that stand in the training or validation data as delivered, before any left (copies.py, leaks.py);
 the columns are empty where the samples tables are not there. validation_results.csv has neither them nor `section`. A
@@ -57,7 +61,7 @@ KEY_COLUMNS = ("run", "test_on", "test_variant", "tta")
 RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
 COUNT_COLUMNS = ("n_train", "n_val", "n_test", "n_classes")
 FACT_COLUMNS = (
-    "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_memory_mb", "parameters", "flops",
+    "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "parameters", "flops",
     "latency_ms",
 )  # fmt: skip
 COPY_COLUMNS = ("accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies")

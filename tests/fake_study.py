@@ -171,7 +171,7 @@ def run_record(
         "counts": dict.fromkeys(planned.run.train_on, rows),
         "facts": {
             "epochs": len(history), "best_epoch": int(history["val_macro_f1"].to_numpy().argmax()) + 1,
-            "train_seconds": 12.5, "images_per_second": 640.0, "peak_memory_mb": 321.5,
+            "train_seconds": 12.5, "images_per_second": 640.0, "peak_gpu_mb": None, "peak_ram_mb": 321.5,
             "parameters": 61_000, "flops": 4_200_000, "latency_ms": 0.75, "micro_batch": 32,
         },
         "weights_sha256": "0" * 64,
@@ -191,5 +191,5 @@ def fake_history(seed: int, epochs: int = 6) -> pd.DataFrame:
         for metric, lower in (("accuracy", 0.0), ("balanced_accuracy", 0.03), ("macro_f1", 0.05)):
             table[f"{part}_{metric}"] = (rise - gap - lower + noise).clip(0, 1)
     table |= {"learning_rate": 1e-3 * 0.5 ** (epoch // 4), "seconds": np.full(epochs, 2.0)}
-    table |= {"images_per_second": np.full(epochs, 640.0), "peak_memory_mb": np.full(epochs, 321.5)}
+    table |= {"images_per_second": np.full(epochs, 640.0), "peak_ram_mb": np.full(epochs, 321.5)}
     return pd.DataFrame(table)

@@ -18,7 +18,7 @@ LAYERS = """
     views settings
     face_traits face_canvas face_drawing face_scenes sample_faces
     rejections readers conflicts copies samples folds attributes
-    precision packs augmentation data_loader detection prepared preprocessing balancing run_record runs variants
+    precision memory packs augmentation data_loader detection prepared preprocessing balancing run_record runs variants
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     network_names preflight small_networks model_utils evaluation fit_state
     bootstrap significance calibration groups

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ from fer.packs import Pack
 from fer.settings import PROJECT, Settings
 from fer.variants import training_faces
 from model_utils import load_state
-from utils import InputError
+from utils import InputError, read_json
 
 STRONG = {"kind": "strong", "strength": 1.0, "probability": 0.8}
 
@@ -137,12 +141,6 @@ def test_a_pack_removed_between_two_commands_is_made_again(tiny_settings: Callab
 # ---------------------------------------------------------------- a GPU that is lost, memory that runs out
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No size that another test's network was seen to fit with."""
-    monkeypatch.setattr(training, "_fitting", {})
-
-
 class Failing:
     """Makes networks built from now on raise `error` at their `at`-th training step."""
 
@@ -216,7 +214,7 @@ def test_memory_that_runs_out_with_workers_ends_at_the_same_weights(
         (planned,) = planned_runs(study)
         shutil.rmtree(planned.folder, ignore_errors=True)
         with monkeypatch.context() as patch:
-            patch.setattr(training, "_fitting", {})
+            shutil.rmtree(settings.output_path / "cache" / "fits", ignore_errors=True)
             Failing(torch.OutOfMemoryError("CUDA out of memory"), 7, patch)
             assert execute(study, [planned]) == {}
         found.append(load_state(planned.folder / "weights.pth"))
@@ -263,6 +261,88 @@ def test_the_size_that_fits_is_logged_and_remembered(
     assert "works with 4 pictures at a time" in caplog.text
     assert sum(size > 4 for size in memory.tried) == 2  # 16, 8; the second run starts with 4
     assert min(memory.tried) > 1
+    (remembered,) = (study.settings.output_path / "cache" / "fits").glob("*.json")
+    assert list(read_json(remembered).values()) == [4]  # a file, so the next command starts there too
+    remembered.write_text("{")
+    shutil.rmtree(planned_runs(study)[0].folder)
+    assert execute(study, planned_runs(study)[:1]) == {}
+    assert list(read_json(remembered).values()) == [4]
+
+
+MEMORY_ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError("Unable to allocate 2.1 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+    ),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4096 bytes."),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY_ERRORS, ids=["cuda", "MemoryError", "linux", "windows"])
+def test_recovery_begins_when_nothing_holds_the_failed_step_any_more(
+    study: Study, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The network and the batch of the step that ran out are gone when the smaller one is built."""
+    import sys
+    import weakref
+
+    held: list[weakref.ref] = []
+    alive: list[int] = []
+    memory = SmallMemory(8, monkeypatch)
+    memory.error = error
+    refuse, again = memory.refuse, training._started_again
+
+    def noting(network: torch.nn.Module, inputs: Any) -> None:
+        if network.training and len(inputs[0]) > memory.limit:
+            held.extend([weakref.ref(network), weakref.ref(inputs[0])])
+        refuse(network, inputs)
+
+    def counting(*arguments: Any) -> Any:
+        error.__traceback__ = None  # this test keeps the error itself; a real one is gone with the block
+        assert sys.exc_info() == (None, None, None)
+        alive.append(sum(one() is not None for one in held))
+        return again(*arguments)
+
+    monkeypatch.setattr(memory, "refuse", noting)
+    monkeypatch.setattr(training, "_started_again", counting)
+    assert execute(study, planned_runs(study)[:1]) == {}
+    assert alive == [0]
+    assert len(held) == 2
+
+
+def test_a_killed_worker_is_named_and_the_run_goes_on_with_fewer(
+    tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = []
+    for kill in (False, True):
+        settings = tiny_settings(WORKERS=2, OUTPUT_DIR=str(tiny_settings().output_path.parent / f"out{kill}"))
+        study = open_study(settings)
+        (planned,) = planned_runs(study)
+        with monkeypatch.context() as patch:
+            if kill:
+                _kill_one_worker(patch)
+            with caplog.at_level("WARNING", logger="fer"):
+                assert execute(study, [planned]) == {}
+        found.append(load_state(planned.folder / "weights.pth"))
+    assert "pid" in caplog.text and "one of 2 that prepare pictures" in caplog.text and "going on with 1" in caplog.text
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def _kill_one_worker(patch: pytest.MonkeyPatch) -> None:
+    """As the system does where memory runs out: at the first batch, once."""
+    step, killed = training._step, []
+
+    def killing(*arguments: Any) -> Any:
+        if not killed:
+            workers = multiprocessing.active_children()
+            killed.append(workers[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+            workers[0].join()
+            time.sleep(0.2)
+        return step(*arguments)
+
+    patch.setattr(training, "_step", killing)
 
 
 def test_micro_batches_of_any_batch_are_nearly_equal(tiny_settings: Callable[..., Settings], monkeypatch: Any) -> None:

@@ -123,7 +123,7 @@ def test_deleting_a_folder_repeats_exactly_that(study_file: Callable[..., Path])
     assert snapshot(other) == kept
     again = torch.load(victim / "weights.pth", weights_only=True)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    timing = ["train_seconds", "images_per_second", "peak_memory_mb", "latency_ms"]
+    timing = ["train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "latency_ms"]
     fresh = pd.read_csv(output / "results.csv").drop(columns=timing)
     pd.testing.assert_frame_equal(fresh, pd.read_csv(pd.io.common.StringIO(first)).drop(columns=timing))
 

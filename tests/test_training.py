@@ -119,7 +119,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     monkeypatch.setattr(training, "_note_epoch", note_epoch)
     job.fit(tmp_path / "parts")
     assert same(tmp_path / "whole", tmp_path / "parts")
-    drop = ["seconds", "images_per_second", "peak_memory_mb"]
+    drop = ["seconds", "images_per_second", "peak_ram_mb"]
     ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(ours, theirs)
 
