@@ -95,10 +95,11 @@ AUGMENT_ENGINE = "albumentations"  # or "batch": whole batches on the device, fa
 # One row a network: any timm name, with
 #   batch_size: pictures a step; these fit a 16 GB GPU at 224 pixels. It is lowered where memory runs out
 #   weights: the tag of timm's pretrained weights, spelled out since timm's default may change;
-#            None = random start for this row
+#            None = random start for this row; can be left out with PRETRAINED = False
 #   input_size: pixels a side, 16 to 1024; a ViT's is part of its name
-# and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights, "options": {…} for
-# timm.create_model, and "architecture": the timm name, when the row is called otherwise.
+# and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights (or beside them: the file of
+# that tag, fetched elsewhere), "options": {…} for timm.create_model, and "architecture": the timm name, when the row
+# is called otherwise.
 MODEL_CONFIG = {
     "resnet50": {"batch_size": 64, "weights": "a1_in1k", "input_size": 224},
     "efficientnet_b0": {"batch_size": 64, "weights": "ra_in1k", "input_size": 224},
@@ -112,7 +113,9 @@ DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training run
 # ---------------------------------------------------------------- training
 
 EPOCHS = 50  # passes over the training rows, 1 or more, at most; more of them is a new run from scratch
-LEARNING_RATE = 1e-4  # up to 10; for pretrained weights. From scratch about 1e-3, with "sgd" 0.1
+# 1e-8 to 10, or "auto": 1e-4 for pretrained weights, 1e-3 from scratch or for the head alone; with "sgd" a hundred
+# times that
+LEARNING_RATE = "auto"
 OPTIMIZER = "adamw"  # "adam", "adamw", or "sgd" with Nesterov momentum
 WEIGHT_DECAY = 0.01  # 0 to 1; usual: 0.01 for "adamw", 0 to 5e-4 for the others
 MOMENTUM = 0.9  # 0 up to below 1; "sgd" only

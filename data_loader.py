@@ -240,12 +240,16 @@ def resolve_workers(workers: int | str, device_type: str, cores: int) -> int:
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """What a network expects: side in pixels, channels (1 or 3), mean and std per channel for [0, 1] pixels."""
+    """What a network expects: side in pixels, channels (1 or 3), mean and std per channel for [0, 1] pixels.
+
+    `interpolation`: how pictures of another side are brought to `size`, as torch names it.
+    """
 
     size: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: str = "bilinear"
 
 
 def to_network_input(
@@ -304,5 +308,5 @@ def _enlarged(pixels: torch.Tensor, expected: NetworkInput) -> torch.Tensor:
         weights = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
         pixels = (pixels * weights).sum(1, keepdim=True)
     if pixels.shape[-1] != expected.size:
-        pixels = interpolate(pixels, (expected.size, expected.size), mode="bilinear", antialias=not enlarge)
+        pixels = interpolate(pixels, (expected.size, expected.size), mode=expected.interpolation, antialias=not enlarge)
     return pixels

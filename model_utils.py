@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import pickle
+import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,18 @@ from torch import nn
 
 import fer.small_networks  # noqa: F401  (registers the project's own networks with timm)
 from data_loader import NetworkInput
+from fer.local_weights import fill, refuse_unfilled, tensors_of
 from fer.network_names import UnavailableWeightsError
 from fer.settings import ModelRow
+from fer.torchvision_networks import (
+    MEAN,
+    STD,
+    create_torchvision,
+    head_of,
+    replace_head,
+    torchvision_names,
+    torchvision_tags,
+)
 from utils import InputError, Noted, atomic_path
 
 
@@ -29,13 +42,70 @@ def build_network(
 
     Any timm name works, and torchvision's where timm lacks one. With `pretrained`, a row that names
     weights (a tag or a file) starts from them; a row that names none starts from scratch.
-    Raises InputError for an unknown name, and when the named weights cannot be had: never a silent
-    random start.
+    Raises InputError for an unknown name or option, and when the named weights cannot be had or do not
+    fit: never a silent random start.
     """
     architecture = row.architecture or name
     pretrained = pretrained and (row.weights is not None or row.weights_file is not None)
+    try:
+        if not timm.is_model(architecture):
+            return _torchvision_network(architecture, row, classes, pretrained, dropout)
+        return _timm_network(architecture, row, classes, pretrained, dropout)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        if isinstance(error, NotImplementedError | torch.OutOfMemoryError):
+            raise
+        raise InputError(_refused(architecture, row, error)) from error
+
+
+def _refused(architecture: str, row: ModelRow, error: Exception) -> str:
+    """Why a network cannot be built as its row says; a misspelt option with the nearest that there is."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown is None:
+        return (
+            f'MODEL_CONFIG "{architecture}" cannot be built with "input_size": {row.input_size} and "options": '
+            f"{row.options}: {error}"
+        )
+    known = _option_names(architecture)
+    near = difflib.get_close_matches(unknown[1], known, n=1)
+    hint = f' Did you mean "{near[0]}"?' if near else f" It has: {', '.join(known)}."
+    return f'MODEL_CONFIG "{architecture}": it has no option "{unknown[1]}".{hint}'
+
+
+def _option_names(architecture: str) -> list[str]:
+    """Names a network's function and classes take, as far as their signatures tell."""
+    makers = [_maker(architecture)]
+    if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in inspect.signature(makers[0]).parameters.values()):
+        makers += [kind for kind in _classes(architecture) if kind not in (nn.Module, object)]
+    named = [p for maker in makers for p in inspect.signature(maker).parameters.values()]
+    loose = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return sorted({p.name for p in named if p.kind not in loose} - NO_OPTIONS)
+
+
+def _maker(architecture: str) -> Callable[..., nn.Module]:
+    """The function that makes a network of this name."""
+    if timm.is_model(architecture):
+        return timm.models.model_entrypoint(architecture)
+    from torchvision import models
+
+    return models.get_model_builder(architecture)
+
+
+def _classes(architecture: str) -> tuple[type, ...]:
+    """The class of a network and what it stands on."""
     if not timm.is_model(architecture):
-        return _torchvision_network(architecture, row, classes, pretrained, dropout)
+        return type(_maker(architecture)()).__mro__
+    with torch.device("meta"):
+        return type(timm.create_model(architecture)).__mro__
+
+
+# Parameters of networks that the pipeline sets itself.
+NO_OPTIONS = {"self", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "weights", "num_classes",
+              "in_chans", "progress"}  # fmt: skip
+
+
+def _timm_network(
+    architecture: str, row: ModelRow, classes: int, pretrained: bool, dropout: float
+) -> tuple[nn.Module, NetworkInput]:
     options: dict[str, Any] = {"num_classes": classes, "in_chans": row.channels, "drop_rate": dropout}
     config = timm.get_pretrained_cfg(architecture)
     if config is not None and config.fixed_input_size:
@@ -46,82 +116,86 @@ def build_network(
     else:
         network = timm.create_model(architecture, **options)
     data = timm.data.resolve_model_data_config(network)
-    return network, _network_input(row, data["mean"], data["std"])
+    return network, network_input(row, data["mean"], data["std"])
 
 
-def _network_input(row: ModelRow, mean: tuple[float, ...], std: tuple[float, ...]) -> NetworkInput:
+def network_input(row: ModelRow, mean: tuple[float, ...], std: tuple[float, ...]) -> NetworkInput:
+    """What a network of `row` expects when its weights were trained with `mean` and `std` of [0, 1] colours."""
     if row.channels == 1:
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     return NetworkInput(row.input_size, row.channels, tuple(mean), tuple(std))
 
 
 def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn.Module:
-    if row.weights_file is not None:
-        file = Path(row.weights_file)
-        load_state(file)  # refuses anything but a state dict before timm reads it
-        if timm.get_pretrained_cfg(architecture) is None:
-            return _own_pretrained(architecture, file, options)
-        return timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options)
-    tag = f"{architecture}.{row.weights}"
+    """A timm network filled by its tag, or from a file; a tag beside the file says what the file is of."""
+    tagged = architecture if row.weights is None else f"{architecture}.{row.weights}"
     known = [name.split(".", 1)[1] for name in timm.list_pretrained(f"{architecture}.*")]
-    if row.weights not in known:
+    if row.weights is not None and row.weights not in known:
         raise InputError(f'MODEL_CONFIG "{architecture}": no weights "{row.weights}". timm has: {known or "none"}')
+    if row.weights_file is not None:
+        return _from_file(tagged, Path(row.weights_file), options)
     try:
-        return timm.create_model(tag, pretrained=True, **options)
+        return timm.create_model(tagged, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
-        raise UnavailableWeightsError([tag], type(error).__name__) from error
+        raise UnavailableWeightsError([tagged], type(error).__name__) from error
 
 
-def _own_pretrained(architecture: str, file: Path, options: dict[str, Any]) -> nn.Module:
-    """A network of small_networks.py filled from a state dict; its head stays fresh."""
-    network = timm.create_model(architecture, **options)
-    head = {name for name, parameter in network.named_parameters() if parameter in head_parameters(network)}
-    state = {name: value for name, value in load_state(file).items() if name not in head}
-    try:
-        missing = set(network.load_state_dict(state, strict=False).missing_keys) - head
-    except RuntimeError as error:
-        raise InputError(f"{file} is not of {architecture}: {str(error)[:300]}") from error
-    if missing:
-        raise InputError(f"{file} is not of {architecture}: it lacks {sorted(missing)[:5]}")
+def _from_file(architecture: str, file: Path, options: dict[str, Any]) -> nn.Module:
+    """A timm network, or one of small_networks.py, filled from a state dict; its head stays fresh."""
+    state = tensors_of(load_state(file))  # refuses anything but a state dict before timm reads it
+    draws = torch.get_rng_state()
+    if timm.get_pretrained_cfg(architecture) is None:
+        network = timm.create_model(architecture, **options)
+        fill(network, state, head_names(network))
+    else:
+        overlay = {"file": str(file), "custom_load": False}
+        try:
+            network = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        except RuntimeError as error:
+            raise InputError(f"{file} is not of this network, {architecture}: {str(error)[:300]}") from error
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(draws)
+        start = timm.create_model(architecture, **options).state_dict()
+    refuse_unfilled(network, start, state, head_names(network), file)
     return network
 
 
 def _torchvision_network(
     name: str, row: ModelRow, classes: int, pretrained: bool, dropout: float
 ) -> tuple[nn.Module, NetworkInput]:
-    from torchvision import models
-
-    if name not in models.list_models():
-        near = difflib.get_close_matches(name, [*timm.list_models(), *models.list_models()], n=3)
+    if name not in torchvision_names():
+        near = difflib.get_close_matches(name, [*timm.list_models(), *torchvision_names()], n=3)
         raise InputError(f'MODEL_CONFIG: no network "{name}" in timm or torchvision. Nearest: {near}')
     if row.channels != 3:
         raise InputError(f'MODEL_CONFIG "{name}" comes from torchvision and needs "channels": 3.')
-    if row.weights_file is not None:
-        raise InputError(f'MODEL_CONFIG "{name}": "weights_file" works for timm networks only.')
-    known = [weights.name for weights in models.get_model_weights(name)]
-    if pretrained and row.weights not in known:
-        raise InputError(f'MODEL_CONFIG "{name}": no weights "{row.weights}". torchvision has: {known}')
-    try:
-        network = models.get_model(name, weights=row.weights if pretrained else None, **row.options)
-    except OSError as error:
-        raise UnavailableWeightsError([f"{name}.{row.weights}"], type(error).__name__) from error
-    _replace_head(network, classes, dropout)
-    return network, _network_input(row, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-def _replace_head(network: nn.Module, classes: int, dropout: float) -> None:
-    """Exchange the last linear layer of a torchvision network for `classes` outputs after dropout."""
-    name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)][-1]
-    parent = network.get_submodule(name.rpartition(".")[0])
-    head = nn.Sequential(nn.Dropout(dropout), nn.Linear(last.in_features, classes))
-    setattr(parent, name.rpartition(".")[2], head)
+    tag = row.weights if pretrained else None
+    if tag is not None and tag not in torchvision_tags(name):
+        known = torchvision_tags(name)
+        raise InputError(f'MODEL_CONFIG "{name}": no weights "{tag}". torchvision has: {known}')
+    file = row.weights_file if pretrained else None
+    network = create_torchvision(name, None if file else tag, row.input_size, row.options)
+    replace_head(network, classes, dropout)
+    if file is not None:
+        state, head = tensors_of(load_state(Path(file))), head_names(network)
+        start = {key: value.clone() for key, value in network.state_dict().items()}
+        fill(network, state, head)
+        refuse_unfilled(network, start, state, head, Path(file))
+    return network, network_input(row, MEAN, STD)
 
 
 def head_parameters(network: nn.Module) -> set[nn.Parameter]:
     """The parameters of the classification head."""
-    if hasattr(network, "get_classifier"):
-        return set(network.get_classifier().parameters())  # type: ignore[operator]
-    return set([m for m in network.modules() if isinstance(m, nn.Linear)][-1].parameters())
+    if not hasattr(network, "get_classifier"):
+        return set(head_of(network)[1].parameters())
+    found = network.get_classifier()  # type: ignore[operator]
+    heads = found if isinstance(found, tuple | list) else (found,)  # distilled networks have two
+    return {parameter for head in heads for parameter in head.parameters()}
+
+
+def head_names(network: nn.Module) -> set[str]:
+    """The names of the classification head's parameters."""
+    head = head_parameters(network)
+    return {name for name, parameter in network.named_parameters() if parameter in head}
 
 
 def freeze_backbone(network: nn.Module) -> None:
@@ -131,14 +205,17 @@ def freeze_backbone(network: nn.Module) -> None:
         parameter.requires_grad_(parameter in head)
 
 
-def train_mode(network: nn.Module) -> None:
-    """Training mode, except for normalisation layers whose parameters are frozen."""
+def train_mode(network: nn.Module, frozen: bool = False) -> None:
+    """Training mode, except for normalisation layers whose parameters are frozen.
+
+    `frozen`: the backbone is; then those without any parameters keep their statistics as well.
+    """
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
-            p.requires_grad for p in module.parameters()
-        ):
-            module.eval()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            parameters = list(module.parameters())
+            if not any(p.requires_grad for p in parameters) and (parameters or frozen):
+                module.eval()
 
 
 # ---------------------------------------------------------------- weights on disk
@@ -181,7 +258,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
 
 def load_weights(network: nn.Module, path: Path, device: torch.device | str = "cpu") -> None:
     """Fill `network` from a state dict on disk. Raises InputError when names or shapes differ."""
-    state = load_state(path, device)
+    state = tensors_of(load_state(path, device))
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -22,6 +22,7 @@ from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolv
 from evaluation import METRICS, predict
 from fer.augmentation import augment_batch
 from fer.fit_state import FitState, restore_checkpoint, save_checkpoint, start_state
+from fer.kept_epoch import mean_scores, validation_scores
 from fer.memory import (
     PeakMemory,
     fitting_size,
@@ -31,14 +32,17 @@ from fer.memory import (
     note_fitting_size,
 )
 from fer.precision import autocast_dtype
-from fer.runs import PlannedRun, Run
+from fer.runs import Run
 from fer.settings import EMOTIONS, ModelRow, Settings
-from model_utils import build_network, load_weights, save_state, train_mode
+from fer.trained_network import not_finite, save_trained
+from model_utils import train_mode
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
+
+LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
 
 
 class NonFiniteLossError(Exception):
-    """The training loss became NaN or infinite; says in which epoch and step, and what to try."""
+    """Loss or weights became NaN or infinite; says in which epoch, and what to try."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,6 @@ def make_machine(settings: Settings) -> Machine:
     torch.backends.cudnn.benchmark = True
     workers = resolve_workers(settings.workers, device.type, os.cpu_count() or 1)
     return Machine(device, workers, settings.output_path / "cache" / "fits" / f"{hardware_name(device)}.json")
-
-
-def load_trained(planned: PlannedRun, row: ModelRow, machine: Machine) -> tuple[nn.Module, NetworkInput]:
-    """The network of a finished run with its weights, on the machine's device."""
-    fresh = row.model_copy(update={"weights": None, "weights_file": None})
-    run = planned.run
-    network, expected = build_network(run.model, fresh, len(EMOTIONS), False, run.hyper.dropout)
-    load_weights(network, planned.folder / "weights.pth")
-    return network.to(machine.device).to(memory_format=torch.channels_last), expected
 
 
 @dataclass(frozen=True)
@@ -246,6 +241,8 @@ def _one_epoch(
     torch.empty((), dtype=torch.int64).random_()  # one number; loaders without a generator of their own took it once
     row: dict[str, Any] = {"epoch": state.epoch + 1} | _train_epoch(state, run, loader, source, machine)
     row |= validate(state.evaluated, state.expected, run, validation, machine)
+    if not math.isfinite(row["val_loss"]):
+        raise NonFiniteLossError(f"the validation loss became {row['val_loss']} in epoch {row['epoch']}. {LESS}")
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
     row |= {"peak_gpu_mb": memory.gpu_mb, "peak_ram_mb": memory.ram_mb, "micro_batch": state.micro_batch}
     if run.hyper.schedule == "plateau":
@@ -276,7 +273,7 @@ def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) 
     score = selection_score(row, run.selection)
     if score > state.best_score or run.selection == "last":
         state.best_score, state.best_epoch = score, state.epoch
-        _save_weights(state, folder)
+        _save_weights(state, run, folder)
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
@@ -286,14 +283,16 @@ def _note_oracle(state: FitState, run: Run, oracle: Oracle, machine: Machine) ->
     state.oracle_history.append({name.replace("val_", "test_"): value for name, value in scores.items()})
     if scores["val_accuracy"] > state.oracle_score:
         state.oracle_score, state.oracle_epoch = scores["val_accuracy"], state.epoch
-        _save_weights(state, oracle.folder)
+        _save_weights(state, run, oracle.folder)
     both = pd.concat([pd.DataFrame(state.history), pd.DataFrame(state.oracle_history)], axis=1)
     write_text(oracle.folder / "history.csv", both.to_csv(index=False))
 
 
-def _save_weights(state: FitState, folder: Path) -> None:
-    weights = {name: value.cpu().contiguous() for name, value in state.evaluated.state_dict().items()}
-    save_state(folder / "weights.pth", weights)
+def _save_weights(state: FitState, run: Run, folder: Path) -> None:
+    bad = not_finite(state.evaluated.state_dict())
+    if bad:
+        raise NonFiniteLossError(f"{bad} became NaN or infinite in epoch {state.epoch}. {LESS}")
+    save_trained(folder / "weights.pth", state.evaluated, run, state.expected)
 
 
 def selection_score(row: dict[str, float], selection: str) -> float:
@@ -309,7 +308,7 @@ def _train_epoch(
     criterion = _criterion(run, source.faces.label, machine.device)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=run.hyper.precision == "fp16")
     expected = replace(state.expected, size=train_size(run, state.epoch))
-    train_mode(state.network)
+    train_mode(state.network, frozen=run.hyper.freeze == "backbone")
     autocast = autocast_dtype(run.hyper.precision)
     losses, predicted, labels = [], [], []
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
@@ -394,10 +393,7 @@ def _refuse_non_finite(losses: list[torch.Tensor], epoch: int) -> None:
     finite = torch.isfinite(torch.stack(losses))
     if not finite.all():
         step = int((~finite).nonzero()[0]) + 1
-        raise NonFiniteLossError(
-            f"the loss became {losses[step - 1].item()} in epoch {epoch + 1}, step {step}. "
-            'Lower LEARNING_RATE, or set AMP = "off".'
-        )
+        raise NonFiniteLossError(f"the loss became {losses[step - 1].item()} in epoch {epoch + 1}, step {step}. {LESS}")
 
 
 # ---------------------------------------------------------------- validation and facts
@@ -409,15 +405,9 @@ def validate(
     """Validation loss and metrics: the mean over datasets of each one's own value."""
     scores, autocast = [], autocast_dtype(run.hyper.precision)
     for faces in validation.values():
-        probabilities = predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)[
-            "none"
-        ]
-        chosen = np.clip(probabilities[np.arange(len(faces)), faces.label], 1e-12, None)
-        row = {"val_loss": float(-np.log(chosen).mean())}
-        for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-            row[f"val_{name}"] = METRICS[name](faces.label, probabilities)
-        scores.append(row)
-    return {str(name): float(value) for name, value in pd.DataFrame(scores).mean().items()}
+        found = predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)
+        scores.append(validation_scores(faces.label, found["none"]))
+    return mean_scores(scores)
 
 
 def _peak(history: pd.DataFrame, column: str) -> float | None:
@@ -436,6 +426,12 @@ def _facts(state: FitState) -> dict[str, Any]:
         "peak_gpu_mb": _peak(history, "peak_gpu_mb"),
         "peak_ram_mb": _peak(history, "peak_ram_mb"),
         "micro_batch": state.micro_batch,
-        "best_validation": json.loads(history.iloc[state.best_epoch - 1].to_json()),
+        "best_validation": _epoch_row(history, state.best_epoch),
         "oracle_epoch": state.oracle_epoch or None,
+        "oracle_validation": _epoch_row(history, state.oracle_epoch) if state.oracle_epoch else None,
     }
+
+
+def _epoch_row(history: pd.DataFrame, epoch: int) -> dict[str, Any]:
+    """The row of `epoch` (from 1) as plain values."""
+    return json.loads(history.iloc[epoch - 1].to_json())

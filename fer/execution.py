@@ -161,7 +161,8 @@ def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | N
     peeked = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
     facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), peeked)
     if oracle is not None:
-        _finish(study, oracle, facts | {"best_epoch": facts["oracle_epoch"]}, counts, machine)
+        peeked_at = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
+        _finish(study, oracle, facts | peeked_at, counts, machine)
     if folder == planned.folder:
         _finish(study, planned, facts, counts, machine)
         (folder / "checkpoint.pth").unlink(missing_ok=True)
@@ -177,10 +178,11 @@ def _finish(
     study: Study, planned: PlannedRun, facts: dict[str, Any], counts: dict[str, dict[str, Any]], machine: Machine
 ) -> None:
     """Measure the network's cost and write run.json."""
+    from fer.trained_network import load_trained
     from model_utils import network_cost
-    from training import load_trained
 
-    network, expected = load_trained(planned, _model_row(study.settings, planned.run.model), machine)
+    digest = file_fingerprint(planned.folder / "weights.pth", 64)
+    network, expected = load_trained(planned, digest, machine.device)
     write_sealed(
         planned.folder / "run.json",
         {
@@ -188,7 +190,7 @@ def _finish(
             "inputs": planned.inputs,
             "counts": counts,
             "facts": facts | network_cost(network, expected, machine.device),
-            "weights_sha256": file_fingerprint(planned.folder / "weights.pth", 64),
+            "weights_sha256": digest,
             "config": study.settings.describe(),
             "environment": environment(machine.device),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fer.copies import settle_copies_between
 from fer.folds import OFFICIAL, fold_names, with_fold
+from fer.learning_rate import learning_rate
 from fer.precision import resolved_precision
 from fer.runs import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.samples import DatasetSamples, load_samples
@@ -164,17 +165,19 @@ def _plan(
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
     row = settings.models[model]
     augmentation = _augmentation(settings, variant)
+    weights = _weights(settings, model)
     shared = {name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS}
     unread = {name: Settings.model_fields[name].default for name in _unread(settings, augmentation)}
     return Hyperparameters(
         architecture=row.architecture or model,
-        weights=_weights(settings, model),
+        weights=weights,
         options=row.options,
         input_size=row.input_size,
         channels=row.channels,
         batch_size=row.batch_size,
         augmentation=augmentation,
         precision=resolved_precision(settings.amp, settings.device),
+        learning_rate=learning_rate(settings, weights is not None),
         **(shared | unread),
     )
 
@@ -196,7 +199,7 @@ def _unread(settings: Settings, augmentation: dict[str, Any] | None) -> list[str
 
 # Hyperparameters that config.py sets once for all models.
 SHARED_HYPERPARAMETERS = (
-    "dropout", "freeze", "epochs", "learning_rate", "optimizer", "weight_decay", "momentum", "schedule",
+    "dropout", "freeze", "epochs", "optimizer", "weight_decay", "momentum", "schedule",
     "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "train_sizes", "augment_engine",
 )  # fmt: skip
 
@@ -211,7 +214,8 @@ def _weights(settings: Settings, model: str) -> str | None:
     path = settings.resolve(row.weights_file)
     if not path.is_file():
         raise InputError(f'MODEL_CONFIG "{model}": weights_file {path} does not exist.')
-    return f"file:{file_fingerprint(path)}"
+    tag = "" if row.weights is None else f"{row.weights} as "
+    return f"{tag}file:{file_fingerprint(path)}"
 
 
 def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:

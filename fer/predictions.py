@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from fer.experiments import Study
-from fer.precision import autocast_dtype
+from fer.precision import FULL, autocast_dtype
 from fer.runs import PlannedRun, Run, read_run_json
 from fer.variants import picture_recipe, scored_variant, test_faces
-from utils import fingerprint, lock_in, write_text
+from utils import fingerprint, lock_in, pick_device, write_text
+
+if TYPE_CHECKING:
+    from data_loader import FaceRows
 
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
-PREDICTION_VERSION = 1
+# 2: mean and std of the input are those of training; before, those of timm's default weights.
+PREDICTION_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -68,52 +74,77 @@ def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFil
 
 
 def score_run(study: Study, planned: PlannedRun) -> None:
-    """Make the predictions files of a finished run that are missing."""
-    study = study.at(planned.run.split)
-    missing = missing_predictions(study, planned)
-    if not missing:
-        return
-    from evaluation import Predictions, predict, store_predictions
-    from training import load_trained, make_machine
+    """Make the predictions files of a finished run that are missing.
 
-    machine = make_machine(study.settings)
-    network, expected = load_trained(planned, study.settings.models[planned.run.model], machine)
+    Validation rows come first and all together: nothing is stored, and no test set read, before they score what
+    the run's kept epoch scored. Raises ScoresDisagreeError where they do not, InputError for damaged weights.
+    """
+    study = study.at(planned.run.split)
+    files = prediction_files(study, planned)
+    wanted = {file.path for file in missing_predictions(study, planned)}
+    if not wanted:
+        return
     groups: dict[tuple[str, str, str], list[PredictionFile]] = {}
-    for file in missing:
-        groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
-    for (name, split, variant), files in groups.items():
+    again = any(file.split == "val" for file in files if file.path in wanted)
+    for file in files:
+        if file.path in wanted or (again and file.split == "val"):
+            groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
+    predict_rows = _predictor(study, planned)
+    found = {group: predict_rows(group) for group in groups if group[1] == "val"}
+    if found:
+        _compare_with_training(study, planned, found)
+    for group, members in groups.items():
+        faces, probabilities = found[group] if group in found else predict_rows(group)
+        if group[1] == "test":
+            _count_test_read(study, group[0], planned.name)
+        for file in members:
+            _store(planned, file, faces, probabilities[file.tta])
+
+
+Found = tuple["FaceRows", "dict[str, np.ndarray]"]
+
+
+def _predictor(study: Study, planned: PlannedRun) -> Callable[[tuple[str, str, str]], Found]:
+    """A function from (dataset, split, variant) to faces and their probabilities per TTA policy, "none" among them."""
+    from evaluation import predict
+    from fer.trained_network import load_trained
+    from training import make_machine
+
+    stored = read_run_json(planned.folder, planned.inputs)
+    assert stored is not None, f"{planned.name} is scored before it is finished"
+    machine, hyper = make_machine(study.settings), planned.run.hyper
+    network, expected = load_trained(planned, stored["weights_sha256"], machine.device)
+    policies, autocast = tuple(dict.fromkeys(("none", *study.settings.tta))), autocast_dtype(hyper.precision)
+
+    def predict_rows(group: tuple[str, str, str]) -> Found:
+        name, split, variant = group
         rows, _ = study.scored(planned.run.train_on, name, split)
-        size = planned.run.hyper.input_size
-        faces = test_faces(study.datasets[name], split, variant, size, study.settings, rows["sample_id"])
-        policies = tuple(file.tta for file in files)
-        found = predict(
-            network,
-            expected,
-            faces,
-            policies,
-            planned.run.hyper.batch_size,
-            machine.device,
-            0,
-            autocast_dtype(planned.run.hyper.precision),
-        )
-        if split == "test":
-            _count_test_read(study, name, planned.name)
-        for file in files:
-            store_predictions(
-                file.path,
-                Predictions(
-                    planned.name,
-                    name,
-                    split,
-                    variant,
-                    file.tta,
-                    tuple(planned.inputs["classes"]),
-                    pd.Series(faces.sample_ids).to_numpy(dtype=str),
-                    faces.label,
-                    found[file.tta],
-                    file.key,
-                ),
-            )
+        faces = test_faces(study.datasets[name], split, variant, hyper.input_size, study.settings, rows["sample_id"])
+        asked = policies if split == "val" else study.settings.tta
+        return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)
+
+    return predict_rows
+
+
+def _compare_with_training(study: Study, planned: PlannedRun, found: dict[tuple[str, str, str], Found]) -> None:
+    """The assertion of kept_epoch.py, over the rows the epoch was chosen by."""
+    from fer.kept_epoch import refuse_other_scores
+
+    stored = read_run_json(planned.folder, planned.inputs)
+    assert stored is not None
+    each = [(faces.label, probabilities["none"]) for faces, probabilities in found.values()]
+    on_cpus = stored["environment"]["device"] == "cpu" == pick_device(study.settings.device).type
+    exact = on_cpus and planned.run.hyper.precision == FULL
+    refuse_other_scores(planned.folder, stored["facts"], each, exact)
+
+
+def _store(planned: PlannedRun, file: PredictionFile, faces: FaceRows, probabilities: np.ndarray) -> None:
+    from evaluation import Predictions, store_predictions
+
+    ids = pd.Series(faces.sample_ids).to_numpy(dtype=str)
+    classes = tuple(planned.inputs["classes"])
+    names = (planned.name, file.test_on, file.split, file.test_variant, file.tta)
+    store_predictions(file.path, Predictions(*names, classes, ids, faces.label, probabilities, file.key))
 
 
 def _count_test_read(study: Study, test_on: str, run: str) -> None:

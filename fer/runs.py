@@ -176,12 +176,21 @@ def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[st
     if problem:
         _warn_once(path, problem)
         return None
+    if _has_diverged(stored):
+        _warn_once(path, "its training diverged: the validation loss is not finite")
+        return None
     return stored if inputs is None or fingerprint(stored["inputs"], 64) == fingerprint(inputs, 64) else None
 
 
 @cache
 def _warn_once(path: Path, why: str) -> None:
     log.warning("%s cannot be used (%s); the run counts as unfinished and is trained again.", path, why)
+
+
+def _has_diverged(stored: dict[str, Any]) -> bool:
+    """True where a run.json of an older version records a kept epoch without a finite loss (null in JSON)."""
+    kept = (stored.get("facts") or {}).get("best_validation") or {}
+    return "val_loss" in kept and kept["val_loss"] is None
 
 
 def what_made_it_new(planned: PlannedRun) -> str:

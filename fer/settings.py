@@ -184,21 +184,18 @@ class DatasetRow(_Record):
 
 
 class ModelRow(_Record):
-    """One row of MODEL_CONFIG. `weights` None with no `weights_file`: this row starts from random weights."""
+    """One row of MODEL_CONFIG. `weights` None with no `weights_file`: this row starts from random weights.
+
+    Both: the file holds the weights of that tag, and is read in place of fetching them.
+    """
 
     batch_size: Count
-    weights: Text | None
+    weights: Text | None = None
     input_size: Pixels
     channels: Literal[3, 1] = 3
     architecture: Text | None = None
     weights_file: PathText | None = None
     options: Options = {}
-
-    @model_validator(mode="after")
-    def _one_source_of_weights(self) -> ModelRow:
-        if self.weights is not None and self.weights_file is not None:
-            raise ValueError('"weights" and "weights_file" both name the start. Set one of them to None.')
-        return self
 
 
 def config_name(field: str) -> str:
@@ -272,7 +269,7 @@ class Settings(_Record):
     dropout: BelowOne = 0.0
 
     epochs: Count = 50
-    learning_rate: Annotated[float, Interval(ge=1e-8, le=10)] = 1e-4
+    learning_rate: Annotated[float, Interval(ge=1e-8, le=10)] | Literal["auto"] = "auto"
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     weight_decay: Fraction = 0.01
     momentum: BelowOne = 0.9
@@ -364,6 +361,13 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             "Set one of them to the other value.",
         )
     random_start = [name for name, row in s.models.items() if row.weights is None and row.weights_file is None]
+    unsaid = [name for name in random_start if s.pretrained and "weights" not in s.models[name].model_fields_set]
+    if unsaid:
+        yield (
+            {"PRETRAINED", "MODEL_CONFIG"},
+            f"MODEL_CONFIG: {', '.join(unsaid)} should start from pretrained weights (PRETRAINED = True), but no row "
+            'says which. Add "weights": the tag, "weights_file": a file, or "weights": None for a random start.',
+        )
     if s.freeze == "backbone" and (random_start or not s.pretrained):
         who = ", ".join(random_start) if s.pretrained else "every model (PRETRAINED = False)"
         yield (

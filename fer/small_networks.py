@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -117,30 +118,48 @@ class SmallResidual(nn.Module):
         return self.head(self.dropout(self.features(x).mean((2, 3))))
 
 
-def _plain(stages: tuple[tuple[int, ...], ...], options: dict[str, Any]) -> PlainNetwork:
-    return PlainNetwork(
-        stages, options.get("num_classes", 7), options.get("in_chans", 3), options.get("drop_rate", 0.0)
-    )
+# timm hands every network these beside its options; there are no pretrained weights to find with them.
+_NoPretrained = Any
 
 
 @register_model
-def tiny_plain(pretrained: bool = False, **options: Any) -> PlainNetwork:
+def tiny_plain(
+    pretrained: bool = False,
+    pretrained_cfg: _NoPretrained = None,
+    pretrained_cfg_overlay: _NoPretrained = None,
+    cache_dir: _NoPretrained = None,
+    num_classes: int = 7,
+    in_chans: int = 3,
+    drop_rate: float = 0.0,
+) -> PlainNetwork:
     """Four convolutions, 0.1 M parameters: the demo's first network."""
-    return _plain(((16,), (32,), (64,), (128,)), options)
+    return PlainNetwork(((16,), (32,), (64,), (128,)), num_classes, in_chans, drop_rate)
 
 
 @register_model
-def tiny_residual(pretrained: bool = False, **options: Any) -> ResidualNetwork:
+def tiny_residual(
+    pretrained: bool = False,
+    pretrained_cfg: _NoPretrained = None,
+    pretrained_cfg_overlay: _NoPretrained = None,
+    cache_dir: _NoPretrained = None,
+    num_classes: int = 7,
+    in_chans: int = 3,
+    drop_rate: float = 0.0,
+) -> ResidualNetwork:
     """Three residual blocks, 0.1 M parameters: the demo's second network."""
-    return ResidualNetwork(
-        (24, 48, 72), options.get("num_classes", 7), options.get("in_chans", 3), options.get("drop_rate", 0.0)
-    )
+    return ResidualNetwork((24, 48, 72), num_classes, in_chans, drop_rate)
 
 
 @register_model
-def small_residual(pretrained: bool = False, **options: Any) -> SmallResidual:
+def small_residual(
+    pretrained: bool = False,
+    pretrained_cfg: _NoPretrained = None,
+    pretrained_cfg_overlay: _NoPretrained = None,
+    cache_dir: _NoPretrained = None,
+    num_classes: int = 7,
+    in_chans: int = 1,
+    drop_rate: float = 0.0,
+    widths: Sequence[int] = (32, 48, 96, 192),
+) -> SmallResidual:
     """The network of studies/fer2013_scratch.py; option `widths`: channels of stem, early, middle and late stage."""
-    widths = tuple(options.get("widths", (32, 48, 96, 192)))
-    return SmallResidual(
-        options.get("num_classes", 7), options.get("in_chans", 1), options.get("drop_rate", 0.0), widths
-    )
+    return SmallResidual(num_classes, in_chans, drop_rate, tuple(widths))  # type: ignore[arg-type]

@@ -64,6 +64,9 @@ def verify_run(name: str, settings: Settings) -> Verification:
     stored = read_run_json(folder)
     if stored is None:
         raise InputError(f"{folder / 'run.json'} cannot be used. Run main.py again: it trains this run anew.")
+    from fer.trained_network import read_trained
+
+    read_trained(folder / "weights.pth", stored["weights_sha256"])  # found damaged before an hour of training
     study = open_study(_as_trained(stored, settings))
     runs = planned_runs(study)
     planned = next((one for one in runs if one.name == folder.name), None)
@@ -111,9 +114,13 @@ def _why_not_found(name: str, stored: dict[str, Any], runs: list[PlannedRun]) ->
 
 
 def _compare(stored: dict[str, Any], folder: Path, again: Path) -> Verification:
-    from model_utils import load_state
+    from fer.local_weights import tensors_of
+    from fer.trained_network import read_trained
 
-    weights = _largest_difference(load_state(folder / "weights.pth"), load_state(again / "weights.pth"))
+    here = read_json(again / "run.json")
+    sides = ((folder, stored["weights_sha256"]), (again, here["weights_sha256"]))
+    old_weights, new_weights = (tensors_of(read_trained(side / "weights.pth", digest)) for side, digest in sides)
+    weights = _largest_difference(old_weights, new_weights)
     predictions = {}
     for path in sorted((again / "predictions").glob("*.npz")):
         if (folder / "predictions" / path.name).is_file():
@@ -122,8 +129,8 @@ def _compare(stored: dict[str, Any], folder: Path, again: Path) -> Verification:
                 raise InputError(f"{path.name}: the rows scored then and now differ; score the run again first.")
             difference = float(np.abs(old.probabilities - new.probabilities).max())
             predictions[path.name] = (difference, float((old.predicted == new.predicted).mean()))
-    here = read_json(again / "run.json")["environment"]
-    return Verification(folder.name, weights, predictions, _environment_changes(stored["environment"], here))
+    differing = _environment_changes(stored["environment"], here["environment"])
+    return Verification(folder.name, weights, predictions, differing)
 
 
 def _largest_difference(old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> float:

@@ -19,8 +19,10 @@ LAYERS = """
     face_traits face_canvas face_drawing face_scenes sample_faces
     rejections readers conflicts copies samples folds attributes
     precision memory packs augmentation data_loader detection prepared preprocessing balancing run_record runs variants
+    learning_rate
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
-    network_names preflight small_networks model_utils evaluation fit_state
+    network_names small_networks local_weights torchvision_networks model_utils network_check preflight trained_network
+    evaluation kept_epoch fit_state
     bootstrap significance calibration groups
     training experiments predictions execution verify
     study_files archive ensembles leaks scores tables table_formats paper_tables summary

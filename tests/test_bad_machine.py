@@ -24,6 +24,7 @@ from data_loader import BatchSource, FaceRows, make_loader
 from evaluation import predict
 from fer.execution import execute
 from fer.experiments import Study, open_study, planned_runs
+from fer.local_weights import tensors_of
 from fer.packs import Pack
 from fer.settings import PROJECT, Settings
 from fer.variants import training_faces
@@ -191,10 +192,10 @@ def test_a_gpu_lost_mid_epoch_fails_one_run_the_grid_goes_on_and_the_next_comman
         assert execute(study, runs) == {}
     assert "continuing after epoch 1" in caplog.text
     assert not (first / "failed.txt").exists()
-    resumed = load_state(first / "weights.pth")
+    resumed = tensors_of(load_state(first / "weights.pth"))
     shutil.rmtree(first)
     assert execute(study, runs) == {}
-    whole = load_state(first / "weights.pth")
+    whole = tensors_of(load_state(first / "weights.pth"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     assert second.is_dir()
 
@@ -217,7 +218,7 @@ def test_memory_that_runs_out_with_workers_ends_at_the_same_weights(
             shutil.rmtree(settings.output_path / "cache" / "fits", ignore_errors=True)
             Failing(torch.OutOfMemoryError("CUDA out of memory"), 7, patch)
             assert execute(study, [planned]) == {}
-        found.append(load_state(planned.folder / "weights.pth"))
+        found.append(tensors_of(load_state(planned.folder / "weights.pth")))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 

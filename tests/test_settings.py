@@ -211,11 +211,6 @@ def test_a_bad_value_is_told_with_what_is_allowed(name: str, value: object, word
             "numbers, texts",
         ),
         (
-            {"MODEL_CONFIG": {"net": ROW | {"weights": "a1", "weights_file": "a.pth"}}},
-            "MODEL_CONFIG.net = ",
-            "Set one of them to None",
-        ),
-        (
             {"DATASETS": {"fer2013": {"path": "x", "layout": "fer2013", "faces": "box"}}},
             "DATASETS.fer2013 = ",
             'layout "expw" only',

@@ -18,6 +18,7 @@ from data_loader import FaceRows
 from evaluation import METRICS, predict
 from fer.experiments import open_study, planned_runs, training_samples
 from fer.fit_state import start_state
+from fer.local_weights import tensors_of
 from fer.packs import Pack
 from fer.runs import PlannedRun
 from fer.settings import Settings
@@ -55,7 +56,7 @@ def prepare(tiny_settings: Callable[..., Settings]) -> Callable[..., Prepared]:
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_state(folder / "weights.pth")
+    return tensors_of(load_state(folder / "weights.pth"))
 
 
 def same(first: Path, second: Path) -> bool:
@@ -161,7 +162,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = prepare()
-    build = training.build_network
+    build = fit_state.build_network
 
     def small_memory(*arguments: Any, **options: Any) -> Any:
         network, expected = build(*arguments, **options)

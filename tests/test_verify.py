@@ -13,7 +13,7 @@ from fer.experiments import open_study, planned_runs
 from fer.settings import Settings
 from fer.verify import finished_run, verify_run
 from model_utils import load_state, save_state
-from utils import InputError, read_sealed, write_sealed
+from utils import InputError, file_fingerprint, read_sealed, write_sealed
 
 
 def trained(settings: Settings) -> str:
@@ -50,10 +50,13 @@ def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[...
     name = trained(settings)
     folder = settings.output_path / "saved_models" / name
     weights = load_state(folder / "weights.pth")
-    first = next(iter(weights))
-    weights[first] = weights[first] + torch.tensor(0.25)
+    first = next(iter(weights["state_dict"]))
+    weights["state_dict"][first] += torch.tensor(0.25)
     save_state(folder / "weights.pth", weights)
+    with pytest.raises(InputError, match=r"weights\.pth is not the file its run wrote"):
+        verify_run(name, settings)
     stored = read_sealed(folder / "run.json")
+    stored["weights_sha256"] = file_fingerprint(folder / "weights.pth", 64)
     stored["environment"]["threads"] = 64
     write_sealed(folder / "run.json", stored)
     found = verify_run(name, settings)
