@@ -18,6 +18,7 @@ import pandas as pd
 
 from fer.ensembles import with_derived
 from fer.figure_drawing import is_figure_path
+from fer.not_learned import not_learned
 from fer.paper_tables import paper_tables
 from fer.report_facts import (
     RunState,
@@ -42,7 +43,7 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import read_results
+from fer.tables import read_results, read_validation
 from utils import InputError, log, read_json, write_changed
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -119,6 +120,7 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
         "limit": study.limit,
         "counts": state_counts(states),
         "planned": len(states),
+        "not_learned": _not_learned(output),
         "states": states_table(states),
         "other_states": [one for one in states if one.state != "done" or one.note],
         "data": data_table(study, stored["counts"]),
@@ -154,6 +156,14 @@ def _sample_words(study: StoredStudy) -> str:
     if not drawn:
         return ""
     return "all datasets are drawn faces" if len(drawn) == len(study.datasets) else f"drawn faces: {', '.join(drawn)}"
+
+
+def _not_learned(output: Path) -> list[str]:
+    """Networks at or below the majority class; what cannot be read is told among the tables."""
+    try:
+        return not_learned(read_results(output), read_validation(output))
+    except InputError:
+        return []
 
 
 def _result_tables(output: Path, problems: list[str]) -> list[PaperTable]:

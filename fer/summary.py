@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fer.not_learned import not_learned
 from fer.runs import ORACLE
 from fer.scores import MAJORITY
 from fer.settings import EMOTIONS
@@ -45,6 +46,8 @@ def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Cons
     console.print(f"* best of its column, {used}. ±: standard deviation over seeds.", style="dim")
     if (table["selection"] == ORACLE).any():
         console.print("ORACLE: the epoch was chosen on the test set, to show what that is worth; never the best.")
+    for sentence in not_learned(results, validation):
+        console.print(sentence, style="bold")
 
 
 def _terminal() -> Console:

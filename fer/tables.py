@@ -111,6 +111,17 @@ def read_results(output: Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
 
 
+def read_validation(output: Path) -> pd.DataFrame:
+    """validation_results.csv as `write_tables` returned it. Raises InputError when it is not there or damaged."""
+    path = output / "validation_results.csv"
+    texts = [name for name in TEXTS if name not in TEST_ONLY]
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+        return table.fillna(dict.fromkeys(texts, ""))[[*texts, "seed", *METRICS]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
+
+
 def write_funnel(output: Path, names: Iterable[str]) -> pd.DataFrame:
     """Write selection_funnel.csv: dataset, step, removed, kept, sample_data; steps in the order applied."""
     study = read_study(output)

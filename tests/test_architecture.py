@@ -25,7 +25,7 @@ LAYERS = """
     evaluation kept_epoch fit_state
     bootstrap significance calibration groups
     training experiments predictions execution verify
-    study_files archive ensembles leaks scores tables table_formats paper_tables summary
+    study_files archive ensembles leaks scores not_learned tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
     plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures
     figure_jobs figure_drawing result_rows figures_data figures_selection figures_training figures_results

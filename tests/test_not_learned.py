@@ -1,0 +1,56 @@
+"""Promises about networks that did not learn: said in a sentence, and only where it is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fake_study import FakeStudy
+
+from fer.not_learned import not_learned
+from fer.report import write_report
+from fer.settings import EMOTIONS
+from fer.tables import read_results, read_validation, write_tables
+
+
+def tables_of(study: FakeStudy, answer: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables where "wild"'s network answers everything with one class (None: as drawn)."""
+    planned = next(run for run in study.plan() if run.run.train_on == ("wild",))
+    for item in study._listed(planned):
+        if answer is not None and item["test_on"] == "wild" and item["split"] == "test":
+            rows = sum(study.counts["test"])
+            only = np.eye(len(EMOTIONS), dtype=np.float32)[np.full(rows, answer)]
+            study.write_predictions(planned, item, probabilities=only)
+    return write_tables(study.output)
+
+
+def test_a_network_that_learned_is_not_named(tmp_path: Path) -> None:
+    assert not_learned(*tables_of(FakeStudy(tmp_path), None)) == []
+
+
+def test_at_the_majority_class_it_did_not_learn(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path)
+    (sentence,) = not_learned(*tables_of(study, 3))  # the majority class
+    assert sentence.startswith("tiny trained on wild (preprocessed, seed 42) did not learn: accuracy 30.0 % on test")
+    assert "majority class alone has 30.0 %" in sentence
+    assert not_learned(read_results(tmp_path), read_validation(tmp_path)) == [sentence]
+    write_report(tmp_path)
+    assert "did not learn" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_balanced_training_is_judged_by_balanced_accuracy(tmp_path: Path) -> None:
+    results, validation = tables_of(FakeStudy(tmp_path), 1)  # a rare class: accuracy far below the majority's
+    results.loc[results["train_on"] == "wild", "balance"] = "oversample"
+    (sentence,) = not_learned(results, validation)
+    assert "balanced accuracy 14.3 %" in sentence
+    results["balanced_accuracy"] += 0.1 * (results["train_on"] == "wild")
+    assert not_learned(results, validation) == []
+
+
+def test_of_many_the_first_are_listed_and_the_others_counted(tmp_path: Path) -> None:
+    results, validation = write_tables(FakeStudy(tmp_path, seeds=(1, 2, 3, 4)).output)
+    results.loc[results["model"] == "tiny", "accuracy"] = 0.0
+    found = not_learned(results, validation)
+    assert len(found) == 7
+    assert found[-1].startswith("10 more networks")
