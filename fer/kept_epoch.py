@@ -43,8 +43,8 @@ def refuse_other_scores(
 ) -> None:
     """Compare `found`, labels and probabilities per dataset trained on, with the kept epoch in the run's `facts`.
 
-    Where answers are so close that rounding may turn them (not `exact`: on a GPU, in half precision, or between machines), only the loss is
-    compared. Raises ScoresDisagreeError.
+    Not `exact`: on a GPU, in half precision or between machines. Where answers are so close that rounding may turn
+    them, only the loss is compared. Raises ScoresDisagreeError.
     """
     noted = _kept_epoch(folder, facts)
     now = mean_scores([validation_scores(*one) for one in found])

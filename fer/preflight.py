@@ -42,7 +42,16 @@ def model_problems(settings: Settings, models: Collection[str]) -> list[str]:
     unknown = {name: network_problem(name, settings.models[name], settings.pretrained) for name in models}
     files = [_file_problem(settings, name) for name in models]
     weights = _weights_problem(settings, [name for name, problem in unknown.items() if not problem])
-    return [problem for problem in (device, *unknown.values(), *files, weights) if problem]
+    shapes = _shape_problems(settings, [name for name, problem in unknown.items() if not problem])
+    return [problem for problem in (device, *unknown.values(), *files, weights, *shapes) if problem]
+
+
+def _shape_problems(settings: Settings, models: Iterable[str]) -> list[str]:
+    """Options these networks have not, and sides in pixels that do not go through them."""
+    from fer.network_check import row_problems
+
+    smaller = [size for _, size in settings.train_sizes]
+    return [problem for name in models for problem in row_problems(name, settings.models[name], smaller)]
 
 
 def _was_trained(settings: Settings, model: str) -> bool:
