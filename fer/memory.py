@@ -81,7 +81,11 @@ def _own_memory() -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory of the GPU or of the computer ran out."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(RAN_OUT.search(str(error))))
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(RAN_OUT.search(str(error)))
 
 
 def lost_worker(error: BaseException) -> str:

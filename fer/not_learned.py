@@ -7,7 +7,7 @@ import pandas as pd
 from fer.runs import ORACLE
 from fer.scores import MAJORITY
 
-LISTED = 6  # networks named in full; more are counted
+LISTED = 6  # sentences in full; more are counted
 
 
 def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
@@ -18,24 +18,31 @@ def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
     gives up accuracy on purpose. Ensembles and oracles are left out.
     """
     found = [*_of(validation, "validation"), *_of(results, "test")]
-    more = [f"{len(found) - LISTED} more networks end at or below the majority class: see results.csv."]
+    more = [f"{len(found) - LISTED} more scores of networks lie at or below the majority class: see results.csv."]
     return found[:LISTED] + (more if len(found) > LISTED else [])
 
 
 def _of(table: pd.DataFrame, split: str) -> list[str]:
     majority = table["run"] == MAJORITY
     bars = table[majority].groupby("test_on")[["accuracy", "balanced_accuracy"]].mean()
-    own = [
-        str(on) in (str(of), *str(of).split("+")) for on, of in zip(table["test_on"], table["train_on"], strict=True)
-    ]
-    networks = table[~majority & own & (table["members"] == "") & (table["selection"] != ORACLE)]
+    networks = table[~majority & _on_own_data(table) & (table["members"] == "") & (table["selection"] != ORACLE)]
     first = networks.sort_values("tta", key=lambda policies: policies != "none", kind="stable")
-    rows = first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records")
-    return [_sentence(row, score, bars.at[row["test_on"], score], split) for row in rows if row["test_on"] in bars.index
-            for score in [_judged_by(row["balance"])] if row[score] <= bars.at[row["test_on"], score]]  # fmt: skip
+    sentences = []
+    for row in first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records"):
+        score = _compared_by(row["balance"])
+        if row["test_on"] in bars.index and row[score] <= (bar := bars.at[row["test_on"], score]):
+            sentences.append(_sentence(row, score, bar, split))
+    return sentences
 
 
-def _judged_by(balance: str) -> str:
+def _on_own_data(table: pd.DataFrame) -> pd.Series:
+    """True where a network is scored on all it was trained on, or on one part of it."""
+    pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
+    own = [tested in (trained, *trained.split("+")) for tested, trained in pairs]
+    return pd.Series(own, index=table.index, dtype=bool)
+
+
+def _compared_by(balance: str) -> str:
     return "accuracy" if balance == "none" else "balanced_accuracy"
 
 

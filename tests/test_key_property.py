@@ -68,6 +68,8 @@ class Trainings:
         values = base | changes | folders | {"DATASETS": rows}
         if len(values["ACTIVE_DATASETS"]) == 1:
             values["EXPERIMENTS"] = ("individual",)
+        if values["VARIANTS"] == ("augmented",):
+            values["BALANCE"] = "oversample"  # without extra copies it is "preprocessed" under another name
         if not values.get("EVALUATE_TEST", True):
             values["ORACLE"] = False
         return values
