@@ -31,14 +31,14 @@ def funnel_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     path = study.output / "selection_funnel.csv"
     if not path.is_file():
         return
-    table = _table(path, ["dataset", "step", "removed", "kept"])
+    table = _table(path, ["dataset", "step", "removed", "kept", "found"])
     panels: dict[str, list[list[Any]]] = {}
     for name in study.datasets:
         reasons = _reasons(study.output / "samples" / f"{name}_rejected.csv")
         steps = table[table["dataset"] == name]
         panels[name] = [
-            [step, int(removed), int(kept), reasons.get(step, "")]
-            for step, removed, kept in steps[["step", "removed", "kept"]].itertuples(index=False)
+            [step, int(removed), int(kept), reasons.get(step, "") if pd.isna(found) else f"found in {int(found):,}"]
+            for step, removed, kept, found in steps[["step", "removed", "kept", "found"]].itertuples(index=False)
         ]
     title = [
         "Selection funnel: what each step kept",

@@ -40,8 +40,9 @@ def _with_reasons(steps: Sequence[Sequence[Any]]) -> list[tuple[str, int, int, s
     found = []
     for step, removed, kept, reasons in steps:
         words = f"{kept:,} ({kept / listed:.1%})"
-        if removed:
-            words += f"   {removed:,} out" + (f": {reasons}" if reasons else "")
+        said = [f"{removed:,} out"] if removed else []
+        said += [reasons] if reasons else []
+        words += f"   {': '.join(said)}" if said else ""
         found.append((step, removed, kept, "\n".join(textwrap.wrap(words, 62))))
     return found
 

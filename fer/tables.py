@@ -123,25 +123,35 @@ def read_validation(output: Path) -> pd.DataFrame:
 
 
 def write_funnel(output: Path, names: Iterable[str]) -> pd.DataFrame:
-    """Write selection_funnel.csv: dataset, step, removed, kept, sample_data; steps in the order applied."""
+    """Write selection_funnel.csv: dataset, step, removed, kept, found, sample_data; steps in the order applied.
+
+    `found` (in the step "no face" alone): in how many of the pictures a face was detected or given by a box.
+    """
     study = read_study(output)
     parts = [_funnel_of(study, name).assign(dataset=name, sample_data=study.is_sample(name)) for name in names]
-    funnel = pd.concat(parts, ignore_index=True)[["dataset", "step", "removed", "kept", "sample_data"]]
+    funnel = pd.concat(parts, ignore_index=True)[["dataset", "step", "removed", "kept", "found", "sample_data"]]
+    funnel["found"] = funnel["found"].astype("Int64")
     _write_table(output / "selection_funnel.csv", funnel)
     return funnel
 
 
 def _funnel_of(study: StoredStudy, name: str) -> pd.DataFrame:
-    """The steps of one dataset; NO_FACE = "reject" adds the training rows without a face, then what is used."""
+    """The steps of one dataset, what is used last; "no face" only where faces were looked for."""
     folder = study.output / "samples"
     funnel = read_samples(folder / f"{name}_funnel.csv")
-    no_face, removed = folder / f"{name}_no_face.csv", 0
-    if study.rejects_no_face and no_face.is_file():
-        rows = read_samples(no_face)
-        removed = int((~rows["found"] & (rows["split"] == "train")).sum())
-    left = int(funnel["kept"].iloc[-1]) - removed
-    last = [{"step": "face found", "removed": removed, "kept": left}, {"step": "used", "removed": 0, "kept": left}]
-    return pd.concat([funnel, pd.DataFrame(last)], ignore_index=True)
+    left, last = int(funnel["kept"].iloc[-1]), []
+    if (folder / f"{name}_no_face.csv").is_file():
+        last = [_no_face_step(read_samples(folder / f"{name}_no_face.csv"), left, study.rejects_no_face)]
+        left = last[0]["kept"]
+    last.append({"step": "used", "removed": 0, "kept": left})
+    return pd.concat([funnel, pd.DataFrame(last)], ignore_index=True).reindex(columns=[*funnel, "found"])
+
+
+def _no_face_step(rows: pd.DataFrame, before: int, rejects: bool) -> dict[str, Any]:
+    """Training rows without a face leave where NO_FACE = "reject" (in preprocessed variants); else none does."""
+    without = ~rows["found"].astype(bool)
+    removed = int((without & (rows["split"] == "train")).sum()) if rejects else 0
+    return {"step": "no face", "removed": removed, "kept": before - removed, "found": before - int(without.sum())}
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

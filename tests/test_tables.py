@@ -271,10 +271,10 @@ def test_funnel_joins_the_datasets(tmp_path: Path) -> None:
     FakeStudy(tmp_path, sample_data=("wild",))
     write_funnel(tmp_path, ["studio", "wild"])
     funnel = pd.read_csv(tmp_path / "selection_funnel.csv")
-    assert list(funnel) == ["dataset", "step", "removed", "kept", "sample_data"]
-    assert funnel["dataset"].tolist() == ["studio"] * 4 + ["wild"] * 4
-    assert funnel["step"].tolist() == ["listed", "copies", "face found", "used"] * 2
-    assert funnel["sample_data"].tolist() == [False] * 4 + [True] * 4
+    assert list(funnel) == ["dataset", "step", "removed", "kept", "found", "sample_data"]
+    assert funnel["dataset"].tolist() == ["studio"] * 3 + ["wild"] * 3
+    assert funnel["step"].tolist() == ["listed", "copies", "used"] * 2  # faces were never looked for
+    assert funnel["sample_data"].tolist() == [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize(("no_face", "removed"), [("keep", 0), ("reject", 1)])
@@ -287,7 +287,8 @@ def test_funnel_counts_training_rows_rejected_for_want_of_a_face(tmp_path: Path,
     )
     rows.to_csv(tmp_path / "samples" / "studio_no_face.csv", index=False)
     funnel = write_funnel(tmp_path, ["studio"]).set_index("step")
-    assert funnel.loc["face found", "removed"] == removed
+    assert funnel.loc["no face", "removed"] == removed
+    assert funnel.loc["no face", "found"] == funnel.loc["copies", "kept"] - 2
     assert funnel.loc["used", "kept"] == funnel.loc["copies", "kept"] - removed
 
 
