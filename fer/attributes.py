@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -69,21 +70,35 @@ def write_attributes(output: Path, name: str, root: Path, samples: pd.DataFrame)
     """Write samples/<name>_attributes.csv for the rows of `samples` (sample_id, path); None where none are shipped.
 
     Only RAF-DB's original layout is known to ship any. A picture without a file has empty texts. Left as it is
-    when it is newer than the folder and lists the same rows. Raises InputError when a file looks otherwise.
+    when it is newer than the folder with all in it and lists the same rows. Raises InputError when a file looks
+    otherwise. A table that the dataset no longer bears out is removed first, so that no groups are made of it.
     """
     folder = _rafdb_folder(root)
+    path = output / "samples" / f"{name}_attributes.csv"
+    made = path.stat().st_mtime_ns if path.is_file() else 0
+    if folder is not None and made >= _changed(folder) and _lists(path, samples["sample_id"]):
+        return path
+    path.unlink(missing_ok=True)
     if folder is None:
         return None
-    path = output / "samples" / f"{name}_attributes.csv"
-    if path.is_file() and path.stat().st_mtime >= folder.stat().st_mtime:
-        known = read_samples(path)
-        if list(known["sample_id"]) == list(samples["sample_id"]):
-            return path
     stems = samples["path"].map(_stem)
     table = read_rafdb_attributes(root).set_index("stem").reindex(stems).fillna("")
     table.insert(0, "sample_id", samples["sample_id"].to_numpy())
     write_text(path, table.to_csv(index=False))
     return path
+
+
+def _changed(folder: Path) -> int:
+    """When a folder or a file in it was changed last, in nanoseconds."""
+    with os.scandir(folder) as entries:
+        return max(folder.stat().st_mtime_ns, *(entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries), 0)
+
+
+def _lists(path: Path, sample_ids: pd.Series) -> bool:
+    try:
+        return list(read_samples(path)["sample_id"]) == list(sample_ids)
+    except (OSError, ValueError, KeyError):  # damaged: it is made again
+        return False
 
 
 def _stem(path: str) -> str:

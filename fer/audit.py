@@ -41,7 +41,7 @@ from fer.readers import KNOWN_COUNTS
 from fer.samples import DatasetSamples
 from fer.settings import EMOTIONS, Settings
 from fer.terminal import console as new_console
-from utils import file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
+from utils import InputError, file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,6 +100,11 @@ def audit_or_report(datasets: dict[str, DatasetSamples], settings: Settings) -> 
 def _attempt(what: str, do: Callable[[], T], problems: dict[str, str]) -> T | None:
     try:
         return do()
+    except InputError as error:  # a file of a format not known here, say: its words are enough
+        said = f"{what}: left out ({'; '.join(error.problems)})"
+        log.warning("%s. The study goes on without it.", said)
+        problems[f"{said}."] = str(error)
+        return None
     except Exception as error:  # whatever it is: the audit only looks at the data, training does not need it
         said = f"{what}: failed ({type(error).__name__}: {error})"
         log.error("%s. The study goes on without it; more in audit/failed.txt.", said)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,11 @@ import pandas as pd
 import pytest
 
 from fer.attributes import read_rafdb_attributes, write_attributes
+from fer.audit import audit_or_report
 from fer.groups import COLUMNS, groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
-from utils import InputError
+from fer.samples import load_samples
+from fer.settings import Settings
+from utils import InputError, log
 
 LANDMARKS = "48.6\t40.1\n70.2\t41\n60\t52.5\n50\t66\n69\t66\n"
 
@@ -69,6 +75,43 @@ def test_attributes_go_to_their_samples(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
     write_attributes(tmp_path, "raf", tmp_path / "raf", samples[1:])
     assert path.read_text().splitlines()[1:] == ["raf/b,,,"]
+
+
+@pytest.mark.parametrize("change", ["another format", "no longer there"])
+def test_attributes_that_cannot_be_read_any_more_make_no_groups(tmp_path: Path, change: str) -> None:
+    """Whatever was read before: the table of it is gone, and the study goes on with a warning."""
+    root = tmp_path / "raf"
+    annotate(root / "basic", "test_0001")
+    samples = pd.DataFrame({"sample_id": ["raf/a"], "path": ["basic/Image/aligned/test_0001_aligned.jpg"]})
+    path = write_attributes(tmp_path, "raf", root, samples)
+    assert path is not None
+    annotations = root / "basic/Annotation/manual"
+    if change == "another format":
+        os.utime(path, (0, 10**9))  # the file is written in place: its folder keeps its time
+        os.utime(annotations, (0, 10**8))
+        (annotations / "test_0001_manu_attri.txt").write_text("age: 31\n")
+        with pytest.raises(InputError, match="found 1 lines"):
+            write_attributes(tmp_path, "raf", root, samples)
+    else:
+        shutil.rmtree(annotations)
+        assert write_attributes(tmp_path, "raf", root, samples) is None
+    assert not path.exists()
+
+
+def test_an_unknown_format_of_attributes_is_a_warning(
+    tiny_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_settings()
+    data = load_samples("alpha", settings)
+    (data.root / "Annotation/manual").mkdir(parents=True)
+    annotate(data.root, "happy_000", "age: 31\n")
+    monkeypatch.setattr(log, "propagate", True)
+    assert audit_or_report({"alpha": data}, settings) is not None
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if "attributes" in record.getMessage()]
+    assert [level for level, _ in said] == ["WARNING"]
+    assert "happy_000_manu_attri.txt" in said[0][1]
+    assert "happy_000_manu_attri.txt" in (settings.output_path / "audit/left_out.json").read_text()
+    assert "Traceback" not in (settings.output_path / "audit/failed.txt").read_text()
 
 
 def test_a_dataset_without_attributes_gets_none(tmp_path: Path) -> None:
