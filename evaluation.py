@@ -141,6 +141,9 @@ DAMAGED = (
 )  # fmt: skip
 
 
+ARRAYS = ("classes", "sample_ids", "labels", "probabilities")
+
+
 def store_predictions(path: Path, predictions: Predictions) -> None:
     """Write predictions as .npz, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -154,21 +157,31 @@ def load_predictions(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Predictions.__annotations__}
+        kinds = [fields[name].dtype.kind + str(fields[name].ndim) for name in ARRAYS]
+        if kinds != ["U1", "U1", "i1", "f2"]:
+            raise ValueError(f"{', '.join(ARRAYS)} are of the kinds {kinds}")
     except DAMAGED as error:
-        raise InputError(f"{path} is damaged ({error}). Delete it; it is made again from the weights.") from error
+        raise InputError(f"{path} is damaged ({error}). Run main.py: it is made again from the weights.") from error
     for name in ("run", "test_on", "split", "test_variant", "tta", "key"):
         fields[name] = str(fields[name])
     fields["classes"] = tuple(fields["classes"].tolist())
     return Predictions(**fields)
 
 
-def stored_key(path: Path) -> str | None:
-    """The key of a predictions file; None when it is not there or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return str(stored["key"])
-    except DAMAGED:
-        return None
+def problem_of_predictions(found: Predictions, classes: tuple[str, ...], key: str) -> str:
+    """Why predictions cannot be used as those of `classes` and `key`, in words; "" when they can."""
+    rows = len(found.labels)
+    if found.classes != classes:
+        return f"its classes are {', '.join(found.classes)}, not {', '.join(classes)}"
+    if found.key != key:
+        return "it was made from other weights or rows than the plan's"
+    if rows == 0 or found.probabilities.shape != (rows, len(classes)) or found.sample_ids.shape != (rows,):
+        return f"probabilities {found.probabilities.shape} and {len(found.sample_ids)} names for {rows} labels"
+    if found.labels.min() < 0 or found.labels.max() >= len(classes):
+        return f"labels reach from {found.labels.min()} to {found.labels.max()}; {len(classes)} classes are known"
+    if not np.isfinite(found.probabilities).all() or np.abs(found.probabilities.sum(1) - 1).max() > 1e-3:
+        return "some probabilities are not finite, or do not add up to 1"
+    return ""
 
 
 # ---------------------------------------------------------------- metrics

@@ -21,7 +21,7 @@ from torch import nn
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
 from fer.augmentation import augment_batch
-from fer.fit_state import FitState, restore_checkpoint, save_checkpoint, start_state
+from fer.fit_state import FitState, save_checkpoint, start_or_continue, start_state
 from fer.kept_epoch import mean_scores, validation_scores
 from fer.memory import (
     PeakMemory,
@@ -91,11 +91,11 @@ def fit(
     torch.OutOfMemoryError or what else says so (one picture does not fit), InputError (weights).
     """
     source = _training_source(run, train)
-    state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
-    restore_checkpoint(state, folder)
+    size = _remembered_size(run, machine)
+    state = start_or_continue(run, train, len(source), machine.device, row, size, folder)
     if oracle is not None and len(state.oracle_history) != state.epoch:
         log.info("starting again: the oracle has to see every epoch")
-        state = start_state(run, len(source), machine.device, row, _remembered_size(run, machine))
+        state = replace(start_state(run, len(source), machine.device, row, size), identity=state.identity)
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
     with PeakMemory(machine.device) as memory:
         while not _is_over(state, run):
@@ -109,7 +109,7 @@ def fit(
                 workers //= 2
             else:
                 micro_batch = _smaller(micro_batch, run)
-            state = _started_again(run, len(source), machine, row, folder, micro_batch)
+            state = _started_again(run, source, machine, row, folder, micro_batch)
             loader = make_loader(source, workers, machine.device.type == "cuda")
     return _facts(state)
 
@@ -209,13 +209,14 @@ def _smaller(micro_batch: int, run: Run) -> int:
     return micro_batch // 2
 
 
-def _started_again(run: Run, steps: int, machine: Machine, row: ModelRow, folder: Path, micro_batch: int) -> FitState:
+def _started_again(
+    run: Run, source: BatchSource, machine: Machine, row: ModelRow, folder: Path, micro_batch: int
+) -> FitState:
     """The state before the epoch that failed, with this micro-batch."""
     gc.collect()
     if machine.device.type == "cuda":
         torch.cuda.empty_cache()
-    fresh = start_state(run, steps, machine.device, row, micro_batch)
-    restore_checkpoint(fresh, folder)
+    fresh = start_or_continue(run, source.faces, len(source), machine.device, row, micro_batch, folder)
     fresh.micro_batch = micro_batch
     return fresh
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer.bootstrap import scores_once
+from fer.samples import refuse_changed
 from fer.settings import EMOTIONS
 from fer.significance import accuracy_with_interval
 from utils import InputError
@@ -73,6 +74,7 @@ def _attributes_path(output: Path, name: str) -> Path:
 
 
 def _read_table(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
+    refuse_changed(path)
     try:
         table = pd.read_csv(path, dtype={"sample_id": str}).set_index("sample_id")
         table[list(numbers)] = table[list(numbers)].astype(float)

@@ -6,6 +6,9 @@ not in it: a split is a list of row numbers, so folds, seeds of the split and po
 
 Rows are read from the file, not mapped into memory: where a mapped file is cut short, or the disk it lies on goes
 away, the first touch ends the process with SIGBUS and no word. Reading costs the same and raises an error.
+
+Beside a pack, `<pack>.json` says what its file was when it was written: size, time of change and checksum. The bytes
+are read again only where size or time are others; a pack of which nothing is noted is made again, never trusted.
 """
 
 from __future__ import annotations
@@ -24,9 +27,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.pictures import crop_box, open_picture
+from fer.pictures import UnreadablePicture, crop_box, open_picture
 from fer.samples import BOX, face_contents
-from utils import InputError, atomic_path, fingerprint, log, progress, reserve
+from utils import (
+    InputError,
+    atomic_path,
+    file_fingerprint,
+    fingerprint,
+    log,
+    progress,
+    read_sealed,
+    reserve,
+    write_sealed,
+)
 
 # Raise when packed pixels change for the same picture and size.
 PACK_VERSION = 1
@@ -131,21 +144,23 @@ def pack_or_load(files: pd.DataFrame, root: Path, size: int, gray: bool, folder:
 
     `files` has columns path, content and the four box columns, one row a face, in pack order;
     `gray` packs one channel. Paths are not in what identifies a pack: `content` stands for them, and for how they
-    were prepared. A pack that is truncated or from another version is made again.
-    Raises UnreadablePicture when a picture has become unreadable since it was read first, DiskFullError before
-    anything is decoded when the file has no room.
+    were prepared. A pack that was changed since it was written, or is from another version, is named and made again.
+    Raises InputError when a picture has become unreadable since it was read first, DiskFullError before anything is
+    decoded when the file has no room.
     """
     plan = _Plan(files, root, (len(files), size, size, 1 if gray else 3), name)
     identity = [PACK_VERSION, size, gray, face_contents(files).tolist()]
     target = folder / f"{name}__{size}__{fingerprint(identity, 12)}.npy"
     if target.is_file():
-        if _is_whole(target, plan.shape):
+        problem = _problem(target, plan.shape)
+        if not problem:
             return Pack(target, plan.shape)
-        log.warning("%s is truncated or of another version; it is made again.", target)
+        log.warning("%s is made again: %s.", target, problem)
     with atomic_path(target) as temporary, temporary.open("wb") as stream:
         reserve(stream, len(plan.header) + math.prod(plan.shape), target)
         stream.write(plan.header)
         _fill(stream, plan)
+    _note(target, file_fingerprint(target))
     return Pack(target, plan.shape)
 
 
@@ -162,13 +177,42 @@ def _pack_shape(stream: BinaryIO) -> tuple[int, ...]:
     return shape
 
 
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+def _problem(path: Path, shape: tuple[int, ...]) -> str:
+    """Why a pack cannot be used, in words; "" when it is as it was written."""
     try:
         with path.open("rb") as stream:
             found = _pack_shape(stream)
-            return found == shape and path.stat().st_size == stream.tell() + math.prod(shape)
-    except (OSError, ValueError, EOFError):
+            if found != shape or path.stat().st_size != stream.tell() + math.prod(shape):
+                return "it is truncated or of another version"
+        return "" if _is_unchanged(path) else "it was changed since it was written"
+    except FileNotFoundError:
+        return f"there is no {_note_path(path).name} that says what it was"
+    except (OSError, ValueError, EOFError, KeyError, RecursionError) as error:
+        return str(error) or type(error).__name__
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _note(path: Path, checksum: str) -> None:
+    write_sealed(_note_path(path), _stamp(path) | {"sha256": checksum})
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    state = path.stat()
+    return {"bytes": state.st_size, "changed_ns": state.st_mtime_ns}
+
+
+def _is_unchanged(path: Path) -> bool:
+    """Compare a pack with its note; where only the time differs (a copied folder), the time is noted anew."""
+    noted = read_sealed(_note_path(path))
+    if {name: noted[name] for name in ("bytes", "changed_ns")} == _stamp(path):
+        return True
+    if file_fingerprint(path) != noted["sha256"]:
         return False
+    _note(path, noted["sha256"])
+    return True
 
 
 @dataclass(frozen=True)
@@ -202,7 +246,7 @@ def _fill(stream: BinaryIO, plan: _Plan) -> None:
     writing = threading.Lock()
 
     def decode(path: str) -> None:
-        picture = open_picture(plan.root, path)
+        picture = _open(plan, path)
         for row in rows_of[path]:
             face = picture if np.isnan(boxes[row]).any() else crop_box(picture, tuple(boxes[row]))
             pixels = _fitted(face, plan.shape[1], mode)
@@ -213,6 +257,16 @@ def _fill(stream: BinaryIO, plan: _Plan) -> None:
     with ThreadPoolExecutor() as pool:
         for _ in progress(pool.map(decode, rows_of), f"packing {plan.name}", len(rows_of)):
             pass
+
+
+def _open(plan: _Plan, path: str) -> Image.Image:
+    try:
+        return open_picture(plan.root, path)
+    except UnreadablePicture as error:
+        raise InputError(
+            f"{plan.root / path} could be read before and cannot any more ({error}). Bring it back and run the same "
+            "command again, or remove it for good: the next command then goes on without it."
+        ) from error
 
 
 def _fitted(face: Image.Image, size: int, mode: str) -> np.ndarray:

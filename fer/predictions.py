@@ -14,8 +14,9 @@ import pandas as pd
 from fer.experiments import Study
 from fer.precision import FULL, autocast_dtype
 from fer.runs import PlannedRun, Run, read_run_json
+from fer.settings import EMOTIONS
 from fer.variants import picture_recipe, scored_variant, test_faces
-from utils import fingerprint, lock_in, pick_device, write_text
+from utils import InputError, fingerprint, lock_in, log, pick_device, write_text
 
 if TYPE_CHECKING:
     from data_loader import FaceRows
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
 # 2: mean and std of the input are those of training; before, those of timm's default weights.
 PREDICTION_VERSION = 2
+TEST_READS = ["test_on", "run", "first_scored"]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,41 @@ def _scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
 
 def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     """The predictions files of a finished run that are not there, damaged, or of other rows or weights."""
-    from evaluation import stored_key
+    study = study.at(planned.run.split)
+    return [file for file in prediction_files(study, planned) if not _is_usable(study, planned, file)]
 
-    return [file for file in prediction_files(study, planned) if stored_key(file.path) != file.key]
+
+def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
+    try:
+        state = file.path.stat()
+    except FileNotFoundError:
+        return False
+    rows, _ = study.scored(planned.run.train_on, file.test_on, file.split)
+    # one answer per file as it is now: plan, scoring and waiting for other processes ask again and again
+    place = (study.settings.output_path, study.fold, file, state.st_mtime_ns, state.st_size)
+    if place not in _judged:
+        _judged[place] = _problem(file, rows)
+        if _judged[place]:
+            log.warning("%s is made again: %s", file.path, _judged[place])
+    return _judged[place] == ""
+
+
+_judged: dict[tuple[object, ...], str] = {}
+
+
+def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
+    """Why a predictions file cannot be used, "" when it can; without torch."""
+    from evaluation import load_predictions, problem_of_predictions
+
+    try:
+        found = load_predictions(file.path)
+    except InputError as error:
+        return str(error)
+    problem = problem_of_predictions(found, EMOTIONS, file.key)
+    same_rows = found.sample_ids.tolist() == rows["sample_id"].tolist()
+    if not problem and not (same_rows and np.array_equal(found.labels, rows["label"])):
+        return f"its {len(found.labels)} rows or their labels are not the {len(rows)} of {file.test_on} {file.split}"
+    return problem
 
 
 def score_run(study: Study, planned: PlannedRun) -> None:
@@ -149,12 +183,36 @@ def _store(planned: PlannedRun, file: PredictionFile, faces: FaceRows, probabili
 
 def _count_test_read(study: Study, test_on: str, run: str) -> None:
     """Note in test_reads.csv that `run` has been scored on a test set; each run counts once."""
-    path = study.settings.output_path / "test_reads.csv"
-    with lock_in(path.parent, "test_reads"):
-        known = (
-            pd.read_csv(path, dtype=str) if path.is_file() else pd.DataFrame(columns=["test_on", "run", "first_scored"])
-        )
+    output = study.settings.output_path
+    path = output / "test_reads.csv"
+    with lock_in(output, "test_reads"):
+        known = _test_reads(output)
         if ((known["test_on"] == test_on) & (known["run"] == run)).any():
             return
         known.loc[len(known)] = [test_on, run, datetime.now(UTC).isoformat(timespec="seconds")]
         write_text(path, known.to_csv(index=False))
+
+
+def _test_reads(output: Path) -> pd.DataFrame:
+    """test_reads.csv; where it is damaged, what the predictions still there prove, and the damaged file is kept."""
+    path = output / "test_reads.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=TEST_READS)
+    try:
+        known = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if list(known.columns) != TEST_READS or (known == "").any(axis=None):
+            raise ValueError(f"its columns are not {', '.join(TEST_READS)}, or some cells are empty")
+        return known
+    except ValueError as error:
+        kept = path.with_name("test_reads.damaged.csv")
+        log.warning("%s is damaged (%s): kept as %s, and made again from the predictions.", path, error, kept.name)
+        path.replace(kept)
+    rows = [
+        [file.name.split("__")[0], file.parents[1].name,
+         datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")]
+        for file in sorted((output / "saved_models").glob("*/predictions/*__test__*.npz"))
+    ]  # fmt: skip
+    found = pd.DataFrame(rows, columns=TEST_READS).sort_values("first_scored")
+    found = found.drop_duplicates(["test_on", "run"], ignore_index=True)
+    write_text(path, found.to_csv(index=False))
+    return found

@@ -125,7 +125,7 @@ def _funnel_of(output: Path, name: str) -> tuple[int | None, int | None, str]:
         funnel = read_samples(output / "samples" / f"{name}_funnel.csv")
         removed = {step: int(n) for step, n in zip(funnel["step"], funnel["removed"], strict=True) if n}
         return int(funnel["kept"].iloc[0]), sum(removed.values()), ", ".join(f"{s} {n:,}" for s, n in removed.items())
-    except (OSError, ValueError, KeyError, IndexError):
+    except (InputError, OSError, ValueError, KeyError, IndexError):
         return None, None, "its funnel table is missing or damaged"
 
 

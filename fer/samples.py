@@ -32,11 +32,12 @@ from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.readers import Listing, listing_signature, read_dataset
 from fer.rejections import rejection_notes
 from fer.settings import EMOTIONS, DatasetRow, Settings
-from utils import InputError, fingerprint, log, progress, read_json, write_json, write_text
+from utils import InputError, file_fingerprint, fingerprint, log, progress, read_sealed, write_sealed, write_text
 
 # Raise when the meaning of a cached samples table changes.
 SAMPLES_VERSION = 4
 SPLITS = ("train", "val", "test")
+PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 READABLE = ["sample_id", "path", "label", "split", "content"]
 REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
@@ -136,10 +137,10 @@ def _load_cached(folder: Path, name: str, key: str) -> tuple[pd.DataFrame, pd.Da
     if not marker.is_file():
         return None
     try:
-        known = read_json(marker)
-        tables = [read_samples(folder / f"{name}_{part}.csv") for part in ("samples", "rejected", "funnel")]
-    except (OSError, ValueError) as error:
-        log.warning("%s: the cached samples cannot be read (%s); they are made again.", name, error)
+        known = read_sealed(marker)
+        tables = [read_samples(folder / f"{name}_{part}.csv") for part in PARTS]
+    except (InputError, OSError, ValueError, RecursionError) as error:
+        log.warning("%s: the cached samples cannot be used (%s: %s); they are made again.", marker, name, error)
         return None
     if known.get("key") != key or known.get("rows") != [len(table) for table in tables]:
         return None
@@ -153,11 +154,32 @@ def _store(
     marker.unlink(missing_ok=True)
     for part, table in (("samples", samples), ("rejected", rejected), ("funnel", funnel)):
         write_text(folder / f"{name}_{part}.csv", table.to_csv(index=False))
-    write_json(marker, {"key": key, "rows": [len(samples), len(rejected), len(funnel)]})
+    files = {part: file_fingerprint(folder / f"{name}_{part}.csv") for part in PARTS}
+    write_sealed(marker, {"key": key, "rows": [len(samples), len(rejected), len(funnel)], "files": files})
+
+
+def refuse_changed(path: Path) -> None:
+    """Raise InputError when a table of saidas/samples/ is not what the checksum beside it says, if there is one."""
+    name, _, part = path.stem.rpartition("_")
+    marker = path.with_name(f"{name}_samples.json")
+    if part not in PARTS or not (marker.is_file() and path.is_file()):
+        return
+    try:
+        known = read_sealed(marker).get("files", {part: None})[part]  # versions before this one noted none
+    except FileNotFoundError:
+        return  # main.py has just begun to write the tables anew
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{marker} is damaged ({error}). Run main.py: it is written again.") from error
+    if known is not None and file_fingerprint(path) != known:
+        raise InputError(f"{path} was changed since it was written. Run main.py: it is written again.")
 
 
 def read_samples(path: Path) -> pd.DataFrame:
-    """Read a samples, rejected or funnel table: text columns stay text, empty text stays empty."""
+    """Read a samples, rejected or funnel table: text columns stay text, empty text stays empty.
+
+    Raises InputError when it was changed since it was written, OSError, ValueError.
+    """
+    refuse_changed(path)
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), na_values={}, keep_default_na=True).pipe(
         lambda table: table.assign(**{c: table[c].fillna("") for c in TEXT_COLUMNS if c in table})
     )

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation import Predictions, hard_vote, load_predictions, macro_f1, soft_vote
+from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
 from fer.run_record import is_count, is_name
 from fer.runs import read_run_json
-from fer.samples import SPLITS
+from fer.samples import SPLITS, refuse_changed
 from fer.settings import EMOTIONS
 from utils import InputError, read_sealed
 
@@ -169,18 +169,10 @@ def read_predictions(entry: PredictionEntry) -> Predictions:
     if entry.how != "file":
         return _put_together(entry)
     found = _load_once(entry.path, entry.path.stat().st_mtime_ns if entry.path.is_file() else None)
-    rows, classes = len(found.labels), len(EMOTIONS)
-    if found.classes != EMOTIONS:
-        problem = f"its classes are {', '.join(found.classes)}, not {', '.join(EMOTIONS)}"
-    elif found.key != entry.key:
-        problem = "it was made from other weights or rows than the plan's"
-    elif rows == 0 or found.probabilities.shape != (rows, classes):
-        problem = f"probabilities {found.probabilities.shape} for {rows} labels"
-    elif not np.isfinite(found.probabilities).all():
-        problem = "some probabilities are not finite"
-    else:
-        return found
-    raise InputError(f"{entry.path} cannot be used: {problem}. Delete it; main.py makes it again.")
+    problem = problem_of_predictions(found, EMOTIONS, entry.key)
+    if problem:
+        raise InputError(f"{entry.path} cannot be used: {problem}. Run main.py: it is made again.")
+    return found
 
 
 @lru_cache(maxsize=128)
@@ -233,6 +225,7 @@ def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
     Raises InputError when the dataset's samples table is damaged.
     """
     path = output / "samples" / f"{dataset}_samples.csv"
+    refuse_changed(path)
     try:
         rows = pd.read_csv(path, usecols=["label", "split"], dtype={"label": int, "split": str})
         labels = {split: rows["label"].to_numpy()[(rows["split"] == split).to_numpy()] for split in SPLITS}
