@@ -247,7 +247,7 @@ def _one_epoch(
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
     row |= {"peak_gpu_mb": memory.gpu_mb, "peak_ram_mb": memory.ram_mb, "micro_batch": state.micro_batch}
     if run.hyper.schedule == "plateau":
-        state.scheduler.step(row["val_loss"])  # type: ignore[arg-type]
+        state.scheduler.step(row["val_loss"])
     _note_epoch(state, run, row, folder)
     log.info(
         "epoch %d/%d  loss %.4f / %.4f  accuracy %.4f / %.4f  macro-F1 %.4f (train / validation)  %.0f images/s",

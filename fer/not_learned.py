@@ -30,7 +30,7 @@ def _of(table: pd.DataFrame, split: str) -> list[str]:
     sentences = []
     for row in first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records"):
         score = _compared_by(row["balance"])
-        if row["test_on"] in bars.index and row[score] <= (bar := bars.at[row["test_on"], score]):
+        if row["test_on"] in bars.index and row[score] <= (bar := float(bars[score][row["test_on"]])):
             sentences.append(_sentence(row, score, bar, split))
     return sentences
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from annotated_types import Interval, MinLen
 from pydantic import (
@@ -134,7 +134,8 @@ BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 Strength = Annotated[float, Interval(ge=0, le=2)]
 
 if TYPE_CHECKING:
-    Family = TtaPolicy = str
+    Family: TypeAlias = str
+    TtaPolicy: TypeAlias = str
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
