@@ -25,12 +25,14 @@ from fer.installed import how_to_install
 from fer.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 
 try:
+    from fer.disk_need import needed_space, refuse_full_disk
     from fer.execution import execute, write_study
     from fer.experiments import Study, describe_idle, open_study, planned_runs
     from fer.inspection import print_check, print_plan, refuse_bad_output
     from fer.preflight import problems_before_start, refuse_impossible
     from fer.readers import missing_datasets
     from fer.settings import PROJECT, Settings, load_settings
+    from fer.speed import speed_book
     from fer.terminal import file_problem, prepare_streams, stdout_problem
     from utils import DiskFullError, InputError, log, remove_partial_files, start_logging
 except ImportError as error:
@@ -57,10 +59,11 @@ def run_study(settings: Settings, train: bool = True) -> int:
     remove_partial_files(output)
 
     study = open_study_of(settings, problems_before_start(settings) if train else [])
-    audit(study)
     runs = planned_runs(study)
     if train:
         refuse_impossible(settings, runs)
+        refuse_full_disk(needed_space(study, runs, speed_book(settings, measure=False)))
+    audit(study)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
     from fer.live_page import LivePage
@@ -319,6 +322,7 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         runs = planned_runs(study)
         refuse_impossible(settings, runs)
         print_plan(study, runs)
+        refuse_full_disk(needed_space(study, runs, speed_book(settings, measure=False)))
         return 0
     if arguments.report is not None:
         own = arguments.report is HERE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fer.experiments import Study
 from fer.network_names import UnavailableWeightsError
 from fer.predictions import missing_predictions, prediction_files, score_run
-from fer.runs import PlannedRun, Run, held, read_run_json
+from fer.runs import PlannedRun, Run, held
 from fer.samples import SPLITS
 from fer.settings import ModelRow, Settings
 from fer.variants import scored_variant, test_faces, training_faces
@@ -204,23 +204,3 @@ def _model_row(settings: Settings, model: str) -> ModelRow:
     if row.weights_file is None:
         return row
     return row.model_copy(update={"weights_file": str(settings.resolve(row.weights_file))})
-
-
-# ---------------------------------------------------------------- estimates for --plan
-
-
-def estimate(study: Study, planned: PlannedRun) -> dict[str, Any]:
-    """Seconds and bytes of a run to do, from finished runs of the same network; None where none is known."""
-    tables = study.at(planned.run.split).training(planned.run.train_on).samples
-    rows = sum((table["split"] == "train").sum() for table in tables.values())
-    known = [
-        stored
-        for folder in study.models_folder.glob(f"*__{planned.run.model}__*")
-        if (stored := read_run_json(folder)) is not None
-        and stored["inputs"]["hyper"]["input_size"] == planned.run.hyper.input_size
-    ]
-    if not known:
-        return {"seconds": None, "megabytes": None}
-    facts = known[-1]["facts"]
-    seconds = rows * planned.run.hyper.epochs / facts["images_per_second"]
-    return {"seconds": seconds, "megabytes": 4 * facts["parameters"] / 2**20}

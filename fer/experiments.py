@@ -98,7 +98,7 @@ def planned_runs(study: Study) -> list[PlannedRun]:
     """
     runs: dict[str, PlannedRun] = {}
     settings = study.settings
-    for train_on, mixing in _trainings(settings):
+    for train_on, mixing in trainings_of(settings):
         folds = fold_names([study.datasets[name] for name in train_on], settings)
         for variant, model, fold, seed in product(settings.variants, settings.models, folds, settings.seeds):
             planned = _plan(study.at(fold), train_on, mixing, variant, model, seed, fold)
@@ -127,7 +127,7 @@ def describe_idle(settings: Settings) -> str:
     return f"EXPERIMENTS: nothing to do for {' and '.join(needs)}; active: {active}." if needs else ""
 
 
-def _trainings(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+def trainings_of(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """What each experiment trains on, and how several datasets are mixed. An experiment needs nothing else."""
     active = settings.active_datasets
     idle = idle_experiments(settings)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from fer.execution import estimate
+from fer.disk_need import describe_needs, most_space, needed_space
 from fer.experiments import Study, describe_idle
+from fer.plan_estimate import describe_estimate, estimate_plan
 from fer.precision import FULL
 from fer.predictions import missing_predictions
 from fer.preflight import problems_before_start
-from fer.readers import missing_datasets, read_dataset
+from fer.readers import Listing, missing_datasets, read_dataset
 from fer.rejections import rejection_notes
 from fer.runs import PlannedRun, what_made_it_new
+from fer.samples import SPLITS
 from fer.settings import EMOTIONS, DatasetRow, Settings
+from fer.speed import speed_book
 from fer.terminal import console as new_console
 from utils import InputError, log
 
@@ -47,7 +52,8 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
     console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
     if idle := describe_idle(settings):
         console.print(idle, highlight=False)
-    problems = []
+    problems: list[str] = []
+    listings: dict[str, Listing] = {}
     for name, (row, root) in active.items():
         if row.sample and not root.exists():
             console.print(f"{name}: sample faces, not drawn yet; the first run draws them")
@@ -55,24 +61,22 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
         absent = missing_datasets({name: (row, root)})
         problems += absent
         if not absent:
-            problems += _dataset_problems(console, name, row, root)
+            try:
+                listings[name] = read_dataset(name, row, root)
+            except InputError as error:
+                problems += error.problems
+                continue
+            _print_dataset(console, name, row, listings[name])
     _print_machine(console, settings)
     problems += problems_before_start(settings)
+    if listings and not problems:
+        console.print(_most_space(settings, listings))
     for problem in problems:
         console.print("to mend:", problem, style="red")
     return 2 if problems else 0
 
 
-def _dataset_problems(console: Console, name: str, row: DatasetRow, root: Path) -> list[str]:
-    try:
-        _print_dataset(console, name, row, root)
-    except InputError as error:
-        return error.problems
-    return []
-
-
-def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> None:
-    listing = read_dataset(name, row, root)
+def _print_dataset(console: Console, name: str, row: DatasetRow, listing: Listing) -> None:
     table = Table(
         title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
         + (" (sample data)" if row.sample else "")
@@ -90,6 +94,30 @@ def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path) -> 
         console.print(f"  rejected: {below} below min_confidence")
     for note in [*listing.notes, *rejection_notes(listing.rejected, len(listing.samples) + len(listing.rejected))]:
         console.print(f"  note: {note}")
+
+
+def _most_space(settings: Settings, listings: dict[str, Listing]) -> str:
+    """In one line: the disk that the whole plan can need at most, whatever is finished already."""
+    labels = {name: _labels_in_use(settings, listing) for name, listing in listings.items()}
+    splits = max(_splits(settings, listing) for listing in listings.values())
+    needs = most_space(settings, labels, splits, replace(speed_book(settings, measure=False), keep=False))
+    return f"{describe_needs(needs, 'at most about ')}; --plan says it exactly"
+
+
+def _labels_in_use(settings: Settings, listing: Listing) -> np.ndarray:
+    """int64 [N]; with LIMIT_PER_SPLIT as many as it leaves at most, spread evenly over the dataset."""
+    labels = listing.samples["label"].to_numpy()
+    most = len(SPLITS) * settings.limit_per_split if settings.limit_per_split else len(labels)
+    return labels[np.linspace(0, len(labels) - 1, min(most, len(labels))).astype(int)]
+
+
+def _splits(settings: Settings, listing: Listing) -> int:
+    """How often a training on this dataset is repeated for other splits."""
+    if settings.splits == "official" or (listing.samples["split"] == "test").any():
+        return 1
+    if settings.splits == "subjects":
+        return max(listing.samples["subject"].nunique(), 1)
+    return settings.repeats * (settings.folds if settings.splits == "kfold" else 1)
 
 
 def _print_machine(console: Console, settings: Settings) -> None:
@@ -110,27 +138,22 @@ def _print_machine(console: Console, settings: Settings) -> None:
 
 
 def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False) -> None:
-    """Every run with its state, what made it new, and what it will cost."""
+    """Every run with its state, what made it new, and what all will take, in time and on disk.
+
+    With `only_summary`, runs are only counted, and nothing is timed that was not timed before.
+    """
     to_do = [planned for planned in runs if not planned.finished]
     if not only_summary:
         _print_runs(study, runs)
-    costs = [estimate(study, planned) for planned in to_do]
-    known = [cost["seconds"] for cost in costs if cost["seconds"] is not None]
     to_score = sum(planned.finished and bool(missing_predictions(study, planned)) for planned in runs)
     done = len(runs) - len(to_do) - to_score
     log.info("plan: %d runs, %d done, %d to score, %d to do", len(runs), done, to_score, len(to_do))
     _note_precision(study.settings, runs)
-    if known:
-        log.info(
-            "estimate: up to %.0f minutes of training for %d of %d runs to do (early stopping may end sooner), "
-            "%.0f MB of weights",
-            sum(known) / 60,
-            len(known),
-            len(to_do),
-            sum(cost["megabytes"] for cost in costs if cost["megabytes"]),
-        )
-    if len(known) < len(to_do):
-        log.info("no estimate for %d runs: their networks have not been trained here yet", len(to_do) - len(known))
+    book = speed_book(study.settings, measure=not only_summary)
+    for line in describe_estimate(estimate_plan(study, runs, book)):
+        log.info("%s", line)
+    if disk := describe_needs(needed_space(study, runs, book)):
+        log.info("%s", disk)
 
 
 def _note_precision(settings: Settings, runs: list[PlannedRun]) -> None:

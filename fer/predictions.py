@@ -45,7 +45,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     if stored is None:
         return []
     study, files = study.at(planned.run.split), []
-    for name, split, variant in _scored_sets(study, planned.run):
+    for name, split, variant in scored_sets(study, planned.run):
         data = study.datasets[name]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
         rows = study.scored(planned.run.train_on, name, split)[1]
@@ -56,7 +56,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     return files
 
 
-def _scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
+def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
     """(dataset, split, variant) of everything a run is scored on."""
     own = scored_variant(run.variant)
     for name, data in study.datasets.items():

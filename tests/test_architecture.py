@@ -24,7 +24,7 @@ LAYERS = """
     network_names small_networks local_weights torchvision_networks model_utils network_check preflight trained_network
     evaluation kept_epoch fit_state
     bootstrap significance calibration groups
-    training experiments predictions execution verify
+    training experiments speed predictions disk_need plan_estimate execution verify
     study_files archive ensembles leaks scores not_learned tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
     plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures
