@@ -232,4 +232,4 @@ def _time_pictures(data: DatasetSamples, settings: Settings, rules: dict[str, An
 def some_samples(data: DatasetSamples, count: int) -> list[dict[str, Any]]:
     """Up to `count` rows of a dataset, spread evenly over it."""
     rows = np.unique(np.linspace(0, len(data.samples) - 1, count).astype(int))
-    return data.samples.iloc[rows].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in data.samples.iloc[rows].to_dict("records")]
