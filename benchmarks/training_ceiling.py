@@ -81,7 +81,7 @@ def epochs(state: training.FitState, run: Run, faces: FaceRows, machine: Machine
 
     def work() -> int:
         loader.sampler.epoch = state.epoch  # type: ignore[union-attr, attr-defined, unused-ignore]
-        training._train_epoch(state, run, loader, source, machine)
+        training.train_epoch(state, run, loader, source, machine)
         state.epoch += 1
         return len(faces)
 

@@ -11,7 +11,6 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_loader import BatchSource, FaceRows, make_loader
+from fer.memory import is_out_of_memory
 from fer.packs import Pack
 from fer.pictures import UnreadablePicture, open_picture
 from fer.prepared import save_picture
@@ -139,16 +139,19 @@ def _time_network(run: Run, row: ModelRow, machine: Machine, shape: tuple[int, i
 
 def _time_fitting(state: FitState, run: Run, machine: Machine, faces: FaceRows) -> NetworkSpeed:
     """The same with as many pictures at a time as memory has room for, as in training."""
-    while True:
-        with suppress(*([] if state.micro_batch == 1 else [_out_of_memory()])):
-            return _time_once(state, run, machine, faces)
+    while (found := _time_in_memory(state, run, machine, faces)) is None:
         state.micro_batch //= 2
+    return found
 
 
-def _out_of_memory() -> type[Exception]:
-    import torch
-
-    return torch.OutOfMemoryError
+def _time_in_memory(state: FitState, run: Run, machine: Machine, faces: FaceRows) -> NetworkSpeed | None:
+    """None where memory runs out, and fewer pictures at a time may help."""
+    try:
+        return _time_once(state, run, machine, faces)
+    except (MemoryError, RuntimeError) as error:
+        if state.micro_batch == 1 or not is_out_of_memory(error):
+            raise
+    return None
 
 
 def _time_once(state: FitState, run: Run, machine: Machine, faces: FaceRows) -> NetworkSpeed:

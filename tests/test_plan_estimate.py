@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import fer.disk_need as disk_need
 import fer.inspection as inspection
@@ -88,6 +90,23 @@ def test_an_oracle_costs_only_its_looks_and_more_views_cost_more(tiny_settings: 
     plain, peeked = seconds(TTA=("none",)), seconds(TTA=("none",), ORACLE=True)
     assert plain["training"] < peeked["training"] < 2 * plain["training"]
     assert seconds(TTA=("none", "three_views"))["testing"] == pytest.approx(3 * plain["testing"])
+
+
+def test_a_network_that_fills_memory_is_timed_with_fewer_pictures(
+    tiny_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, runs = opened(tiny_settings())
+    once, tried = speed._time_once, []
+
+    def crowded(state: Any, *rest: Any) -> Any:
+        tried.append(state.micro_batch)
+        if state.micro_batch > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return once(state, *rest)
+
+    monkeypatch.setattr(speed, "_time_once", crowded)
+    found = estimate_plan(study, runs, speed_book(study.settings, measure=True))
+    assert found.seconds["training"] > 0 and tried[:3] == [16, 8, 4]
 
 
 def test_rows_counted_are_those_that_balancing_leaves() -> None:
