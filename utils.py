@@ -28,6 +28,7 @@ import numpy as np
 from fer.interrupt import half_written
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from filelock import FileLock
 
@@ -174,6 +175,17 @@ def write_changed(path: Path, text: str) -> None:
     """Write `text` where the file does not hold it already, so that an unchanged file keeps its time."""
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
+
+
+def read_csv(path: Path, texts: Iterable[str] = (), **options: Any) -> pd.DataFrame:
+    """A table as `to_csv` wrote it: only an empty cell is missing, and a word stays that word, "null" and "NA" too.
+
+    The columns `texts` stay text where they look like numbers; those the table lacks do not matter. `options` are
+    pandas'. Raises OSError or ValueError.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""], **options)
 
 
 def write_json(path: Path, value: Any) -> None:

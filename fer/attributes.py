@@ -97,7 +97,7 @@ def _changed(folder: Path) -> int:
 def _lists(path: Path, sample_ids: pd.Series) -> bool:
     try:
         return list(read_samples(path)["sample_id"]) == list(sample_ids)
-    except (OSError, ValueError, KeyError):  # damaged: it is made again
+    except (InputError, OSError, ValueError, KeyError):  # damaged: it is made again
         return False
 
 

@@ -41,7 +41,7 @@ from fer.readers import KNOWN_COUNTS
 from fer.samples import DatasetSamples
 from fer.settings import EMOTIONS, Settings
 from fer.terminal import console as new_console
-from utils import InputError, file_fingerprint, log, read_sealed, write_json, write_sealed, write_text
+from utils import InputError, file_fingerprint, log, read_csv, read_sealed, write_json, write_sealed, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -323,7 +323,8 @@ def _files(names: list[str]) -> list[str]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     """A table of the audit; text stays text, also where a dataset is called 1 or null."""
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False)
+    table = read_csv(path, TEXT_COLUMNS)
+    return table.fillna({column: "" for column in TEXT_COLUMNS if column in table})
 
 
 # ---------------------------------------------------------------- in words

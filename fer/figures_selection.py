@@ -15,7 +15,7 @@ from fer.plots_selection import plot_detection_rates, plot_funnel, plot_picture_
 from fer.samples import read_samples
 from fer.settings import EMOTIONS
 from fer.study_files import StoredStudy
-from utils import InputError, file_fingerprint
+from utils import InputError, file_fingerprint, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def masked(reason: str) -> str:
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)[columns]
+        return read_csv(path, ["dataset"])[columns]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py: it is written again.") from error
 

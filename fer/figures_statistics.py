@@ -18,7 +18,7 @@ from fer.plots_statistics import plot_comparison_intervals, plot_groups, plot_re
 from fer.runs import ORACLE
 from fer.study_files import StoredStudy
 from fer.variants import scored_variant
-from utils import InputError, file_fingerprint
+from utils import InputError, file_fingerprint, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def _path(study: StoredStudy, name: str) -> Path:
 def _table(study: StoredStudy, name: str) -> pd.DataFrame:
     path = _path(study, name)
     try:
-        return pd.read_csv(path)
+        return read_csv(path, ["test_on"])
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
 

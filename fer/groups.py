@@ -16,7 +16,7 @@ from fer.bootstrap import scores_once
 from fer.samples import refuse_changed
 from fer.settings import EMOTIONS
 from fer.significance import accuracy_with_interval
-from utils import InputError
+from utils import InputError, read_csv
 
 # Quantile bins of what is measured in numbers.
 BINS = 4
@@ -76,7 +76,7 @@ def _attributes_path(output: Path, name: str) -> Path:
 def _read_table(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
     refuse_changed(path)
     try:
-        table = pd.read_csv(path, dtype={"sample_id": str}).set_index("sample_id")
+        table = read_csv(path, ["sample_id"]).set_index("sample_id")
         table[list(numbers)] = table[list(numbers)].astype(float)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be used ({error}). Run main.py: it is written again.") from error

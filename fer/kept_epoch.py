@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation import METRICS
-from utils import InputError
+from utils import InputError, read_csv
 
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 # Largest difference of a probability, and of the loss, that other kernels may make: within one machine's fp32, and
@@ -73,7 +73,7 @@ def _kept_epoch(folder: Path, facts: dict[str, Any]) -> dict[str, float]:
     if noted["epoch"] == facts["best_epoch"]:
         return noted
     try:
-        history = pd.read_csv(folder / "history.csv").set_index("epoch")
+        history = read_csv(folder / "history.csv").set_index("epoch")
         return history.loc[facts["best_epoch"]].to_dict()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'history.csv'} is damaged ({error}). Delete its folder to train again.") from error

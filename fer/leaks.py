@@ -20,7 +20,7 @@ import pandas as pd
 
 from fer.copies import pictures
 from fer.samples import read_samples
-from utils import InputError, read_json
+from utils import InputError, read_csv, read_json
 
 
 class TestCopies(NamedTuple):
@@ -82,7 +82,7 @@ class Copies:
         if self._pairs is None:
             path = self.output / "audit" / "near_pairs.csv"
             try:
-                pairs = pd.read_csv(path, dtype=str, keep_default_na=False)
+                pairs = read_csv(path, ["left", "right", "dataset_left", "dataset_right"])
                 names = sorted({*pairs["dataset_left"], *pairs["dataset_right"]})
                 rows = [self._delivered(name)[["sample_id", "content"]] for name in names]
                 content = pd.concat(rows).set_index("sample_id")["content"] if rows else pd.Series(dtype=str)

@@ -33,8 +33,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import SECTIONS
-from utils import fingerprint, write_changed
+from fer.tables import CLASS_TEXTS, SECTIONS
+from utils import fingerprint, read_csv, write_changed
 
 HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
 SETUP = ("train_on", "variant", "test_variant", "model", "balance", "mixing", "selection")
@@ -62,7 +62,7 @@ def write_paper_tables(output: Path, results: pd.DataFrame) -> list[PaperTable]:
     """Write every table of `results` (as tables.write_tables returns it); tables of an earlier plan are removed."""
     folder = output / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    classes = pd.read_csv(output / "per_class_results.csv")
+    classes = read_csv(output / "per_class_results.csv", CLASS_TEXTS)
     tables = paper_tables(output, results, classes)
     written = set()
     for table in tables:

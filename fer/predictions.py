@@ -16,7 +16,7 @@ from fer.precision import FULL, autocast_dtype
 from fer.runs import PlannedRun, Run, read_run_json
 from fer.settings import EMOTIONS
 from fer.variants import picture_recipe, scored_variant, test_faces
-from utils import InputError, fingerprint, lock_in, log, pick_device, write_text
+from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
 
 if TYPE_CHECKING:
     from data_loader import FaceRows
@@ -199,8 +199,8 @@ def _test_reads(output: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=TEST_READS)
     try:
-        known = pd.read_csv(path, dtype=str, keep_default_na=False)
-        if list(known.columns) != TEST_READS or (known == "").any(axis=None):
+        known = read_csv(path, TEST_READS)
+        if list(known.columns) != TEST_READS or known.isna().any(axis=None):
             raise ValueError(f"its columns are not {', '.join(TEST_READS)}, or some cells are empty")
         return known
     except ValueError as error:

@@ -39,6 +39,7 @@ from utils import (
     lock_in,
     log,
     progress,
+    read_csv,
     read_json,
     write_json,
     write_text,
@@ -185,7 +186,7 @@ def _noted(folder: Path) -> list[Path]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys([*TEXTS, "checksum"], str), encoding="utf-8")
+        table = read_csv(path, [*TEXTS, "checksum"], encoding="utf-8")
         missing = set(TEXTS) - set(table.columns)
         table = table.assign(bytes=pd.to_numeric(table["bytes"]) if "bytes" in table else math.nan)
     except (ValueError, OverflowError) as error:  # pandas' parser and decoding errors are ValueErrors

@@ -43,8 +43,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import read_results, read_validation
-from utils import InputError, log, read_json, write_changed
+from fer.tables import CLASS_TEXTS, read_results, read_validation
+from utils import InputError, log, read_csv, read_json, write_changed
 
 FORMATS = (".png", ".svg", ".pdf")
 # Chapters of figures in reading order: title, and how the names of their folders begin.
@@ -168,7 +168,7 @@ def _not_learned(output: Path) -> list[str]:
 
 def _result_tables(output: Path, problems: list[str]) -> list[PaperTable]:
     try:
-        classes = pd.read_csv(output / "per_class_results.csv")
+        classes = read_csv(output / "per_class_results.csv", CLASS_TEXTS)
         return paper_tables(output, read_results(output), classes)
     except (OSError, ValueError, KeyError, InputError) as error:
         problems.append(f"The tables are not shown: {error}")
@@ -231,7 +231,7 @@ def _statistics(output: Path, problems: list[str]) -> list[PaperTable]:
         if not path.is_file():
             continue
         try:
-            frame = pd.read_csv(path)
+            frame = read_csv(path)
         except (OSError, ValueError) as error:
             problems.append(f"statistics/{name}.csv cannot be read ({error}): it is not shown.")
             continue

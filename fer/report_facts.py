@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer.rejections import rejection_notes
@@ -19,7 +18,7 @@ from fer.runs import ORACLE, read_run_json, run_lock
 from fer.samples import SPLITS, read_samples
 from fer.study_files import StoredRun, StoredStudy, read_class_counts, read_history
 from fer.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
-from utils import InputError, read_json
+from utils import InputError, read_csv, read_json
 
 LEFT_OUT = ("audit/left_out.json", "tables/left_out.json", "left_out.json", "left_out_pictures.json")
 STATES = ("done", "running", "failed", "interrupted", "to do")
@@ -68,7 +67,7 @@ def _last_line(path: Path) -> str:
 
 def _epochs_so_far(path: Path) -> str:
     try:
-        return f"{len(pd.read_csv(path))} epochs so far"
+        return f"{len(read_csv(path))} epochs so far"
     except (OSError, ValueError):
         return ""  # the first epoch is not over, or its file is being written: nothing to tell yet
 
@@ -170,7 +169,7 @@ def _values(runs: tuple[StoredRun, ...], name: str) -> str:
 def test_reads(output: Path) -> PaperTable | None:
     """How many runs have been scored on each test set, over the life of the output folder; None where unknown."""
     try:
-        reads = pd.read_csv(output / "test_reads.csv", dtype=str)
+        reads = read_csv(output / "test_reads.csv", ["test_on", "run", "first_scored"])
         grouped = reads.groupby("test_on").agg(runs=("run", "nunique"), first=("first_scored", "min"),
                                                last=("first_scored", "max"))  # fmt: skip
     except (OSError, ValueError, KeyError):
@@ -288,7 +287,7 @@ def _rejections(output: Path, name: str) -> list[str]:
     try:
         rejected, funnel = (read_samples(path) for path in paths)
         return [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (InputError, OSError, ValueError, KeyError, IndexError) as error:
         return [f"{paths[0]} cannot be read ({error}): how many rows cannot be used is not known."]
 
 

@@ -14,9 +14,9 @@ from fer.runs import ORACLE
 from fer.scores import MAJORITY
 from fer.settings import Variant
 from fer.study_files import StoredStudy
-from fer.tables import CLASS_COLUMNS, COLUMNS, KEY_COLUMNS, read_results
+from fer.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results
 from fer.variants import scored_variant
-from utils import InputError, log
+from utils import InputError, log, read_csv
 
 SETUP = ("balance", "mixing", "selection")
 ENSEMBLE = "ensemble_"
@@ -71,7 +71,7 @@ def with_classes(study: StoredStudy, rows: pd.DataFrame) -> pd.DataFrame:
     """
     path = study.output / "per_class_results.csv"
     try:
-        table = pd.read_csv(path, keep_default_na=True)[list(CLASS_COLUMNS)]
+        table = read_csv(path, CLASS_TEXTS)[list(CLASS_COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
     return rows.merge(table, on=list(KEY_COLUMNS), how="inner")

@@ -32,7 +32,17 @@ from fer.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.readers import Listing, listing_signature, read_dataset
 from fer.rejections import rejection_notes
 from fer.settings import EMOTIONS, DatasetRow, Settings
-from utils import InputError, file_fingerprint, fingerprint, log, progress, read_sealed, write_sealed, write_text
+from utils import (
+    InputError,
+    file_fingerprint,
+    fingerprint,
+    log,
+    progress,
+    read_csv,
+    read_sealed,
+    write_sealed,
+    write_text,
+)
 
 # Raise when the meaning of a cached samples table changes.
 SAMPLES_VERSION = 4
@@ -180,9 +190,8 @@ def read_samples(path: Path) -> pd.DataFrame:
     Raises InputError when it was changed since it was written, OSError, ValueError.
     """
     refuse_changed(path)
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), na_values={}, keep_default_na=True).pipe(
-        lambda table: table.assign(**{c: table[c].fillna("") for c in TEXT_COLUMNS if c in table})
-    )
+    table = read_csv(path, TEXT_COLUMNS)
+    return table.assign(**{column: table[column].fillna("") for column in TEXT_COLUMNS if column in table})
 
 
 # ---------------------------------------------------------------- from listing to samples

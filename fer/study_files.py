@@ -21,7 +21,7 @@ from fer.run_record import is_count, is_name
 from fer.runs import read_run_json
 from fer.samples import SPLITS, refuse_changed
 from fer.settings import EMOTIONS
-from utils import InputError, read_sealed
+from utils import InputError, read_csv, read_sealed
 
 HISTORY_COLUMNS = (
     "epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "train_macro_f1", "val_macro_f1",
@@ -210,7 +210,7 @@ def read_history(run: StoredRun) -> pd.DataFrame:
     """history.csv of a run, one row an epoch. Raises InputError when it is damaged."""
     path = run.folder / "history.csv"
     try:
-        history = pd.read_csv(path)
+        history = read_csv(path)
         numbers = history[list(HISTORY_COLUMNS)].astype(float)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged ({error}); its learning curves are left out.") from error
@@ -227,7 +227,7 @@ def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
     path = output / "samples" / f"{dataset}_samples.csv"
     refuse_changed(path)
     try:
-        rows = pd.read_csv(path, usecols=["label", "split"], dtype={"label": int, "split": str})
+        rows = read_csv(path, ["split"], usecols=["label", "split"]).astype({"label": int})
         labels = {split: rows["label"].to_numpy()[(rows["split"] == split).to_numpy()] for split in SPLITS}
         return {split: np.bincount(found, minlength=len(EMOTIONS)).tolist() for split, found in labels.items()}
     except (OSError, ValueError) as error:

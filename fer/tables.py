@@ -55,7 +55,7 @@ from fer.samples import read_samples
 from fer.scores import MAJORITY, Scores, score_study
 from fer.settings import EMOTIONS
 from fer.study_files import StoredRun, StoredStudy, read_study
-from utils import InputError, lock_in, write_changed
+from utils import InputError, lock_in, read_csv, write_changed
 
 KEY_COLUMNS = ("run", "test_on", "test_variant", "tta")
 RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
@@ -76,7 +76,8 @@ COLUMNS = (
 TEXTS = (*KEY_COLUMNS, "section", *(name for name in RUN_COLUMNS if name != "seed"), "members")
 TEST_ONLY = ("section", "optimism", *COPY_COLUMNS)
 SECTIONS = ("individual", "combined", "cross", "leave_one_out", "ensemble")
-CLASS_COLUMNS = (*KEY_COLUMNS, "class", "precision", "recall", "f1", "auc", "support")
+CLASS_TEXTS = (*KEY_COLUMNS, "class")
+CLASS_COLUMNS = (*CLASS_TEXTS, "precision", "recall", "f1", "auc", "support")
 ROW_ORDER = ["train_on", "variant", "model", "seed", "run", "test_on", "test_variant", "tta"]
 
 
@@ -105,7 +106,7 @@ def read_results(output: Path) -> pd.DataFrame:
     """results.csv as `write_tables` returned it. Raises InputError when it is not there or damaged."""
     path = output / "results.csv"
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))[list(COLUMNS)]
+        table = read_csv(path, TEXTS)[list(COLUMNS)]
         return table.fillna(dict.fromkeys(TEXTS, "")).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
@@ -116,7 +117,7 @@ def read_validation(output: Path) -> pd.DataFrame:
     path = output / "validation_results.csv"
     texts = [name for name in TEXTS if name not in TEST_ONLY]
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+        table = read_csv(path, texts)
         return table.fillna(dict.fromkeys(texts, ""))[[*texts, "seed", *METRICS]]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error

@@ -56,6 +56,12 @@ def test_every_module_has_its_place() -> None:
     assert {path.stem for path in PROJECT.glob("*.py")} == USERS
 
 
+def test_tables_are_read_in_one_way() -> None:
+    """Pandas by itself takes a dataset called "null" and a person called "NA" for missing."""
+    reading = {name for name, path in modules().items() if "pd.read_csv(" in path.read_text(encoding="utf-8")}
+    assert reading == {"utils"}
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_follow_the_order(name: str) -> None:
     later = {other for other in imported(modules()[name]) if ORDER.index(other) >= ORDER.index(name)}
