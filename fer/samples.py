@@ -385,6 +385,8 @@ def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
         train, val, test = counts[label]
         if train == 0:
             notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
+        if train == 1:
+            notes.append(f"{name}: a single training picture of {emotion}; a network can only learn it by heart")
         if val < 10:
             notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
         if test == 0:

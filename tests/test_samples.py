@@ -201,3 +201,11 @@ def test_rows_left_for_other_reasons_are_not_settled_anew(tiny_settings: Callabl
     data = load_samples("alpha", tiny_settings(LIMIT_PER_SPLIT=20))
     assert len(data.rejected) and not data.rejected["step"].isin(SETTLED).any()
     assert data.unsettled["sample_id"].tolist() == sorted(data.samples["sample_id"])
+
+
+def test_a_class_with_a_single_training_picture_is_said() -> None:
+    from fer.samples import _thin_classes
+
+    rows = pd.DataFrame({"split": ["train"] * 3, "label": [0, 1, 1]})
+    said = [note for note in _thin_classes("alpha", rows) if "single training picture" in note]
+    assert said == ["alpha: a single training picture of angry; a network can only learn it by heart"]
