@@ -19,6 +19,7 @@ import torch
 
 import data_loader
 import fer.fit_state as fit_state
+import fer.trained_network as trained_network
 import training
 from data_loader import BatchSource, FaceRows, make_loader
 from evaluation import predict
@@ -146,8 +147,8 @@ class Failing:
     """Makes networks built from now on raise `error` at their `at`-th training step."""
 
     def __init__(self, error: Exception, at: int, monkeypatch: pytest.MonkeyPatch):
-        self.error, self.at, self.steps, self.build = error, at, 0, training.build_network
-        for module in (fit_state, training):
+        self.error, self.at, self.steps, self.build = error, at, 0, fit_state.build_network
+        for module in (fit_state, trained_network):
             monkeypatch.setattr(module, "build_network", self.built)
 
     def built(self, *arguments: Any, **options: Any) -> Any:
