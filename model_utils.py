@@ -218,6 +218,19 @@ def train_mode(network: nn.Module, frozen: bool = False) -> None:
                 module.eval()
 
 
+def training_logits(network: nn.Module, part: torch.Tensor) -> torch.Tensor:
+    """Logits. Raises InputError where BatchNorm is given one picture of one pixel, which it cannot train on."""
+    try:
+        return network(part)
+    except ValueError as error:
+        if len(part) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "A batch holds a single picture, and BatchNorm needs two values to compare. Batches are nearly equal "
+            'parts of the rows: raise "batch_size" in MODEL_CONFIG (3 or more leaves none alone), or "input_size".'
+        ) from error
+
+
 # ---------------------------------------------------------------- weights on disk
 
 

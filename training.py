@@ -35,7 +35,7 @@ from fer.precision import autocast_dtype
 from fer.runs import Run
 from fer.settings import EMOTIONS, ModelRow, Settings
 from fer.trained_network import not_finite, save_trained
-from model_utils import train_mode
+from model_utils import train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
@@ -357,7 +357,7 @@ def _step(
     for part, part_truth in zip(pixels.tensor_split(count), truth.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
-            logits = state.network(part)
+            logits = training_logits(state.network, part)
             loss = criterion(logits.float(), part_truth) / norm
         scaler.scale(loss).backward()
         total += loss.detach()

@@ -353,3 +353,13 @@ def test_micro_batches_of_any_batch_are_nearly_equal(tiny_settings: Callable[...
     study = open_study(tiny_settings(MODEL_CONFIG={"small": row}, EPOCHS=1))
     SmallMemory(4, monkeypatch)
     assert execute(study, planned_runs(study)) == {}
+
+
+def test_batch_norm_given_one_picture_says_what_to_change() -> None:
+    from model_utils import training_logits
+    from utils import InputError
+
+    network = torch.nn.BatchNorm2d(3)
+    assert training_logits(network, torch.zeros(2, 3, 1, 1)).shape == (2, 3, 1, 1)
+    with pytest.raises(InputError, match='raise "batch_size"'):
+        training_logits(network, torch.zeros(1, 3, 1, 1))
