@@ -118,6 +118,7 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     `draw_pictures` draws the figures that show faces of the datasets, where these are at hand.
     """
     from fer.comparisons import write_statistics
+    from fer.ensembles import with_derived
     from fer.figures import draw_figures
     from fer.paper_tables import write_paper_tables
     from fer.report import write_report
@@ -133,7 +134,7 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     if draw_pictures is not None:
         draw_pictures()
     page = write_report(output, paper_tables)
-    print_summary(results, validation)
+    print_summary(results, validation, left_out=with_derived(read_study(output)).left_out)
     log.info("report: %s", page)
 
 

@@ -39,6 +39,8 @@ from model_utils import train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
+# Metrics of the training rows in history.csv, beside kept_epoch.SCORES of the validation rows.
+TRAIN_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 
 
 class NonFiniteLossError(Exception):
@@ -328,7 +330,7 @@ def train_epoch(
     _refuse_non_finite(losses, state.epoch)
     probabilities = torch.cat(predicted).float().softmax(1).cpu().numpy()
     truth_all = torch.cat(labels).cpu().numpy()
-    scores = {f"train_{name}": METRICS[name](truth_all, probabilities) for name in ("accuracy", "macro_f1")}
+    scores = {f"train_{name}": METRICS[name](truth_all, probabilities) for name in TRAIN_SCORES}
     seconds = time.perf_counter() - started
     return {"train_loss": float(torch.stack(losses).mean())} | scores | {"images_per_second": len(truth_all) / seconds}
 

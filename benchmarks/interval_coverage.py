@@ -3,7 +3,8 @@
     python benchmarks/interval_coverage.py [--simulations 2000] [--json FILE]
 
 Prints how often a 95 % interval holds the true value, and how often a comparison of two networks or architectures
-that are truly equal finds a difference (nominal: 5 %). About nine minutes on one core with 2,000 simulations.
+that are truly equal finds a difference (nominal: 5 %); the same for families of comparisons at once, and for the worst
+of equal groups. About twenty minutes on one core with 2,000 simulations.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -29,7 +32,9 @@ from fer.bootstrap import (
     scores_once,
 )
 from fer.calibration import ece_interval, reliability
+from fer.groups import results_by_group
 from fer.significance import Resampled, compare, effective_size, mcnemar_p, wilson_interval
+from fer.simultaneous import together
 from utils import write_json
 
 # Rows per class of a test set, on average.
@@ -164,6 +169,42 @@ def false_alarms_architectures(
     return {name: count / simulations for name, count in alarms.items()}
 
 
+def cover_family(
+    world: World, networks: int, simulations: int, seeds: int = 1, resamples: int = 1000, seed: int = 6
+) -> dict[str, float]:
+    """Share of families of `networks` equal networks all of whose intervals hold the truth, 0; seeds vary by 0.01.
+
+    As corrected for the family, and with each interval alone. A family that does not is one with a false alarm.
+    """
+    rng, draws = np.random.default_rng(seed), draw_groups(world.groups(), resamples)
+    held = {f"{name} ({how})": 0 for name in SCORES for how in ("together", "each alone")}
+    for _ in range(simulations):
+        labels, shared = world.labels(rng), rng.random(draws.n_groups)
+        answers = [_trainings(world, labels, shared, seeds, 0.01 if seeds > 1 else 0.0, rng) for _ in range(networks)]
+        for name, sides in _resampled(draws, labels, answers).items():
+            size = effective_size(name, labels, draws.group_of)
+            found = [compare(first, second, size) for first, second in combinations(sides, 2)]
+            level = together(found)[1]
+            held[f"{name} (together)"] += all(low <= 0 <= high for low, high in (one.interval(level) for one in found))
+            held[f"{name} (each alone)"] += all(one.low <= 0 <= one.high for one in found)
+    return {name: count / simulations for name, count in held.items()}
+
+
+def false_alarms_groups(groups: int, rows: int, accuracy: float, simulations: int, seed: int = 7) -> dict[str, float]:
+    """Share of simulations in which one of `groups` equally good groups of `rows` pictures is called the worst."""
+    rng, names = np.random.default_rng(seed), pd.Series(np.repeat([f"g{n}" for n in range(groups)], rows))
+    alarms = {"worst group": 0, "worst group (each pair alone)": 0}
+    for _ in range(simulations):
+        right = (rng.random(groups * rows) < accuracy).astype(int)
+        found = results_by_group("made up", names, np.ones(groups * rows, dtype=int), right)
+        alarms["worst group"] += any(row["is_worst"] for row in found)
+        best, worst = (pick(found, key=lambda row: row["accuracy"]) for pick in (max, min))
+        counts = best["correct"], rows, worst["correct"], rows
+        low, _ = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+        alarms["worst group (each pair alone)"] += low > 0
+    return {name: count / simulations for name, count in alarms.items()}
+
+
 def _trainings(
     world: World, labels: np.ndarray, shared: np.ndarray, seeds: int, seed_sd: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
@@ -178,16 +219,23 @@ def _trainings(
 
 def _p_values(draws: GroupDraws, labels: np.ndarray, answers: list[list[np.ndarray]]) -> dict[str, float]:
     """p of each score for two sides, each the answers of its networks."""
+    return {
+        name: compare(*sides, effective_size(name, labels, draws.group_of)).p
+        for name, sides in _resampled(draws, labels, answers).items()
+    }
+
+
+def _resampled(draws: GroupDraws, labels: np.ndarray, answers: list[list[np.ndarray]]) -> dict[str, list[Resampled]]:
+    """Each score of every side, a side being the answers of its networks."""
     once = [[scores_once(labels, one, CLASSES) for one in networks] for networks in answers]
     again = [[resampled_scores(draws, labels, one, CLASSES) for one in networks] for networks in answers]
-    p = {}
-    for name in SCORES:
-        first, second = (
+    return {
+        name: [
             Resampled(np.array([one[name] for one in values]), np.stack([one[name] for one in resampled]))
             for values, resampled in zip(once, again, strict=True)
-        )
-        p[name] = compare(first, second, effective_size(name, labels, draws.group_of)).p
-    return p
+        ]
+        for name in SCORES
+    }
 
 
 # ---------------------------------------------------------------- all of it
@@ -224,6 +272,14 @@ def studies(simulations: int) -> Iterator[tuple[str, str, Callable[[], dict[str,
                 setting,
                 lambda w=world, n=seeds, s=sd: false_alarms_architectures(w, n, s, simulations // 2),
             )
+    for name, world in worlds.items():
+        for seeds in (1, 3):
+            setting = f"{name}; all 10 pairs of 5 equal networks, {seeds} seeds"
+            yield "together", setting, lambda w=world, s=seeds: cover_family(w, 5, simulations // 4, s)
+    for groups in (4, 12):
+        for rows in (40, 300):
+            setting = f"{groups} equal groups of {rows}"
+            yield "false alarms", setting, lambda g=groups, r=rows: false_alarms_groups(g, r, 0.6, simulations)
 
 
 def main() -> None:

@@ -1,17 +1,14 @@
 """A test set as every trained network answered it: rows, groups, shared resamples, scores.
 
-Runs that differ only in `split` are folds (fer.folds). The k folds of one repeat, and subjects left out in turn, share
-no test row: together they are one answer to all rows, pooled before any score is computed, since a mean over folds
-would weigh small folds and rare classes wrongly. Where folds do answer the same rows (another dataset's official test
-set) or are splits of their own (repeated splits), each is a training of its own, like a seed. Means and deviations
-are then over (seed, repeat). All repeats use the same pictures: their deviation says nothing of other pictures, the
-intervals over groups do.
+The folds of a repeat are one answer to all rows (fer.pooling). Where folds answer the same rows (another dataset's
+official test set), each is an answer, and all of one seed count as that seed: they share its luck and most of their
+training pictures. All repeats use the same pictures: their deviation says nothing of other pictures, the intervals over
+groups do; nor does it say anything of other seeds.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +18,7 @@ import pandas as pd
 
 from evaluation import Predictions
 from fer.bootstrap import SCORES, GroupDraws, draw_groups, resampled_scores, scores_once
+from fer.folds import repeat_of
 from fer.groups import read_row_facts
 from fer.runs import ORACLE
 from fer.settings import EMOTIONS
@@ -80,7 +78,7 @@ class Answer:
     setup: Setup
     seed: int
     folds: tuple[str, ...]
-    entries: tuple[PredictionEntry, ...]
+    entry: PredictionEntry
     test_variant: str
     tta: str
     rows: Rows
@@ -93,8 +91,13 @@ class Answer:
 
     @property
     def run(self) -> str:
-        """Folder name of the run, or of the runs pooled, joined by " | "."""
-        return " | ".join(entry.run.name for entry in self.entries)
+        """Folder name of the run; of pooled folds, their name in results.csv."""
+        return self.entry.run.name
+
+    @property
+    def repeat(self) -> str:
+        """The repeat the folds belong to."""
+        return repeat_of(self.folds[0])
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -109,9 +112,10 @@ class Answer:
 
 
 def resampled_of(answers: list[Answer], score: str) -> Resampled:
-    """One score of several trainings that answered the same rows."""
-    values = np.array([answer.scores[score] for answer in answers])
-    return Resampled(values, np.stack([answer.resampled[score] for answer in answers]))
+    """One score of trainings that answered the same rows: a value a seed, the mean over its repeats and folds."""
+    by_seed = [[one for one in answers if one.seed == seed] for seed in sorted({one.seed for one in answers})]
+    values = np.array([np.mean([one.scores[score] for one in seed]) for seed in by_seed])
+    return Resampled(values, np.stack([np.mean([one.resampled[score] for one in seed], axis=0) for seed in by_seed]))
 
 
 def paired_in_order(first: list[Answer], second: list[Answer]) -> tuple[list[Answer], list[Answer]]:
@@ -123,7 +127,7 @@ def paired_in_order(first: list[Answer], second: list[Answer]) -> tuple[list[Ans
 
 @dataclass
 class TestSet:
-    """All answers to one test set. `single`: one per predictions file; `pooled`: folds of a repeat joined.
+    """All answers to one test set. `single`: one per training; `pooled`: folds of a repeat joined, others as they are.
 
     `facts`: what groups.read_row_facts knows of the rows.
     """
@@ -180,15 +184,18 @@ def _fill(test_set: TestSet, entries: list[PredictionEntry], damaged: list[str])
         except InputError as error:
             _leave_out(error, damaged)
             continue
-        test_set.single.append(answer)
-    test_set.pooled = list(_pool(test_set.single, known))
+        if not entry.run.folds:
+            test_set.single.append(answer)
+        if entry.rows != "fold":
+            test_set.pooled.append(answer)
 
 
 def _answer(entry: PredictionEntry, found: Predictions, facts: pd.DataFrame, known: dict[Any, Rows]) -> Answer:
     rows = _rows_of(entry, found, facts, known)
-    run = entry.run.run
-    folds, seed = (str(run["split"]),), int(run["seed"])
-    return Answer(setup_of(entry.run), seed, folds, (entry,), entry.test_variant, entry.tta, rows, found.probabilities)
+    pooled = entry.parts if entry.how == "folds" else (entry,)
+    folds = tuple(str(part.run.run["split"]) for part in pooled)
+    seed = int(entry.run.run["seed"])
+    return Answer(setup_of(entry.run), seed, folds, entry, entry.test_variant, entry.tta, rows, found.probabilities)
 
 
 def _rows_of(entry: PredictionEntry, found: Predictions, facts: pd.DataFrame, known: dict[Any, Rows]) -> Rows:
@@ -208,67 +215,3 @@ def _rows_of(entry: PredictionEntry, found: Predictions, facts: pd.DataFrame, kn
 
 def _rows_key(sample_ids: np.ndarray, labels: np.ndarray) -> tuple[bytes, bytes]:
     return sample_ids.tobytes(), labels.tobytes()
-
-
-# ---------------------------------------------------------------- folds
-
-
-def _natural(name: str) -> list[Any]:
-    """Order in which fold10 follows fold9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-
-
-def _repeat(fold: str) -> str:
-    """What the folds that are pooled have in common: r2f0 and r2f1 the repeat r2, subjects that they are subjects."""
-    return re.sub(r"^(r\d+)f\d+$", r"\1", re.sub(r"^subject\d+$", "subjects", fold))
-
-
-def _pool(answers: Iterable[Answer], known: dict[Any, Rows]) -> Iterator[Answer]:
-    """Answers with the folds of each repeat joined."""
-    together: dict[tuple[Any, ...], list[Answer]] = {}
-    for answer in answers:
-        key = (answer.setup, answer.seed, _repeat(answer.folds[0]), answer.test_variant, answer.tta)
-        together.setdefault(key, []).append(answer)
-    for folds in together.values():
-        for pool in _disjoint(sorted(folds, key=_fold_order)):
-            yield pool[0] if len(pool) == 1 else _joined(pool, known)
-
-
-def _fold_order(answer: Answer) -> list[Any]:
-    return _natural(answer.folds[0])
-
-
-def _disjoint(folds: list[Answer]) -> list[list[Answer]]:
-    """Folds put together as long as no row comes twice, in the order of their names."""
-    if len(folds) == 1:
-        return [folds]
-    pools: list[list[Answer]] = []
-    taken: list[set[str]] = []
-    for fold in folds:
-        ids = set(fold.rows.sample_ids.tolist())
-        place = next((i for i, others in enumerate(taken) if others.isdisjoint(ids)), None)
-        if place is None:
-            pools.append([fold])
-            taken.append(ids)
-        else:
-            pools[place].append(fold)
-            taken[place] |= ids
-    return pools
-
-
-def _joined(pool: list[Answer], known: dict[Any, Rows]) -> Answer:
-    order = np.argsort(np.concatenate([fold.rows.sample_ids for fold in pool]), kind="stable")
-    parts = [[getattr(fold.rows, name) for fold in pool] for name in ("sample_ids", "labels", "groups")]
-    together = Rows(*(np.concatenate(part)[order] for part in parts))
-    rows = known.setdefault(_rows_key(together.sample_ids, together.labels), together)
-    first = pool[0]
-    return Answer(
-        setup=first.setup,
-        seed=first.seed,
-        folds=tuple(fold.folds[0] for fold in pool),
-        entries=tuple(entry for fold in pool for entry in fold.entries),
-        test_variant=first.test_variant,
-        tta=first.tta,
-        rows=rows,
-        probabilities=np.concatenate([fold.probabilities for fold in pool])[order],
-    )

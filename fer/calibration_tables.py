@@ -1,7 +1,8 @@
 """Calibration of every scored row of a study: before and after mending, reliability bins, risk and coverage.
 
-Temperatures are fitted on VALIDATION rows alone: those of the same run and TTA policy, all datasets it was trained on
-together. Prior correction undoes what balancing (or mixing datasets evenly) did to the shares of the classes.
+Temperatures are fitted on VALIDATION rows alone: those of the same run (of pooled folds: each its own) and TTA policy,
+all datasets it was trained on together. Prior correction undoes what balancing (or mixing datasets evenly) did to the
+shares of the classes.
 """
 
 from __future__ import annotations
@@ -125,22 +126,43 @@ class CalibrationRows:
 
     def add(self, test_set: TestSet, validation: Validation) -> None:
         """Add what one test set holds."""
-        for answer in test_set.single:
+        for answer in test_set.pooled:
             self._add_answer(test_set.name, answer, validation)
 
     def _add_answer(self, test_on: str, answer: Answer, validation: Validation) -> None:
-        run, labels = answer.entries[0].run, answer.rows.labels
+        run, labels = answer.entry.run, answer.rows.labels
         keys = {"run": run.name, "test_on": test_on, "test_variant": answer.test_variant, "tta": answer.tta}
-        temperatures, n_val = validation.temperatures(run, answer.tta)
+        kinds, temperatures, n_val = _mended_answer(answer, validation)
         curve = risk_coverage(labels, answer.probabilities)
         self.risk += [keys | {"coverage": c, "risk": r} for c, r in zip(*thinned(curve), strict=True)]
         described = {name: run.run[name] for name in ("variant", "model", "seed", "split", "selection")}
         described |= {"train_on": run.train_on, "is_within": set(test_on.split("+")) <= set(run.run["train_on"])}
         described |= {"n": len(labels), "n_groups": answer.rows.draws.n_groups, "n_val": n_val}
-        for kind, shown in mended(run, answer.probabilities, temperatures).items():
+        for kind, shown in kinds.items():
             scores = _calibration_scores(answer, shown, keys | {"probabilities": kind}, self.bins)
             also = {"temperature": temperatures.get(kind), "aurc": curve.area if kind == TRAINED else None}
             self.calibration.append(keys | described | {"probabilities": kind} | scores | also)
+
+
+def _mended_answer(answer: Answer, validation: Validation) -> tuple[dict[str, np.ndarray], dict[str, float], int]:
+    """Probabilities of an answer in every way, with temperatures (of pooled folds: their mean), and validation rows.
+
+    Each fold is mended by its own validation rows before they are pooled.
+    """
+    if answer.entry.how != "folds":
+        temperatures, n_val = validation.temperatures(answer.entry.run, answer.tta)
+        return mended(answer.entry.run, answer.probabilities, temperatures), temperatures, n_val
+    fitted = [validation.temperatures(part.run, answer.tta) for part in answer.entry.parts]
+    read = [read_predictions(part) for part in answer.entry.parts]
+    order = np.argsort(np.concatenate([one.sample_ids for one in read]), kind="stable")
+    folds = [
+        mended(part.run, one.probabilities, temperatures)
+        for part, one, (temperatures, _) in zip(answer.entry.parts, read, fitted, strict=True)
+    ]
+    kinds = [kind for kind in folds[0] if all(kind in fold for fold in folds)]
+    found = {kind: np.concatenate([fold[kind] for fold in folds])[order] for kind in kinds}
+    means = {kind: float(np.mean([one[kind] for one, _ in fitted])) for kind in kinds if kind in fitted[0][0]}
+    return found, means, sum(n_val for _, n_val in fitted)
 
 
 def _calibration_scores(

@@ -5,9 +5,9 @@ No network is loaded. Everything lies in `statistics/` under the output folder, 
 | file | one row per |
 |---|---|
 | intervals.csv | scored row of results.csv and score: value, low, high, method, n, n_groups |
-| seeds.csv | setup, test set, policy and score: mean, sd, n, min, max over seeds (and repeats) |
+| seeds.csv | setup, test set, policy and score: mean, sd, n, min, max over n seeds × repeats, named apart |
 | comparisons.csv | pair and score in a family: see fer.families |
-| optimism.csv | run with an oracle twin, test set and score: oracle minus honest; and the mean over seeds |
+| optimism.csv | run with an oracle twin, score, and test set the oracle saw: oracle minus honest; the mean over seeds |
 | calibration.csv, reliability.csv, risk_coverage.csv | scored row, and way of mending, bin, or point |
 | groups.csv | scored row without TTA, attribute and group |
 | statements.json, statements.md | family and score: what holds, in words |
@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets
@@ -42,20 +43,22 @@ from fer.settings import EMOTIONS
 from fer.significance import spread, wilson_interval
 from fer.statements import as_markdown, statements
 from fer.study_files import StoredStudy, read_study
+from fer.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 1
+STATISTICS_VERSION = 2
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
 INTERVAL_COLUMNS = (*KEYS, *SETUP, "seed", "split", "metric", "value", "low", "high", "method", "n", "n_groups")
 SEED_COLUMNS = (
-    *SETUP, "is_oracle", "test_on", "test_variant", "tta", "metric", "mean", "sd", "n", "min", "max", "seeds", "folds",
+    *SETUP, "is_oracle", "test_on", "test_variant", "tta", "metric", "mean", "sd", "n", "min", "max", "n_seeds",
+    "n_repeats", "seeds", "folds",
 )  # fmt: skip
 OPTIMISM_COLUMNS = (
     *SETUP[:-1], "selection", "split", "seed", "n_seeds", "test_on", "test_variant", "tta", "metric", "honest",
-    "oracle", "optimism", "low", "high", "p", "weights_only", "method", "n", "n_groups",
+    "oracle", "optimism", "low", "high", "weights_only", "method", "n", "n_groups",
 )  # fmt: skip
 RESULT_COLUMNS = (*KEYS, "train_on", "variant", "model", "seed", "split", "selection", *GROUP_COLUMNS)
 TABLES = {
@@ -70,7 +73,10 @@ TABLES = {
 }
 LONG = ("reliability", "risk_coverage")  # curves to be drawn: six digits will do
 FILES = (*(f"{name}.csv" for name in TABLES), "statements.json", "statements.md")
-WHOLE_NUMBERS = {"seed", "n", "n_groups", "n_val", "pairs_in_family", "n_first", "n_second", "n_seeds", "bins", "bin"}
+WHOLE_NUMBERS = {
+    "seed", "n", "n_groups", "n_val", "pairs_in_family", "n_first", "n_second", "seeds_first", "seeds_second",
+    "n_folds", "n_seeds", "n_repeats", "bins", "bin",
+}  # fmt: skip
 
 
 def write_statistics(output: Path) -> Path:
@@ -103,7 +109,8 @@ def _made_from(study: StoredStudy) -> str:
     facts = [path for name in study.datasets for path in fact_files(study.output, name)]
     files = [[path.name, file_fingerprint(path) if path.is_file() else None] for path in facts]
     runs = [[run.name, run.run, run.counts] for run in study.runs]
-    return fingerprint([STATISTICS_VERSION, study.limit, sorted(study.sample_data), runs, entries, files], 32)
+    limits = [study.limit, sorted(study.sample_data), study.left_out]
+    return fingerprint([STATISTICS_VERSION, *limits, runs, entries, files], 32)
 
 
 def _known(cache: Path) -> str | None:
@@ -142,7 +149,7 @@ def _notes(study: StoredStudy, damaged: list[str]) -> list[str]:
     limit = [] if study.limit is None else [f"LIMIT_PER_SPLIT = {study.limit}: these are parts of the data sets."]
     sample = [f"SAMPLE DATA: {name} is drawn, not photographed." for name in sorted(study.sample_data)]
     missing = [note for name in study.datasets for note in missing_facts(study.output, name)]
-    return [*sample, *limit, *damaged, *missing]
+    return [*sample, *limit, *study.left_out, *damaged, *missing]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -222,7 +229,7 @@ def interval_rows(test_on: str, answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
-    """Spread of each score over the trainings of each setup; folds of a repeat are pooled before."""
+    """Spread of each score over the seeds and repeats of each setup; folds are pooled before, or else averaged."""
     grouped: dict[tuple[Any, ...], list[Answer]] = {}
     for answer in test_set.pooled:
         grouped.setdefault((answer.setup, answer.test_variant, answer.tta), []).append(answer)
@@ -231,15 +238,25 @@ def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
         keys |= {"test_variant": test_variant, "tta": tta}
         keys["seeds"] = " ".join(sorted({str(answer.seed) for answer in answers}, key=int))
         keys["folds"] = " ".join(dict.fromkeys(fold for answer in answers for fold in answer.folds))
+        units: dict[tuple[int, str], list[Answer]] = {}
+        for answer in answers:
+            units.setdefault((answer.seed, answer.repeat), []).append(answer)
+        keys |= {"n_seeds": len({seed for seed, _ in units}), "n_repeats": len({repeat for _, repeat in units})}
         for score in SCORES:
-            yield keys | {"metric": score} | spread([answer.scores[score] for answer in answers])
+            means = [float(np.mean([answer.scores[score] for answer in unit])) for unit in units.values()]
+            yield keys | {"metric": score} | spread(means)
 
 
 def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
-    """Oracle minus honest where a run has both: per training, and the mean over trainings where there are several."""
+    """Oracle minus honest where a run has both: per training, and the mean over trainings where there are several.
+
+    Only on test sets the oracle saw, all of whose datasets it was trained on: elsewhere nothing was peeked at.
+    """
     grouped: dict[tuple[Any, ...], dict[str, list[Answer]]] = {}
     for answer in test_set.pooled:
         setup = answer.setup
+        if not set(test_set.name.split("+")) <= set(answer.entry.run.run["train_on"]):
+            continue
         same = (*(getattr(setup, name) for name in SETUP[:-1]), answer.test_variant, answer.tta)
         grouped.setdefault(same, {}).setdefault(setup.selection, []).append(answer)
     for by_selection in grouped.values():
@@ -251,18 +268,36 @@ def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
 def _optimism(test_on: str, oracles: list[Answer], honest: list[Answer]) -> Iterator[dict[str, Any]]:
     pairs = [([oracle], [twin]) for oracle, twin in zip(oracles, honest, strict=True)]
     same_rows = len({id(answer.rows) for answer in oracles}) == 1
+    never_below_0 = _is_chosen_on(test_on, oracles)
     for first, second in [*pairs, *([(oracles, honest)] if len(pairs) > 1 and same_rows else [])]:
         one = second[0]
         alone = len(first) == 1
-        keys = _keys(test_on, one) | {"seed": one.seed if alone else None, "n_seeds": len(first)}
+        keys = _keys(test_on, one) | {"seed": one.seed if alone else None, "n_seeds": len({a.seed for a in first})}
         for score in SCORES:
-            found, _ = difference(first, second, score, paired=True)
+            found = difference(first, second, score, paired=True)
             values = [sum(answer.scores[score] for answer in side) / len(side) for side in (first, second)]
+            low, high = found.interval()
+            if never_below_0 and score == "accuracy":
+                low, high = max(low, 0.0), max(high, 0.0)
             yield keys | {
-                "metric": score, "oracle": values[0], "honest": values[1], "optimism": found.value, "low": found.low,
-                "high": found.high, "p": found.p, "weights_only": found.weights_only, "method": found.method,
+                "metric": score, "oracle": values[0], "honest": values[1], "optimism": found.value, "low": low,
+                "high": high, "weights_only": found.weights_only, "method": found.method,
                 "n": len(one.rows), "n_groups": one.rows.draws.n_groups,
             }  # fmt: skip
+
+
+def _is_chosen_on(test_on: str, oracles: list[Answer]) -> bool:
+    """True where the epoch was chosen by accuracy on these very answers: then the optimism cannot be negative.
+
+    So there is nothing to test, and the interval ends at 0. (A union is another number than the mean chosen by.)
+    """
+    return all(
+        oracle.setup.train_on == test_on
+        and "+" not in test_on
+        and oracle.tta == "none"
+        and oracle.test_variant == scored_variant(oracle.setup.variant)
+        for oracle in oracles
+    )
 
 
 def group_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
@@ -270,12 +305,13 @@ def group_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
     if len({name.split("/")[0] for name in test_set.facts["group"]}) > 1:
         return  # quantiles of a union would compare datasets
     known: dict[int, list[tuple[str, pd.Series]]] = {}
-    for answer in test_set.single:
+    for answer in test_set.pooled:
         if answer.tta != "none":
             continue
-        rows = answer.rows
+        rows, keys = answer.rows, _keys(test_set.name, answer)
         if id(rows) not in known:
             known[id(rows)] = list(groupings(test_set.facts.reindex(rows.sample_ids)))
+        together = len(known[id(rows)])
         for attribute, groups in known[id(rows)]:
-            keys = _keys(test_set.name, answer)
-            yield from (keys | row for row in results_by_group(attribute, groups, rows.labels, answer.predicted))
+            found = results_by_group(attribute, groups, rows.labels, answer.predicted, together)
+            yield from (keys | row for row in found)

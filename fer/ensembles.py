@@ -1,11 +1,13 @@
-"""What a study has beside its networks: ensembles of them, and unions of test sets. Made of files, never trained.
+"""What a study has beside its networks: ensembles, unions of test sets, folds together. Made of files, never trained.
 
-Both look like runs and predictions, so that every table and figure covers them without knowing.
+All look like runs and predictions, so that every table and figure covers them without knowing.
 
 - An ensemble votes with all networks of the same training set, variant, seed and protocol: "soft" averages
   their probabilities, "hard" counts their answers, "weighted" averages with the macro-F1 of each network on the
-  validation rows of its own datasets as weight.
+  validation rows of its own datasets as weight. One votes only where all networks the plan names for it are
+  finished: votes of fewer members for some seeds are no repeats of one ensemble. The others are listed as left out.
 - A union puts the test sets of all datasets a combined run was trained on after one another.
+- The folds of a repeat are pooled: see fer.pooling.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from fer.folds import OFFICIAL
+from fer.pooling import with_folds_pooled
 from fer.study_files import PredictionEntry, StoredRun, StoredStudy
 from utils import fingerprint
 
@@ -26,12 +30,16 @@ Scored = tuple[str, str, str, str]
 
 
 def with_derived(study: StoredStudy) -> StoredStudy:
-    """The study with ensembles among its runs, and the predictions of ensembles and unions among its predictions."""
+    """The study with ensembles and pooled folds among its runs, and their predictions and unions among its predictions.
+
+    What cannot be made for want of a planned run is named in its `left_out`.
+    """
     entries: dict[str, dict[Scored, PredictionEntry]] = {run.name: {} for run in study.runs}
     for entry in study.predictions:
         entries[entry.run.name][_scored(entry)] = entry
     runs, derived = list(study.runs), []
-    for members in _teams(study.runs):
+    teams, left_out = _teams(study)
+    for members in teams:
         for vote in VOTES:
             run = _ensemble(study, members, vote)
             found = list(_votes(run, vote, [entries[member.name] for member in members]))
@@ -40,21 +48,39 @@ def with_derived(study: StoredStudy) -> StoredStudy:
                 derived += found
                 entries[run.name] = {_scored(entry): entry for entry in found}
     unions = [entry for run in runs if len(run.run["train_on"]) > 1 for entry in _unions(run, entries[run.name])]
-    return replace(study, runs=tuple(runs), predictions=(*study.predictions, *derived, *unions))
+    predictions = (*study.predictions, *derived, *unions)
+    whole = replace(study, runs=tuple(runs), predictions=predictions, left_out=(*study.left_out, *left_out))
+    return with_folds_pooled(whole)
 
 
 def _scored(entry: PredictionEntry) -> Scored:
     return entry.test_on, entry.split, entry.test_variant, entry.tta
 
 
-def _teams(runs: tuple[StoredRun, ...]) -> Iterator[list[StoredRun]]:
-    """Runs that differ in nothing but the model, two or more."""
-    teams: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        teams.setdefault(fingerprint([run.run[name] for name in SHARED]), []).append(run)
-    for team in teams.values():
-        if len({run.run["model"] for run in team}) > 1:
-            yield team
+def _teams(study: StoredStudy) -> tuple[list[list[StoredRun]], list[str]]:
+    """Runs that differ in nothing but the model, two or more, all finished; in words, the teams that are not whole."""
+    planned: dict[str, list[str]] = {}
+    for name, run in study.planned.items():
+        planned.setdefault(fingerprint([run[shared] for shared in SHARED]), []).append(name)
+    finished = {run.name: run for run in study.runs}
+    teams, left_out = [], []
+    for names in planned.values():
+        if len({study.planned[name]["model"] for name in names}) < 2:
+            continue
+        missing = [name for name in names if name not in finished]
+        if not missing:
+            teams.append([finished[name] for name in names])
+        elif len(missing) < len(names):
+            left_out.append(_incomplete(study.planned[names[0]], missing, len(names)))
+    return teams, left_out
+
+
+def _incomplete(run: dict[str, Any], missing: list[str], planned: int) -> str:
+    split = "" if run["split"] == OFFICIAL else f", {run['split']}"
+    return (
+        f"The ensembles of {'+'.join(run['train_on'])}, {run['variant']}, seed {run['seed']}{split}: "
+        f"{planned - len(missing)} of {planned} planned networks are finished; not there: {', '.join(missing)}."
+    )
 
 
 def _ensemble(study: StoredStudy, members: list[StoredRun], vote: str) -> StoredRun:

@@ -30,6 +30,7 @@ def write_study(study: Study, runs: list[PlannedRun]) -> None:
         study.settings.output_path / "study.json",
         {
             "runs": [planned.name for planned in runs],
+            "plan": {planned.name: planned.run.describe() for planned in runs},
             "predictions": {planned.name: _listed_predictions(study, planned) for planned in runs},
             "config": study.settings.describe(),
             "sample_data": [name for name, data in study.datasets.items() if data.row.sample],

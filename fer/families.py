@@ -9,7 +9,8 @@
 | TTA | one setup | each policy against none |
 
 All but the last are made without test-time augmentation. Runs whose epoch was chosen on the test set are in none.
-Holm's correction holds within a family and score. Columns of the rows: see COLUMNS.
+`p_adjusted`, `low_adjusted` and `high_adjusted` hold together for all pairs of a family and score (fer.simultaneous),
+and say what the verdict says; `p`, `low` and `high` are those of the pair alone. Columns of the rows: see COLUMNS.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import pandas as pd
 
 from fer.answers import Answer, Setup, TestSet, paired_in_order, resampled_of
 from fer.bootstrap import SCORES
-from fer.significance import ALPHA, ENOUGH_DATASETS, Difference, compare, friedman_nemenyi, holm, mcnemar_p
+from fer.folds import OFFICIAL
+from fer.significance import ALPHA, ENOUGH_DATASETS, Difference, compare, friedman_nemenyi, mcnemar_p
+from fer.simultaneous import together
 from fer.variants import scored_variant
 
 # `test_variant` where every setup is tested on pictures of its own variant.
@@ -31,9 +34,11 @@ OWN = "own"
 CONTEXT = ("train_on", "variant", "model", "balance", "mixing", "selection")
 COLUMNS = (
     "family", "test_on", "test_variant", "tta", *CONTEXT, "first", "second", "metric", "first_value", "second_value",
-    "difference", "low", "high", "p", "p_mcnemar", "p_holm", "pairs_in_family", "verdict", "weights_only",
-    "n_first", "n_second", "n", "n_groups", "method",
+    "difference", "low", "high", "p", "p_mcnemar", "low_adjusted", "high_adjusted", "p_adjusted", "pairs_in_family",
+    "verdict", "weights_only", "n_first", "n_second", "seeds_first", "seeds_second", "n_folds", "n", "n_groups",
+    "method",
 )  # fmt: skip
+Sides = tuple[list[Answer], list[Answer]]
 FIRST, SECOND, TIE = "first is better", "second is better", "no difference shown"
 
 
@@ -79,7 +84,7 @@ def families(test_set: TestSet) -> Iterator[Family]:
 
 
 def _of_several(answer: Answer) -> bool:
-    return any(entry.run.members for entry in answer.entries)
+    return bool(answer.entry.run.members)
 
 
 def _variant_families(answers: list[Answer]) -> Iterator[Family]:
@@ -133,16 +138,30 @@ def _policy_families(answers: list[Answer]) -> Iterator[Family]:
 
 def comparison_rows(test_set: TestSet, family: Family) -> list[dict[str, Any]]:
     """A row per pair and score, in the columns of COLUMNS. Pairs that share no rows are left out."""
+    pairs: dict[tuple[str, str], Sides] = {}
+    for names in family.pairs():
+        sides = _on_shared_rows(family.members[names[0]], family.members[names[1]])
+        if sides is not None and family.kind == "TTA":
+            sides = paired_in_order(*sides)
+        if sides is not None and all(sides):
+            pairs[names] = sides
+    by_score = [_score_rows(test_set, family, pairs, score) for score in SCORES]
+    return [row for of_pair in zip(*by_score, strict=True) for row in of_pair]
+
+
+def _score_rows(
+    test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Sides], score: str
+) -> list[dict[str, Any]]:
+    """A row per pair, corrected together."""
+    same_rows = len({id(first[0].rows) for first, _ in pairs.values()}) == 1
+    found = [difference(first, second, score, family.kind == "TTA") for first, second in pairs.values()]
+    p_values, level = together(found, same_rows)
     rows = []
-    for first, second in family.pairs():
-        sides = _on_shared_rows(family.members[first], family.members[second])
-        if sides is not None:
-            rows += [_row(test_set, family, (first, second), sides, score) for score in SCORES]
-    for score in SCORES:
-        of_score = [row for row in rows if row["metric"] == score]
-        for row, adjusted in zip(of_score, holm([row["p"] for row in of_score]), strict=True):
-            row |= {"p_holm": float(adjusted), "pairs_in_family": len(of_score)}
-            row["verdict"] = TIE if adjusted >= ALPHA else FIRST if row["difference"] > 0 else SECOND
+    for (names, sides), one, p in zip(pairs.items(), found, p_values, strict=True):
+        low, high = one.interval(level)
+        verdict = TIE if p >= ALPHA else FIRST if one.value > 0 else SECOND
+        adjusted = {"low_adjusted": low, "high_adjusted": high, "p_adjusted": float(p), "pairs_in_family": len(pairs)}
+        rows.append(_row(test_set, family, names, sides, score, one) | adjusted | {"verdict": verdict})
     return rows
 
 
@@ -157,8 +176,8 @@ def _on_shared_rows(first: list[Answer], second: list[Answer]) -> tuple[list[Ans
     return sides[0], sides[1]
 
 
-def difference(first: list[Answer], second: list[Answer], score: str, paired: bool) -> tuple[Difference, float | None]:
-    """The comparison of two sides on shared rows, and McNemar's p where it applies (accuracy, one network a side).
+def difference(first: list[Answer], second: list[Answer], score: str, paired: bool) -> Difference:
+    """The comparison of two sides on shared rows; for accuracy of one network a side with McNemar's test.
 
     McNemar knows no groups and the bootstrap is the less exact on few rows: for accuracy of two networks the larger
     of the two p-values is taken, so that neither weakness makes a difference look real.
@@ -166,27 +185,29 @@ def difference(first: list[Answer], second: list[Answer], score: str, paired: bo
     rows = first[0].rows
     found = compare(resampled_of(first, score), resampled_of(second, score), rows.sizes[score], paired)
     if score != "accuracy" or len(first) > 1 or len(second) > 1:
-        return found, None
-    exact = mcnemar_p(first[0].predicted == rows.labels, second[0].predicted == rows.labels)
+        return found
+    right = [side[0].predicted == rows.labels for side in (first, second)]
+    discordant = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum()), len(rows)
     method = f"{found.method}, exact McNemar: the larger p"
-    return Difference(found.value, found.low, found.high, max(found.p, exact), True, method), exact
+    return replace(found, p=max(found.p, mcnemar_p(*right)), discordant=discordant, method=method)
 
 
 def _row(
-    test_set: TestSet, family: Family, names: tuple[str, str], sides: tuple[list[Answer], list[Answer]], score: str
+    test_set: TestSet, family: Family, names: tuple[str, str], sides: Sides, score: str, found: Difference
 ) -> dict[str, Any]:
-    paired = family.kind == "TTA"
-    first, second = paired_in_order(*sides) if paired else sides
-    found, exact = difference(first, second, score, paired)
+    first, second = sides
     rows = first[0].rows
-    values = [sum(answer.scores[score] for answer in side) / len(side) for side in (first, second)]
+    values = [float(resampled_of(side, score).values.mean()) for side in sides]
+    exact = mcnemar_p(first[0].predicted == rows.labels, second[0].predicted == rows.labels)
     return {
         "family": family.kind, "test_on": test_set.name, "test_variant": family.test_variant, "tta": family.tta,
         **family.context, "first": names[0], "second": names[1], "metric": score,
         "first_value": values[0], "second_value": values[1], "difference": found.value, "low": found.low,
-        "high": found.high, "p": found.p, "p_mcnemar": exact, "weights_only": found.weights_only,
-        "n_first": len(first), "n_second": len(second), "n": len(rows), "n_groups": rows.draws.n_groups,
-        "method": found.method,
+        "high": found.high, "p": found.p, "p_mcnemar": None if found.discordant is None else exact,
+        "weights_only": found.weights_only, "n_first": len(first), "n_second": len(second),
+        "seeds_first": len({answer.seed for answer in first}), "seeds_second": len({answer.seed for answer in second}),
+        "n_folds": len({fold for answer in (*first, *second) for fold in answer.folds} - {OFFICIAL}),
+        "n": len(rows), "n_groups": rows.draws.n_groups, "method": found.method,
     }  # fmt: skip
 
 
@@ -197,7 +218,7 @@ def over_datasets(seeds: pd.DataFrame) -> list[dict[str, Any]]:
     """Friedman and Nemenyi over models, for each variant and score with six data sets or more.
 
     `seeds`: seeds.csv; a data set counts where a network was trained and tested on it alone, without TTA, and every
-    model was. Rows in the columns of COLUMNS, p_holm being Nemenyi's p, p Friedman's.
+    model was. Rows in the columns of COLUMNS, p_adjusted being Nemenyi's p, p Friedman's.
     """
     own = seeds[(seeds["train_on"] == seeds["test_on"]) & (seeds["tta"] == "none") & ~seeds["is_oracle"]]
     shared = ["variant", "balance", "mixing", "selection", "test_variant"]
@@ -221,7 +242,7 @@ def _nemenyi_rows(table: pd.DataFrame, context: dict[str, Any]) -> Iterator[dict
         yield context | {
             "family": "models over data sets", "test_on": f"{len(table)} data sets", "tta": "none", "first": first,
             "second": second, "first_value": values[0], "second_value": values[1],
-            "difference": values[0] - values[1], "p": friedman, "p_holm": p, "pairs_in_family": len(pairs),
+            "difference": values[0] - values[1], "p": friedman, "p_adjusted": p, "pairs_in_family": len(pairs),
             "verdict": better if max(p, friedman) < ALPHA else TIE, "weights_only": False,
-            "n": len(table), "method": "p: Friedman over all models; p_holm: Nemenyi of this pair",
+            "n": len(table), "method": "p: Friedman over all models; p_adjusted: Nemenyi of this pair",
         }  # fmt: skip

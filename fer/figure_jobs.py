@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fer.folds import OFFICIAL
 from fer.study_files import StoredRun, StoredStudy
 from utils import fingerprint
 
@@ -55,7 +56,8 @@ def joined(*parts: str) -> str:
 
 def run_words(run: StoredRun) -> str:
     """What a network was trained on, for titles."""
-    return f"trained on {run.train_on} ({run.run['variant']}), seed {run.run['seed']}"
+    split = "" if run.run["split"] == OFFICIAL else f", {run.run['split']}{' (folds pooled)' if run.folds else ''}"
+    return f"trained on {run.train_on} ({run.run['variant']}), seed {run.run['seed']}{split}"
 
 
 def name_parts(study: StoredStudy, run: StoredRun) -> list[str]:

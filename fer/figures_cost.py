@@ -10,6 +10,7 @@ from fer.figure_jobs import FigureJob, joined, notes
 from fer.plots_results import plot_cost, plot_score_against_cost
 from fer.result_rows import models_in_order, own_rows, pictures
 from fer.study_files import StoredStudy
+from fer.trainings import spread_words
 
 COSTS = {
     "parameters": "parameters",
@@ -26,7 +27,7 @@ AGAINST = ("parameters", "latency_ms", "train_seconds")
 def cost_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per training set and variant: every cost of every model, and accuracy on its own test set against cost."""
     for (train_on, variant), part in own_rows(study).groupby(["train_on", "variant"]):
-        words = f"{variant}; mean over seeds; an ensemble costs the sum of its members"
+        words = f"{variant}; mean over {spread_words(part)}; an ensemble costs the sum of its members"
         known = notes(study, *str(train_on).split("+"))
         costs = {shown: means for fact, shown in COSTS.items() if (means := _means(part, fact))}
         if costs:

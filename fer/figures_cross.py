@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from fer.figure_jobs import FigureJob, joined, notes
+from fer.folds import OFFICIAL
 from fer.plots_cross import plot_heat_maps
 from fer.result_rows import honest_rows, is_ensemble, models_in_order
 from fer.study_files import StoredStudy, read_class_counts
+from fer.trainings import spread_words
 
 Matrix = dict[str, dict[str, float]]
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -57,8 +59,10 @@ def _kinds(rows: pd.DataFrame) -> pd.Series:
 
 
 def _averaged(rows: pd.DataFrame) -> str:
-    models, seeds = rows["label"].nunique(), rows[["seed", "split"]].drop_duplicates().shape[0]
-    return f"{models} network{'s' * (models > 1)}, {seeds} seed{'s' * (seeds > 1)}"
+    counts = {"network": rows["label"].nunique(), "seed": rows["seed"].nunique()}
+    repeats = rows[rows["split"] != OFFICIAL]["split"].nunique()
+    counts |= {"repeat": repeats} if repeats > 1 else {}
+    return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items())
 
 
 def _sizes(rows: pd.DataFrame) -> str:
@@ -70,7 +74,7 @@ def _by_model(kind: str, part: pd.DataFrame, known: list[str]) -> FigureJob:
     panels = {label: matrix(part[part["label"] == label], "macro_f1") for label in models_in_order(part)}
     title = [
         f"Cross-dataset evaluation by model, {kind}: trained on (rows), tested on (columns)",
-        joined("macro-F1, no TTA, mean over seeds", _sizes(part), *known),
+        joined(f"macro-F1, no TTA, mean over {spread_words(part)}", _sizes(part), *known),
     ]
     name = f"cross_dataset/cross_dataset_evaluation_{kind.replace(', tested on ', '_on_')}"
     return FigureJob(name, plot_heat_maps, title, {"panels": panels, "columns": min(len(panels), 4)})

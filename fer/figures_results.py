@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def confusion_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per run, test set, test variant and TTA policy: the confusion matrix, normalised and counts.
+    """Per run (folds of a repeat: together), test set, variant and TTA policy: the confusion matrix, and its counts.
 
     Without TTA, on all it was trained on, also the error analysis. Of the ensembles the soft vote stands for all, on
     its own data alone, in ensemble_results/.
     """
-    tests = [entry for entry in study.predictions if entry.split == "test"]
+    tests = [entry for entry in study.predictions if entry.split == "test" and entry.rows != "fold"]
     pairs = {(entry.run.run["variant"], entry.test_variant) for entry in tests}
     several_variants = len(pairs) > len({variant for variant, _ in pairs})
     several_policies = len({entry.tta for entry in tests} - {"none"}) > 1

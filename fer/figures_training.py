@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer.figure_jobs import BALANCE_WORDS, FigureJob, joined, notes, run_words
+from fer.folds import OFFICIAL
 from fer.plots import plot_learning_curves
 from fer.plots_compare import plot_architectures
 from fer.runs import ORACLE
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per run: loss, accuracy, macro-F1 and learning rate by epoch."""
     for run in study.runs:
-        if run.members:
+        if run.members or run.folds:
             continue
         n = f"n = {run.rows('n_train'):,} training, {run.rows('n_val'):,} validation pictures"
         title = [
@@ -105,7 +106,7 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """
     groups: dict[tuple[str, str], list[StoredRun]] = {}
     for run in study.runs:
-        if not run.members and run.run["selection"] != ORACLE:
+        if not run.members and not run.folds and run.run["selection"] != ORACLE:
             groups.setdefault((run.train_on, run.run["variant"]), []).append(run)
     for (train_on, variant), runs in groups.items():
         if len(runs) < 2:
@@ -113,7 +114,7 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         n = f"n = {runs[0].rows('n_train'):,} training, {runs[0].rows('n_val'):,} validation pictures"
         title = [
             f"Architectures trained on {train_on} ({variant})",
-            joined("thin: a seed, thick: mean over seeds", n, *notes(study, *runs[0].run["train_on"])),
+            joined(f"thin: {_one(runs)}, thick: mean over all", n, *notes(study, *runs[0].run["train_on"])),
         ]
         yield FigureJob(
             name=f"learning_curves/{train_on}_{variant}_architectures",
@@ -123,6 +124,11 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             sources=(runs,),
             stamp=[[run.name, _history_stamp(run)] for run in runs],
         )
+
+
+def _one(runs: list[StoredRun]) -> str:
+    """What a thin line is."""
+    return "a seed" if all(run.run["split"] == OFFICIAL for run in runs) else "a fold of a seed"
 
 
 def _history_stamp(run: StoredRun) -> str | None:

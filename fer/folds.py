@@ -15,7 +15,9 @@ settled anew in each fold, on its own training rows, from labels as delivered: n
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,16 @@ from fer.settings import Settings
 from utils import InputError
 
 OFFICIAL = "official"
+
+
+def repeat_of(fold: str) -> str:
+    """What the folds of one repeat have in common: r2f0 and r2f1 the repeat r2, subject3 and subject4 "subjects"."""
+    return re.sub(r"^(r\d+)f\d+$", r"\1", re.sub(r"^subject\d+$", "subjects", fold))
+
+
+def in_fold_order(fold: str) -> list[Any]:
+    """Sort key by which fold10 follows fold9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", fold)]
 
 
 def fold_names(datasets: list[DatasetSamples], settings: Settings) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A person's attributes are taken from the dataset or left out; see fer.attributes
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 from fer.bootstrap import scores_once
 from fer.samples import refuse_changed
 from fer.settings import EMOTIONS
-from fer.significance import accuracy_with_interval
+from fer.significance import ALPHA, accuracy_with_interval
 from utils import InputError, read_csv
 
 # Quantile bins of what is measured in numbers.
@@ -107,22 +108,39 @@ def quantile_bins(values: pd.Series, bins: int = BINS) -> pd.Series:
 
 
 def results_by_group(
-    attribute: str, groups: pd.Series, labels: np.ndarray, predicted: np.ndarray
+    attribute: str, groups: pd.Series, labels: np.ndarray, predicted: np.ndarray, together: int = 1
 ) -> list[dict[str, Any]]:
     """One row a group, in the columns of COLUMNS; rows of unknown group are in none.
 
-    accuracy with Wilson's interval; `gap`: accuracy minus that of the best group, with Newcombe's (1998) interval;
-    best and worst are sought among groups of 30 rows or more; NaN and False where fewer than two are so large.
+    accuracy with Wilson's interval, of that group alone. `gap`: accuracy minus that of the best group; its interval
+    holds for all pairs of groups and for `together` attributes at once, since the best and the worst are picked after
+    looking (`gap_level`). `is_worst`: the lowest group, where its gap is shown: below 0 with its whole interval.
+    Best and worst are sought among groups of 30 rows or more; NaN and False where fewer than two are so large.
     Class mixes differ between groups: balanced accuracy stands beside, over the `n_classes` there.
     """
     names = groups.to_numpy()
     found = [_one_group(name, names == name, labels, predicted) for name in _in_order(groups)]
     large = sorted((row for row in found if row["n"] >= ENOUGH_ROWS), key=_accuracy)
+    level = gap_level(len(large), together) if len(large) > 1 else float("nan")
     for row in found:
-        gap = _gap(row, large[-1]) if len(large) > 1 else (float("nan"),) * 3
+        gap = _gap(row, large[-1], level) if len(large) > 1 and row["n"] >= ENOUGH_ROWS else (float("nan"),) * 3
         row |= dict(zip(("gap", "gap_low", "gap_high"), gap, strict=True))
-        row |= {"attribute": attribute, "is_worst": len(large) > 1 and row is large[0]}
+        row |= {"attribute": attribute, "is_worst": len(large) > 1 and row is large[0] and row["gap_high"] < 0}
     return found
+
+
+@cache
+def gap_level(groups: int, together: int) -> float:
+    """The level at which intervals of differences hold for all pairs of `groups`, and for `together` attributes.
+
+    The studentized range in place of the normal quantile, in intervals made of Wilson's (Agresti, Bini, Bertaccini &
+    Ryu 2008, Biometrics 64); Bonferroni over attributes.
+    """
+    from scipy.special import ndtr
+    from scipy.stats import studentized_range
+
+    reach = studentized_range.ppf(1 - ALPHA / together, groups, np.inf) / np.sqrt(2)
+    return float(2 * ndtr(-reach))
 
 
 def _accuracy(row: dict[str, Any]) -> float:
@@ -156,12 +174,13 @@ def _one_group(name: str, chosen: np.ndarray, labels: np.ndarray, predicted: np.
     }
 
 
-def _gap(row: dict[str, Any], best: dict[str, Any]) -> tuple[float, float, float]:
+def _gap(row: dict[str, Any], best: dict[str, Any], level: float) -> tuple[float, float, float]:
+    """Newcombe's (1998) interval at `level`."""
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     if row is best:
         return 0.0, 0.0, 0.0
     low, high = confint_proportions_2indep(
-        row["correct"], row["n"], best["correct"], best["n"], method="newcomb", compare="diff"
+        row["correct"], row["n"], best["correct"], best["n"], method="newcomb", compare="diff", alpha=level
     )
     return row["accuracy"] - best["accuracy"], float(low), float(high)

@@ -3,9 +3,9 @@
 Made from results.csv and per_class_results.csv. Each is written to `tables/` as Markdown and LaTeX, and with plain
 numbers as CSV: `comprehensive_results.csv` (all sections), `tables/per_class.csv`, `tables/cost.csv`.
 
-A row is everything that is equal but the seed (and the fold): means ± sample standard deviations over trainings, n of
-them in a column of its own. Where folds vary, statistics/seeds.csv has the pooled numbers. Percent, except costs. Rows
-whose epoch was chosen on the test set are named (oracle); they and the majority class are never the best.
+A row is everything that is equal but the seed (and the repeat of the folds): means ± sample standard deviations, n of
+them in a column of its own. The folds of a repeat are pooled before (fer.pooling, fer.trainings). Percent; costs not.
+Rows whose epoch was chosen on the test set are named (oracle); they and the majority class are never the best.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import CLASS_TEXTS, SECTIONS
+from fer.tables import CLASS_TEXTS, KEY_COLUMNS, SECTIONS
+from fer.trainings import ROWS_WORDS, per_training, spread_words
 from utils import fingerprint, read_csv, write_changed
 
 HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
@@ -80,6 +81,7 @@ def write_paper_tables(output: Path, results: pd.DataFrame) -> list[PaperTable]:
 
 def paper_tables(output: Path, results: pd.DataFrame, classes: pd.DataFrame) -> list[PaperTable]:
     """All tables, in reading order; a kind of experiment the study has not is left out."""
+    results = per_training(results)
     found = [_section_table(output, results, section) for section in SECTIONS if (results["section"] == section).any()]
     found += [*_copies_tables(results), *_class_tables(results, classes)]
     return found + ([_cost_table(results)] if (results["section"] != "").any() else [])
@@ -95,10 +97,12 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 def wide_results(results: pd.DataFrame) -> pd.DataFrame:
     """One row per section and setup; per test set, TTA policy and headline metric its mean, sd and n.
 
-    Columns: section, train_on … selection, then "<test_on> <tta> <metric>", "… sd", and "<test_on> <tta> n".
+    Columns: section, rows (fer.pooling), train_on … selection, then "<test_on> <tta> <metric>", "… sd", and
+    "<test_on> <tta> n". A setup has a line for each kind of rows it was tested on.
     """
+    results = per_training(results)
     rows = results[results["run"] != MAJORITY]
-    keys = ["section", *SETUP]
+    keys = ["section", "rows", *SETUP]
     table = rows[keys].drop_duplicates()
     for (test_on, tta), part in rows.groupby(["test_on", "tta"], sort=True):
         grouped = part.groupby(keys)[list(HEADLINE)]
@@ -114,23 +118,24 @@ def wide_results(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _majority_columns(results: pd.DataFrame) -> pd.DataFrame:
-    """The majority class as one row of the wide table: the same answer under every TTA policy."""
-    rows = results[results["run"] == MAJORITY]
-    if rows.empty:
-        return pd.DataFrame()
+    """The majority class as a row of the wide table per kind of rows: the same answer under every TTA policy."""
     policies = sorted(set(results.loc[results["run"] != MAJORITY, "tta"]))
-    values: dict[str, float | str] = {"model": MAJORITY}
-    for row in rows.to_dict("records"):
-        values |= {f"{row['test_on']} {tta} {metric}": row[metric] for tta in policies for metric in HEADLINE}
-    return pd.DataFrame([values])
+    lines = []
+    for kind, rows in results[results["run"] == MAJORITY].groupby("rows", sort=True):
+        values: dict[str, float | str] = {"rows": str(kind), "model": MAJORITY}
+        for row in rows.to_dict("records"):
+            values |= {f"{row['test_on']} {tta} {metric}": row[metric] for tta in policies for metric in HEADLINE}
+        lines.append(values)
+    return pd.DataFrame(lines)
 
 
 def wide_classes(results: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     """One row per section, setup, test set and TTA policy; recall and F1 of each class, mean, sd, and n trainings."""
-    keys = ["section", *SETUP, "test_on", "tta"]
-    shown = results[["run", "test_on", "test_variant", "tta", "section", *(c for c in SETUP if c != "test_variant")]]
-    same = ["run", "test_on", "test_variant", "tta"]
-    rows = classes.fillna({"test_variant": ""}).merge(shown, on=same, how="inner")
+    keys = ["section", *SETUP, "test_on", "tta", "rows"]
+    described = ("section", "seed", "split", *(c for c in SETUP if c != "test_variant"))
+    shown = results[[*KEY_COLUMNS, *described]]
+    rows = classes.fillna({"test_variant": ""}).merge(shown, on=list(KEY_COLUMNS), how="inner")
+    rows = per_training(rows, "class", "section")
     grouped = rows.groupby([*keys, "class"], sort=False)[["recall", "f1"]].agg(["mean", "std", "size"])
     table = grouped.unstack("class")
     found = {"n": table["recall"]["size"].max(axis=1).astype("Int64")} if len(table) else {}
@@ -144,6 +149,7 @@ def wide_classes(results: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
 def cost_results(results: pd.DataFrame) -> pd.DataFrame:
     """One row per training set, variant and model: mean and sd of each cost over trainings, and n of them."""
     keys = ["train_on", "variant", "model"]
+    results = per_training(results)
     runs = results[results["section"] != ""].drop_duplicates("run").astype(dict.fromkeys(COSTS, float))
     grouped = runs.groupby(keys)[list(COSTS)].agg(["mean", "std"])
     found = {"n": runs.groupby(keys).size()}
@@ -158,7 +164,9 @@ def cost_results(results: pd.DataFrame) -> pd.DataFrame:
 def _section_table(output: Path, results: pd.DataFrame, section: str) -> PaperTable:
     """A block per test set: side by side, all test sets of a study would be too wide to read."""
     rows = results[results["section"] == section]
-    tests = sorted(set(rows["test_on"]), key=lambda name: (len(parts_of(output, name)), name))
+    tests = sorted(
+        set(zip(rows["test_on"], rows["rows"], strict=True)), key=lambda test: (len(parts_of(output, test[0])), *test)
+    )
     policies = sorted(set(rows["tta"]), key=lambda tta: (tta != "none", tta))
     words, wide = _words_that_vary(rows), wide_results(rows)
     columns = [Column(_heading(word), ("",)) for word in words]
@@ -169,23 +177,37 @@ def _section_table(output: Path, results: pd.DataFrame, section: str) -> PaperTa
         title=SECTION_TITLES[section],
         caption=_caption(rows),
         columns=tuple(columns),
-        blocks=tuple(_test_block(results, rows, wide, name, words, policies) for name in tests),
+        blocks=tuple(_test_block(results, rows, wide, test, words, policies) for test in tests),
     )
 
 
 def _test_block(
-    results: pd.DataFrame, rows: pd.DataFrame, wide: pd.DataFrame, test_on: str, words: list[str], policies: list[str]
+    results: pd.DataFrame,
+    rows: pd.DataFrame,
+    wide: pd.DataFrame,
+    test: tuple[str, str],
+    words: list[str],
+    policies: list[str],
 ) -> Block:
-    """What the rows of a section (`wide`: side by side) say of one test set, and the majority class."""
-    tested = rows[rows["test_on"] == test_on]
+    """What the rows of a section (`wide`: side by side) say of one test set and kind of rows; the majority class."""
+    test_on, kind = test
     counted = [f"{test_on} {tta} n" for tta in policies if f"{test_on} {tta} n" in wide]
-    records = wide[wide[counted].notna().any(axis=1)].to_dict("records")
+    records = wide[wide[counted].notna().any(axis=1) & (wide["rows"] == kind)].to_dict("records")
     shown = [_section_row(record, words, test_on, policies) for record in records]
     marked = mark_best(shown, [0] * len(words) + [1] * len(policies) * len(HEADLINE) + [0])
-    baseline = results[(results["run"] == MAJORITY) & (results["test_on"] == test_on)].to_dict("records")
-    counts = " or ".join(f"{n:,}" for n in sorted(set(tested["n_test"])))
-    title = f"Tested on {test_on}, {counts} pictures"
+    tested = _tested(results, test_on, kind)
+    baseline = tested[tested["run"] == MAJORITY].to_dict("records")
+    title = _tested_words(rows, test_on, kind)
     return Block(title, (*marked, *(_baseline_row(record, words, policies) for record in baseline)))
+
+
+def _tested(rows: pd.DataFrame, test_on: str, kind: str) -> pd.DataFrame:
+    return rows[(rows["test_on"] == test_on) & (rows["rows"] == kind)]
+
+
+def _tested_words(rows: pd.DataFrame, test_on: str, kind: str) -> str:
+    counts = " or ".join(f"{n:,}" for n in sorted(set(_tested(rows, test_on, kind)["n_test"])))
+    return f"Tested on {test_on}, {counts} pictures{ROWS_WORDS[kind]}"
 
 
 def _words_that_vary(rows: pd.DataFrame) -> list[str]:
@@ -235,7 +257,7 @@ def _baseline_row(record: dict, words: list[str], policies: list[str]) -> Row:
 
 def _caption(rows: pd.DataFrame) -> str:
     """What the numbers are, and what a reader must know before believing them."""
-    notes = ["Percent; ±: standard deviation over n trainings, none where n = 1."]
+    notes = [f"Percent; ±: standard deviation over n {spread_words(rows)}, none where n = 1."]
     if (rows["selection"] == ORACLE).any():
         notes.append("Oracle: epoch chosen on the test set, to show what that is worth; never bold.")
     return " ".join([*notes, *warnings_of(rows)])
@@ -271,13 +293,13 @@ def _copies_tables(results: pd.DataFrame) -> Iterator[PaperTable]:
     columns = [Column(_heading(w)) for w in words]
     columns += [Column(name, is_number=True) for name in (*WITH_AND_WITHOUT.values(), *COPY_COUNTS.values(), "n")]
     blocks = []
-    for test_on, part in rows.groupby("test_on", sort=True):
+    for (test_on, kind), part in rows.groupby(["test_on", "rows"], sort=True):
         grouped = part.groupby(keys)
         means, deviations = grouped[[*WITH_AND_WITHOUT, *COPY_COUNTS]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
         table = means.join(deviations.add_suffix(" sd")).assign(n=grouped.size()).reset_index()
         shown = [_copies_row(record, words) for record in table.to_dict("records")]
         best = [0] * len(words) + [1] * len(WITH_AND_WITHOUT) + [0] * (len(COPY_COUNTS) + 1)
-        blocks.append(Block(f"Tested on {test_on}, {part['n_test'].iloc[0]:,} pictures", mark_best(shown, best)))
+        blocks.append(Block(_tested_words(part, str(test_on), str(kind)), mark_best(shown, best)))
     caption = (
         "Accuracy. Identical copies: test pictures with identical pixels in training or validation as delivered. "
         "Of those without one, some have a near copy there (mirrored, resized, re-encoded), counted by the audit. "
@@ -300,26 +322,29 @@ def _class_tables(results: pd.DataFrame, classes: pd.DataFrame) -> Iterator[Pape
     table = wide_classes(results, classes)
     if table.empty:
         return
-    support = classes.groupby(["test_on", "class"])["support"].max()
-    for test_on in sorted(set(table.loc[table["section"] != "", "test_on"])):
-        part = table[table["test_on"] == test_on]
-        scored = results[results["test_on"] == test_on]
+    support = classes.groupby(["test_on", "rows", "class"])["support"].max()
+    scored_sets = (
+        table.loc[table["section"] != "", ["test_on", "rows"]].drop_duplicates().sort_values(["test_on", "rows"])
+    )
+    for test_on, kind in scored_sets.itertuples(index=False, name=None):
+        part, scored = _tested(table, test_on, kind), _tested(results, test_on, kind)
         words = [*_words_that_vary(results[results["section"] != ""]), "tta"]
         for score in ("f1", "recall"):
             names = {"f1": "F1", "recall": "recall"}
             columns = [Column(_heading(w)) for w in words] + [
-                Column(f"{name} ({support[test_on, name]:.0f})", is_number=True) for name in EMOTIONS
+                Column(f"{name} ({support[test_on, kind, name]:.0f})", is_number=True) for name in EMOTIONS
             ]
             columns.append(Column("n", is_number=True))
             blocks = [_class_block(part, section, words, score) for section in SECTIONS]
             baseline = [_class_row(record, words, score) for record in part[part["section"] == ""].to_dict("records")]
             blocks.append(Block("Baseline", tuple(baseline)))
             yield PaperTable(
-                name=f"per_class_{score}_{_file_name(test_on)}",
-                title=f"{names[score]} per class on {test_on}",
+                name=f"per_class_{score}_{_file_name(test_on)}" + ("" if kind == "official" else f"_{kind.split()[0]}"),
+                title=f"{names[score]} per class on {test_on}{ROWS_WORDS[kind]}",
                 caption=" ".join(
                     [
-                        "Percent; test pictures of each class in brackets; ±: standard deviation over n trainings.",
+                        "Percent; test pictures of each class in brackets; ±: standard deviation over n "
+                        f"{spread_words(scored)}.",
                         *warnings_of(scored),
                     ]
                 ),
@@ -365,7 +390,8 @@ def _cost_table(results: pd.DataFrame) -> PaperTable:
     return PaperTable(
         name="cost",
         title="Cost of training and use",
-        caption="FLOPs and latency per picture, one picture at a time; ±: standard deviation over n trainings. "
+        caption="FLOPs and latency per picture, one picture at a time; ±: standard deviation over n "
+        f"{spread_words(results)}; with folds: of one fold on average. "
         "Best: least, and most images/s.",
         columns=tuple(columns),
         blocks=tuple(block for block in blocks if block.rows),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fer.families import TIE
 from fer.plots import COLOURS, MARK, titled_figure
-from fer.statements import METRIC_WORDS
+from fer.statements import METRIC_WORDS, p_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,8 @@ def plot_risk_coverage(title: list[str], curves: Mapping[str, pd.DataFrame], are
 def plot_comparison_intervals(title: list[str], pairs: pd.DataFrame) -> Figure:
     """Forest plot: a row per pair of comparisons.csv (one family, one score), difference and 95 % interval.
 
-    The better one is named first, the largest difference stands on top. Filled: holds after Holm's correction.
+    The better one is named first, the largest difference stands on top. Filled: holds; intervals and p are those that
+    hold for all pairs together.
     """
     rows = sorted((_turned(pair) for pair in pairs.to_dict("records")), key=_size, reverse=True)
     names = [textwrap.shorten(row["words"], 62, placeholder="…") for row in rows]
@@ -122,14 +123,15 @@ def _turned(pair: Mapping[Any, Any]) -> dict[str, Any]:
     """The pair with the better side first."""
     turn = pair["difference"] < 0
     names = [pair["second"], pair["first"]] if turn else [pair["first"], pair["second"]]
-    ends = [-pair["high"], -pair["low"]] if turn else [pair["low"], pair["high"]]
+    low, high = pair["low_adjusted"], pair["high_adjusted"]
+    ends = [-high, -low] if turn else [low, high]
     star = " *" if pair["weights_only"] else ""
     return {
         "words": f"{names[0]} over {names[1]}{star}",
         "difference": abs(pair["difference"]),
         "low": ends[0],
         "high": ends[1],
-        "p": pair["p_holm"],
+        "p": pair["p_adjusted"],
         "held": pair["verdict"] != TIE,
     }
 
@@ -142,8 +144,9 @@ def _forest_row(axes: Axes, place: int, row: dict[str, Any]) -> None:
     colour = HELD if row["held"] else OPEN
     axes.hlines(place, row["low"], row["high"], color=colour, linewidth=1.6)
     axes.plot(row["difference"], place, "o", color=colour, markerfacecolor=colour if row["held"] else "white")
-    p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
-    axes.annotate(p, (1.015, place), xycoords=("axes fraction", "data"), size=8, va="center", color=colour)
+    axes.annotate(
+        f"p {p_words(row['p'])}", (1.015, place), xycoords=("axes fraction", "data"), size=8, va="center", color=colour
+    )
 
 
 def _forest_legend(figure: Figure, pairs: pd.DataFrame) -> None:
@@ -153,7 +156,7 @@ def _forest_legend(figure: Figure, pairs: pd.DataFrame) -> None:
         Line2D([], [], marker="o", color=HELD, label="holds"),
         Line2D([], [], marker="o", color=OPEN, markerfacecolor="white", label="no difference shown"),
     ]
-    corrected = f"p after Holm over {len(pairs)}" if len(pairs) > 1 else "one comparison"
+    corrected = f"holding for all {len(pairs)} together" if len(pairs) > 1 else "one comparison"
     note = "   * these weights only" if pairs["weights_only"].any() else ""
     figure.legend(handles=shown, title=f"{corrected}{note}", ncols=2, loc="lower left", alignment="left", fontsize=8)
 
@@ -166,7 +169,7 @@ ATTRIBUTE_WORDS = {"face_size": "shorter side of the face, pixels", "brightness"
 def plot_groups(title: list[str], rows: pd.DataFrame, accuracy: float) -> Figure:
     """Accuracy of one network per group, a panel an attribute; `rows` of groups.csv; a line at its `accuracy`.
 
-    The worst of the groups with 30 pictures or more is marked.
+    The worst of the groups with 30 pictures or more is marked where it is shown to be below the best.
     """
     attributes = list(dict.fromkeys(rows["attribute"]))
     counts = [int((rows["attribute"] == name).sum()) for name in attributes]

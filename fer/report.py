@@ -139,7 +139,7 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
         "problems": problems,
         "files": [(name, quote(name)) for name in _files(output)],
         "runs_done": len(study.runs),
-        "ensembles": len(with_derived(study).runs) - len(study.runs),
+        "ensembles": sum(bool(run.members) and not run.folds for run in with_derived(study).runs),
     }
 
 

@@ -15,6 +15,8 @@ from fer.scores import MAJORITY
 from fer.settings import Variant
 from fer.study_files import StoredStudy
 from fer.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results
+from fer.trainings import SCORED, per_training, spread_words
+from fer.trainings import SETUP as TRAINED
 from fer.variants import scored_variant
 from utils import InputError, log, read_csv
 
@@ -35,7 +37,7 @@ def honest_rows(study: StoredStudy) -> pd.DataFrame:
     if not (study.output / "results.csv").is_file():
         log.warning("%s is not there yet: figures made of it are left out.", study.output / "results.csv")
         return pd.DataFrame(columns=[*COLUMNS, "own", "matching", "label"])
-    table = read_results(study.output)
+    table = per_training(read_results(study.output))
     known = {run.name for run in study.runs}
     rows = table[table["run"].isin(known) & (table["selection"] != ORACLE) & (table["model"] != MAJORITY)].copy()
     matching = rows["test_variant"] == rows["variant"].map(scored_variant)
@@ -74,7 +76,10 @@ def with_classes(study: StoredStudy, rows: pd.DataFrame) -> pd.DataFrame:
         table = read_csv(path, CLASS_TEXTS)[list(CLASS_COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
-    return rows.merge(table, on=list(KEY_COLUMNS), how="inner")
+    scored = read_results(study.output).merge(table, on=list(KEY_COLUMNS), how="inner")
+    same = [*TRAINED, "seed", "split", *SCORED]
+    classes = per_training(scored, "class")[[*same, *(name for name in CLASS_COLUMNS if name not in KEY_COLUMNS)]]
+    return rows.merge(classes, on=same, how="inner")
 
 
 def models_in_order(rows: pd.DataFrame) -> list[str]:
@@ -110,10 +115,9 @@ def pictures(rows: pd.DataFrame) -> str:
 
 
 def repeats(rows: pd.DataFrame) -> str:
-    """What a bar and a point stand for: seeds, and folds where there are any."""
+    """What a bar and a point stand for: seeds, and repeats of folds where there are any."""
     times = rows.groupby(["label", "train_on", "variant", "test_on", "test_variant", "tta"])["run"].nunique()
     low, high = int(times.min()), int(times.max())
     if high == 1:
         return "one seed"
-    kind = "seeds" if set(rows["split"]) <= {"official"} else "seeds and folds"
-    return f"bar: mean, point: each of {low if low == high else f'{low} to {high}'} {kind}"
+    return f"bar: mean, point: each of {low if low == high else f'{low} to {high}'} {spread_words(rows)}"

@@ -13,20 +13,23 @@ from typing import Any
 import numpy as np
 
 from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
-from fer.folds import OFFICIAL
+from fer.folds import OFFICIAL, repeat_of
 from fer.leaks import Copies, TestCopies, parts_of
 from fer.settings import EMOTIONS
 from fer.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
-SCORES_VERSION = 3
+SCORES_VERSION = 4
 MAJORITY = "majority_class"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics of one set of rows. `run` is None for the majority class; `classes`: [C] per score name."""
+    """Metrics of one set of rows. `run` is None for the majority class; `classes`: [C] per score name.
+
+    `rows`: which rows they are, see fer.pooling.
+    """
 
     run: StoredRun | None
     test_on: str
@@ -35,6 +38,7 @@ class Scores:
     tta: str
     metrics: dict[str, Any]
     classes: dict[str, list[Any]]
+    rows: str = "official"
 
     @property
     def name(self) -> str:
@@ -73,9 +77,9 @@ def score_study(study: StoredStudy, cache: Path) -> tuple[list[Scores], list[str
     """
     store = ScoreStore(study, cache, Copies(study.output), _read_cache(cache))
     scored = [one for entry in _with_progress(store) if (one := _score_entry(store, entry))]
-    for name, split in sorted({(one.test_on, one.split) for one in scored}):
+    for name, split, rows in sorted({(one.test_on, one.split, one.rows) for one in scored} - _folds(scored)):
         try:
-            scored.append(_score_majority(store, name, split))
+            scored.append(_score_majority(store, name, split, rows))
         except InputError as error:
             store.leave_out(f"the majority-class row of {name}: {error}")
     if store.fresh != store.known:
@@ -138,7 +142,7 @@ def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
         parts = _parts_of_the_test(store, entry, found) if entry.split == "test" else {}
         store.fresh[name] = _compute(stamp, found.labels, found.probabilities, parts)
     numbers = _numbers(store.fresh[name])
-    return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **numbers)
+    return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **numbers, rows=entry.rows)
 
 
 def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predictions) -> dict[str, float]:
@@ -189,20 +193,52 @@ def _held_out(store: ScoreStore, entry: PredictionEntry) -> list[str]:
     return [name for other in entries.values() for name in read_predictions(other).sample_ids.tolist()]
 
 
-def _score_majority(store: ScoreStore, name: str, split: str) -> Scores:
-    counts = _class_counts(store.study, name)
-    if not sum(counts[split]) or not sum(counts["train"]):
-        raise InputError(f"its samples table has no {split} or no training row now. Run main.py: it is scored again.")
-    answer = int(np.argmax(counts["train"]))
-    key, stamp = f"{MAJORITY}/{name}__{split}", [answer, *counts[split]]
+def _folds(scored: list[Scores]) -> set[tuple[str, str, str]]:
+    """Single folds have no baseline of their own: their repeat has."""
+    return {(one.test_on, one.split, "fold") for one in scored}
+
+
+def _score_majority(store: ScoreStore, name: str, split: str, rows: str) -> Scores:
+    """The most frequent class of the training rows as the answer to all rows; in folds, each fold's own to its own."""
+    folds = [_official_counts(store, name, split)] if rows == "official" else _fold_counts(store, name, split, rows)
+    answers = [int(np.argmax(fold["train"])) for fold in folds]
+    labels = [np.repeat(np.arange(len(EMOTIONS)), fold["scored"]) for fold in folds]
+    key, stamp = f"{MAJORITY}/{name}__{split}__{rows}", [answers, [list(map(int, fold["scored"])) for fold in folds]]
     if store.known.get(key, {}).get("stamp") == stamp:
         store.fresh[key] = store.known[key]
     else:
-        labels = np.repeat(np.arange(len(EMOTIONS)), counts[split])
-        store.fresh[key] = _compute(stamp, labels, np.eye(len(EMOTIONS))[np.full(len(labels), answer)], {})
+        answered = np.repeat(answers, [len(part) for part in labels])
+        store.fresh[key] = _compute(stamp, np.concatenate(labels), np.eye(len(EMOTIONS))[answered], {})
     scores = _numbers(store.fresh[key])
-    scores["metrics"] |= {"n_train": sum(counts["train"]), "n_val": sum(counts["val"])}
-    return Scores(None, name, split, "", "none", **scores)
+    sets = len(folds) if rows == "own split" else len({fold["repeat"] for fold in folds})
+    scores["metrics"]["n_test"] = round(scores["metrics"]["n_test"] / sets)
+    if rows == "official":
+        scores["metrics"] |= {f"n_{part}": sum(folds[0][part]) for part in ("train", "val")}
+    return Scores(None, name, split, "", "none", **scores, rows=rows)
+
+
+def _official_counts(store: ScoreStore, name: str, split: str) -> dict[str, Any]:
+    """Rows per class: trained on, for validation, and scored."""
+    counts = _class_counts(store.study, name)
+    if not sum(counts[split]) or not sum(counts["train"]):
+        raise InputError(f"its samples table has no {split} or no training row now. Run main.py: it is scored again.")
+    return {"train": counts["train"], "val": counts["val"], "scored": counts[split], "repeat": OFFICIAL}
+
+
+def _fold_counts(store: ScoreStore, name: str, split: str, rows: str) -> list[dict[str, Any]]:
+    """The same per fold that was scored, from the rows of its predictions: all that are no test rows are trained on."""
+    wanted = "fold" if rows == "pooled" else rows
+    folds: dict[str, PredictionEntry] = {}
+    for entry in store.study.predictions:
+        if (entry.test_on, entry.split, entry.rows) == (name, split, wanted):
+            folds.setdefault(entry.run.run["split"], entry)
+    whole = np.sum(list(_class_counts(store.study, name).values()), axis=0)
+    found = []
+    for fold, entry in folds.items():
+        scored = np.bincount(read_predictions(entry).labels, minlength=len(EMOTIONS))
+        trained = whole - scored if split == "test" else entry.run.counts[name]["original"]
+        found.append({"train": trained, "scored": scored, "repeat": repeat_of(fold)})
+    return found
 
 
 def _class_counts(study: StoredStudy, name: str) -> dict[str, list[int]]:

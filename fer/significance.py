@@ -1,4 +1,4 @@
-"""Intervals and tests on plain arrays: Wilson, McNemar, paired resampling, Holm, Friedman and Nemenyi.
+"""Intervals and tests on plain arrays: Wilson, McNemar, paired resampling, Friedman and Nemenyi.
 
 What each is for, and where it stops: Wilson takes rows as independent, so it is too narrow where many rows
 share a group; the bootstrap over groups (fer.bootstrap) is not. McNemar compares two trained networks, not two
@@ -57,37 +57,60 @@ def mcnemar_p(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
     return min(float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue), 1.0) if only_a + only_b else 1.0
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's (1979) adjusted p-values, in the order given.
-
-    Own code: statsmodels collects garbage on every call, which took most of the time of a study's statistics.
-    """
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
-    adjusted = np.empty_like(p)
-    adjusted[order] = stepped
-    return adjusted
-
-
 # ---------------------------------------------------------------- differences
 
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second: value, 95 % interval, two-sided p; `weights_only`: about these trained networks alone."""
+    """First minus second, with its standard error, degrees of freedom and two-sided p.
+
+    `weights_only`: about these trained networks alone. `deviations` [B]: how far resampled groups move it, in units of
+    its standard deviation, and `share`: their part of the variance (the rest is seeds). `discordant`: rows only the
+    first, only the second got right, and all rows, where p is also that of McNemar's test; else None.
+    """
 
     value: float
-    low: float
-    high: float
+    error: float
+    freedom: float
     p: float
     weights_only: bool
     method: str
+    deviations: np.ndarray
+    share: float = 1.0
+    discordant: tuple[int, int, int] | None = None
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.interval()[1]
+
+    def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
+        """The 1 - alpha interval, which leaves out 0 exactly where p < alpha; within -1 to 1.
+
+        Student's t. With `discordant` the hull of that and of McNemar's: Clopper and Pearson's (1934) interval for the
+        share of the first among the rows that differ.
+        """
+        from scipy.special import betaincinv, stdtrit
+
+        reach = float(stdtrit(self.freedom, 1 - alpha / 2)) * self.error
+        low, high = self.value - reach, self.value + reach
+        if self.discordant is not None and sum(self.discordant[:2]):
+            first, second, n = self.discordant
+            least = float(betaincinv(first, second + 1, alpha / 2)) if first else 0.0
+            most = float(betaincinv(first + 1, second, 1 - alpha / 2)) if second else 1.0
+            ends = [(2 * share - 1) * (first + second) / n for share in (least, most)]
+            low, high = min(low, ends[0]), max(high, ends[1])
+        return max(low, -1.0), min(high, 1.0)
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """One score of several trained networks on one test set: `values` [S], and `draws` [S, B] on shared resamples."""
+    """One score by seed on one test set: `values` [S], and `draws` [S, B] on shared resamples."""
 
     values: np.ndarray
     draws: np.ndarray
@@ -135,14 +158,21 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
         first, second = _one_side(first, second)
     value = float(first.values.mean() - second.values.mean())
     by_groups = first.draws.mean(axis=0) - second.draws.mean(axis=0)
+    moved = _standardised(by_groups)
     groups = float(by_groups.var(ddof=1)) * size.inflation
     count = len(first) if paired else min(len(first), len(second))
     if count < ENOUGH_SEEDS:
-        return _difference(value, groups, size.freedom, True, "bootstrap over groups")
+        return _difference(value, groups, size.freedom, True, "bootstrap over groups", moved, 1.0)
     sides = [first] if paired else [first, second]
     seeds = sum(_between_seeds(side) for side in sides)
     parts = [(side.values.var(ddof=1) / len(side), len(side) - 1.0) for side in sides] + [(groups, size.freedom)]
-    return _difference(value, groups + seeds, _freedom(parts), False, "seeds and resampled groups")
+    share = groups / (groups + seeds) if groups + seeds > 0 else 1.0
+    return _difference(value, groups + seeds, _freedom(parts), False, "seeds and resampled groups", moved, share)
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    sd = values.std(ddof=1)
+    return (values - values.mean()) / sd if sd > 0 else np.zeros(len(values))
 
 
 def _one_side(first: Resampled, second: Resampled) -> tuple[Resampled, Resampled]:
@@ -165,16 +195,14 @@ def _freedom(parts: list[tuple[float, float]]) -> float:
     return sum(part for part, _ in parts) ** 2 / denominator if denominator > 0 else parts[-1][1]
 
 
-def _difference(value: float, variance: float, freedom: float, weights_only: bool, method: str) -> Difference:
-    """t interval, within the -1 to 1 that two scores can differ by, and p."""
-    from scipy.special import stdtr, stdtrit
+def _difference(
+    value: float, variance: float, freedom: float, weights_only: bool, method: str, moved: np.ndarray, share: float
+) -> Difference:
+    from scipy.special import stdtr
 
     error = float(np.sqrt(variance))
-    if error == 0:
-        return Difference(value, value, value, 1.0 if value == 0 else 0.0, weights_only, method)
-    reach = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    p = 2 * float(stdtr(freedom, -abs(value) / error))
-    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), p, weights_only, method)
+    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else 1.0 if value == 0 else 0.0
+    return Difference(value, error, freedom, p, weights_only, method, moved, share)
 
 
 # ---------------------------------------------------------------- several seeds, several data sets

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fer.families import FIRST, OWN, TIE
+from fer.significance import ALPHA
 
 METRIC_WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 CONTEXT_WORDS = {"train_on": "trained on {}", "variant": "{}", "model": "{}"}
@@ -69,7 +70,13 @@ def _scope(pairs: list[Pair]) -> Iterator[str]:
     if pairs[0]["family"] == "models over data sets":
         yield "p by Nemenyi, over data sets; a data set is one observation."
     elif len(pairs) > 1:
-        yield f"p after Holm over {len(pairs)} comparisons."
+        yield f"p and intervals hold for all {len(pairs)} comparisons together."
+    folds = [int(pair["n_folds"]) for pair in pairs if not pd.isna(pair["n_folds"])]
+    if any(folds):
+        yield (
+            f"{max(folds)} folds: their trainings share most of their pictures and, within a seed, its luck; they "
+            "count as that seed, not as trainings of their own."
+        )
     if len(alone) == len(pairs):
         yield "These weights only: fewer than three seeds a side, so nothing is said about what another seed would do."
     elif alone:
@@ -77,8 +84,8 @@ def _scope(pairs: list[Pair]) -> Iterator[str]:
         more = [f"{len(alone) - LISTED} more"] if len(alone) > LISTED else []
         yield f"These weights only, for want of three seeds a side: {'; '.join([*named, *more])}."
     elif not pd.isna(pairs[0]["n_first"]):
-        least = min(min(int(pair["n_first"]), int(pair["n_second"])) for pair in pairs)
-        yield f"Means over {least} or more trainings a side; other seeds and other pictures are both reckoned with."
+        least = min(min(int(pair["seeds_first"]), int(pair["seeds_second"])) for pair in pairs)
+        yield f"Means over {least} or more seeds a side; other seeds and other pictures are both reckoned with."
 
 
 def _policy_sentences(pairs: list[Pair]) -> Iterator[str]:
@@ -128,13 +135,26 @@ def _listed(remarks: dict[str, str], values: dict[str, float]) -> str:
 
 
 def _numbers(pair: Pair, minuend: str | None = None) -> str:
-    """Difference, its interval and p; as `minuend` minus the other."""
-    value, low, high = (float(pair[name]) for name in ("difference", "low", "high"))
+    """Difference, its interval and p, all corrected for the family; as `minuend` minus the other."""
+    value, low, high = (float(pair[name]) for name in ("difference", "low_adjusted", "high_adjusted"))
     if minuend == pair["second"]:
         value, low, high = -value, -high, -low
-    interval = "" if pd.isna(low) else f" [{low:+.3f}, {high:+.3f}]"
-    p = pair["p_holm"]
-    return f"{value:+.3f}{interval}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    interval = "" if pd.isna(low) else f" [{_signed(low)}, {_signed(high)}]"
+    return f"{value:+.3f}{interval}, p {p_words(pair['p_adjusted'])}"
+
+
+def _signed(end: float) -> str:
+    """An end of an interval, with as many digits as it takes to see on which side of 0 it lies."""
+    digits = next((digits for digits in range(3, 9) if round(end, digits) != 0), 3)
+    return f"{end:+.{digits}f}"
+
+
+def p_words(p: float) -> str:
+    """A p-value as "= 0.012", with as many digits as it takes to see on which side of 0.05 it lies."""
+    if p < 0.001:
+        return "< 0.001"
+    digits = next((digits for digits in range(3, 9) if (float(f"{p:.{digits}f}") < round(ALPHA, 9)) == (p < ALPHA)), 9)
+    return f"= {p:.{digits}f}"
 
 
 def _over(differing: list[Pair]) -> str:

@@ -29,11 +29,16 @@ HISTORY_COLUMNS = (
 )  # fmt: skip
 
 
+# Names in what study.json says of a planned run.
+PLANNED = ("variant", "model", "split", "balance", "mixing", "selection")
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """A finished run. `run` describes it (see runs.Run), `counts` its rows per dataset, `facts` its cost.
 
-    An ensemble is described like a run; `members` names the runs that vote, and is empty for a network.
+    An ensemble is described like a run; `members` names the runs that vote, and is empty for a network. So are the
+    folds of a repeat together (fer.pooling); `folds` names them, and is empty for a training.
     """
 
     name: str
@@ -42,6 +47,7 @@ class StoredRun:
     counts: dict[str, dict[str, Any]]
     facts: dict[str, Any]
     members: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
 
     @property
     def train_on(self) -> str:
@@ -58,8 +64,8 @@ class PredictionEntry:
     """One predictions file the present plan asks for: where it lies, its key, and what it scored.
 
     Where `how` is not "file", nothing lies at `path`: the probabilities are those of `parts`, put after one
-    another ("union"), or voting ("soft", "hard", "weighted"). `judges` holds, per voter, the validation
-    entries whose macro-F1 is its weight.
+    another ("union"; "folds": then sorted by sample_id), or voting ("soft", "hard", "weighted"). `judges` holds,
+    per voter, the validation entries whose macro-F1 is its weight. `rows`: see fer.pooling.
     """
 
     run: StoredRun
@@ -72,6 +78,7 @@ class PredictionEntry:
     how: str = "file"
     parts: tuple[PredictionEntry, ...] = ()
     judges: tuple[tuple[PredictionEntry, ...], ...] = ()
+    rows: str = "official"
 
     def stamp(self) -> list[Any]:
         """Changes when the file should be read again: its key, and its size (a cut file is noticed)."""
@@ -83,16 +90,20 @@ class PredictionEntry:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """The present plan as far as it is done: `planned` names all runs, `runs` are the finished ones."""
+    """The present plan as far as it is done: `planned` describes all runs by name, `runs` are the finished ones.
+
+    `left_out`: in words, what is not made of them since a part of it is not there (fer.ensembles, fer.pooling).
+    """
 
     output: Path
-    planned: tuple[str, ...]
+    planned: dict[str, dict[str, Any]]
     runs: tuple[StoredRun, ...]
     predictions: tuple[PredictionEntry, ...]
     datasets: tuple[str, ...]
     sample_data: frozenset[str]
     limit: int | None
     rejects_no_face: bool
+    left_out: tuple[str, ...] = ()
 
     def is_sample(self, *names: str) -> bool:
         """True when one of the datasets is drawn sample data."""
@@ -110,7 +121,7 @@ def read_study(output: Path) -> StoredStudy:
         runs = {name: found for name in stored["runs"] if (found := _read_run(output, name)) is not None}
         return StoredStudy(
             output=output,
-            planned=tuple(stored["runs"]),
+            planned={name: runs[name].run if name in runs else stored["plan"][name] for name in stored["runs"]},
             runs=tuple(runs.values()),
             predictions=tuple(_entries(runs, stored["predictions"])),
             datasets=tuple(stored["counts"]),
@@ -138,6 +149,9 @@ def _checked(stored: dict[str, Any]) -> dict[str, Any]:
     strange = [name for name in names if not is_name(name)]
     strange += [item["split"] for listed in stored["predictions"].values() for item in listed
                 if item["split"] not in SPLITS]  # fmt: skip
+    for run in stored.get("plan", {}).values():
+        strange += [part for part in (*run["train_on"], *(run[name] for name in PLANNED)) if not is_name(part)]
+        strange += [] if is_count(run["seed"]) else [run["seed"]]
     if strange:
         raise ValueError(f"{strange[0]!r} stands where a name should be")
     limit = stored["config"]["LIMIT_PER_SPLIT"]
@@ -185,9 +199,12 @@ def _put_together(entry: PredictionEntry) -> Predictions:
     parts = [read_predictions(part) for part in entry.parts]
     first = parts[0]
     ids, labels = first.sample_ids, first.labels
-    if entry.how == "union":
-        ids, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("sample_ids", "labels"))
-        probabilities = np.concatenate([part.probabilities for part in parts])
+    if entry.how in ("union", "folds"):
+        fields = ("sample_ids", "labels", "probabilities")
+        ids, labels, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in fields)
+        if entry.how == "folds":  # all repeats and networks in one order, however their folds were drawn
+            order = np.argsort(ids, kind="stable")
+            ids, labels, probabilities = ids[order], labels[order], probabilities[order]
     elif all(np.array_equal(part.sample_ids, ids) and np.array_equal(part.labels, labels) for part in parts):
         probabilities = _vote(entry, np.stack([part.probabilities for part in parts]))
     else:

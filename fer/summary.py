@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from fer.runs import ORACLE
 from fer.scores import MAJORITY
 from fer.settings import EMOTIONS
 from fer.terminal import console as new_console
+from fer.trainings import ROWS_WORDS, per_training, spread_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 SUMMARY_METRICS = {"accuracy": "accuracy %", "balanced_accuracy": "balanced %", "macro_f1": "macro-F1 %"}
 SUMMARY_ROWS = 20
 WIDE = 110  # characters; below, the words of a row share one column
-GROUP = ["train_on", "variant", "test_variant", "model", "split", "balance", "mixing", "selection", "tta"]
+GROUP = ["train_on", "variant", "test_variant", "model", "balance", "mixing", "selection", "tta"]
 
 
-def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Console | None = None) -> None:
-    """Print one table per test set: the best rows by macro-F1, and the majority class.
+def print_summary(
+    results: pd.DataFrame,
+    validation: pd.DataFrame,
+    console: Console | None = None,
+    left_out: Sequence[str] = (),
+) -> None:
+    """Print one table per test set: the best rows by macro-F1, and the majority class; below, what is `left_out`.
 
-    Seeds are shown as mean ± standard deviation. Without test rows, validation is shown and named so.
+    Seeds are shown as mean ± standard deviation, folds pooled. Without test rows, validation is shown and named so.
     Rows whose epoch was chosen on the test set are named ORACLE and are never the best.
     """
     console = _terminal() if console is None else console
@@ -38,12 +44,17 @@ def print_summary(results: pd.DataFrame, validation: pd.DataFrame, console: Cons
     table = results if is_test else validation.rename(columns={"n_rows": "n_test"})
     if not is_test:
         console.print("No test set was scored (EVALUATE_TEST = False): these are VALIDATION results.")
+    table = per_training(table)
     majority = table["run"] == MAJORITY
-    for test_on, part in table[~majority].groupby("test_on", sort=True):
-        baseline = table[majority & (table["test_on"] == test_on)]
-        console.print(_summary_table(str(test_on), part, baseline, is_test, console))
+    for (test_on, kind), part in table[~majority].groupby(["test_on", "rows"], sort=True):
+        baseline = table[majority & (table["test_on"] == test_on) & (table["rows"] == kind)]
+        name = f"{test_on}{ROWS_WORDS[str(kind)]}"
+        console.print(_summary_table(name, part, baseline, is_test, console))
     used = "by test score: to report, not to choose by" if is_test else "by validation score"
-    console.print(f"* best of its column, {used}. ±: standard deviation over seeds.", style="dim")
+    spread = f"±: standard deviation over {spread_words(table[~majority])}."
+    console.print(f"* best of its column, {used}. {spread}", style="dim")
+    for reason in left_out:
+        console.print(f"left out: {reason}", style="dim")
     if (table["selection"] == ORACLE).any():
         console.print("ORACLE: the epoch was chosen on the test set, to show what that is worth; never the best.")
     for sentence in not_learned(results, validation):
@@ -74,7 +85,7 @@ def _summary_table(name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_tes
     narrow = console.width < WIDE
     for heading in ("trained on, variant, model, TTA",) if narrow else ("trained on", "variant", "model", "TTA"):
         table.add_column(heading, overflow="fold")
-    for heading in (*SUMMARY_METRICS.values(), "seeds"):
+    for heading in (*SUMMARY_METRICS.values(), spread_words(part)):
         table.add_column(heading, justify="right", no_wrap=True)
     several = part.groupby("variant")["test_variant"].nunique().max() > 1
     for words, numbers in [*_summary_rows(groups, several), *_majority_rows(baseline)]:

@@ -4,17 +4,19 @@ No network is loaded. Metrics come from scores.py, which computes them once per 
 everything else is put together anew each time, and a file is written only when its text changed.
 
 `results.csv` has a row per (run, test_on, test_variant, tta), `validation_results.csv` the same for
-validation rows, with `n_rows` (rows scored) in place of `n_test`. Their columns:
+validation rows, with `n_rows` (rows scored) in place of `n_test`. The folds of a repeat together are a run as well,
+whose `split` is the repeat; means are made of those rows, never of single folds (see per_training). Their columns:
 
 | columns | meaning |
 |---|---|
 | run, test_on, test_variant, tta | folder of the run; dataset (or union "a+b"), variant of its pictures, TTA policy |
+| rows | official, pooled, fold or own split: see fer.pooling; "fold" rows are parts of "pooled" ones |
 | section, members | kind of experiment, see `section_of`; runs of which an ensemble is made, joined by " / " |
 | train_on, variant, model, seed, split, balance, mixing, selection | the run; datasets joined by "+" |
 | n_train, n_val, n_test, n_classes | rows before balancing, for validation, scored; classes among these |
 | accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
 | tta_gain | accuracy minus that of the same run on the same pictures without TTA; empty without TTA |
-| optimism | in rows of an oracle: accuracy minus that of its honest twin, the same training; empty elsewhere |
+| optimism | in rows of an oracle on a test set it saw: accuracy minus that of its honest twin; empty elsewhere |
 | accuracy_without_copies, n_without_copies | test rows without an identical copy in training, see below |
 | n_near_copies | how many of these have a near copy there; empty where no audit tells |
 | accuracy_copies, n_copies | test rows that have an identical one |
@@ -32,7 +34,8 @@ row whose `selection` is "oracle" chose its epoch on the test set: it belongs in
 best.
 
 Each scored set has one more row, run and model `majority_class`: the most frequent class of its own
-training rows as the answer to everything. What does not apply to it is empty.
+training rows as the answer to everything. What does not apply to it is empty. With folds it answers each fold by the
+rows that are not in it (several repeats: as one).
 
 `per_class_results.csv` has, for each row of results.csv and each class: precision, recall, f1, auc, support.
 `tables/left_out.json` lists, in words, what the tables do without and why.
@@ -45,6 +48,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from evaluation import METRICS
@@ -57,7 +61,7 @@ from fer.settings import EMOTIONS
 from fer.study_files import StoredRun, StoredStudy, read_study
 from utils import InputError, lock_in, read_csv, write_changed
 
-KEY_COLUMNS = ("run", "test_on", "test_variant", "tta")
+KEY_COLUMNS = ("run", "test_on", "test_variant", "tta", "rows")
 RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
 COUNT_COLUMNS = ("n_train", "n_val", "n_test", "n_classes")
 FACT_COLUMNS = (
@@ -78,7 +82,7 @@ TEST_ONLY = ("section", "optimism", *COPY_COLUMNS)
 SECTIONS = ("individual", "combined", "cross", "leave_one_out", "ensemble")
 CLASS_TEXTS = (*KEY_COLUMNS, "class")
 CLASS_COLUMNS = (*CLASS_TEXTS, "precision", "recall", "f1", "auc", "support")
-ROW_ORDER = ["train_on", "variant", "model", "seed", "run", "test_on", "test_variant", "tta"]
+ROW_ORDER = ["train_on", "variant", "model", "seed", "run", "test_on", "test_variant", "tta", "rows"]
 
 
 def write_tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,13 +95,15 @@ def write_tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     cache = output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with lock_in(output, "tables"):
-        scored, left_out = score_study(with_derived(study), cache / "tables.json")
+        derived = with_derived(study)
+        scored, left_out = score_study(derived, cache / "tables.json")
         results = _results_table(study, [one for one in scored if one.split == "test"])
         validation = _results_table(study, [one for one in scored if one.split == "val"])
         validation = validation.drop(columns=list(TEST_ONLY)).rename(columns={"n_test": "n_rows"})
         _write_table(output / "results.csv", results)
         _write_table(output / "validation_results.csv", validation)
         _write_table(output / "per_class_results.csv", _class_table(scored, results))
+        left_out += derived.left_out
         write_changed(output / "tables" / "left_out.json", json.dumps(left_out, indent=2, ensure_ascii=False) + "\n")
     return results, validation
 
@@ -171,8 +177,13 @@ def _results_table(study: StoredStudy, scored: list[Scores]) -> pd.DataFrame:
     return table.sort_values(ROW_ORDER, ignore_index=True)
 
 
+def _key_of(one: Scores) -> tuple[str, ...]:
+    """The values of KEY_COLUMNS."""
+    return one.name, one.test_on, one.test_variant, one.tta, one.rows
+
+
 def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
-    row = {"run": one.name, "test_on": one.test_on, "test_variant": one.test_variant, "tta": one.tta}
+    row = dict(zip(KEY_COLUMNS, _key_of(one), strict=True))
     row |= {"limit_per_split": study.limit} | one.metrics
     parts = parts_of(study.output, one.test_on)
     if one.run is None:
@@ -211,17 +222,19 @@ def _tta_gain(table: pd.DataFrame) -> pd.Series:
 
 
 def _optimism(table: pd.DataFrame) -> pd.Series:
-    """Accuracy of an oracle minus that of the same training judged by validation; NaN in every other row."""
+    """Accuracy of an oracle, on a set it chose by, minus that of the same training judged by validation; else NaN."""
     same = [*(name for name in RUN_COLUMNS if name != "selection"), *KEY_COLUMNS[1:]]
     oracle = table["selection"] == ORACLE
+    pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
+    seen = np.array([set(tested.split("+")) <= set(trained.split("+")) for tested, trained in pairs], dtype=bool)
     honest = table.loc[~oracle, [*same, "accuracy"]].drop_duplicates(same)
     twins = table[same].merge(honest, on=same, how="left")["accuracy"]
-    return (table["accuracy"] - twins.to_numpy()).where(oracle).astype(float)
+    return (table["accuracy"] - twins.to_numpy()).where(oracle & seen).astype(float)
 
 
 def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
     """One row per row of `results`, in its order, and class."""
-    by_key = {(one.name, one.test_on, one.test_variant, one.tta): one for one in scored if one.split == "test"}
+    by_key = {_key_of(one): one for one in scored if one.split == "test"}
     parts = []
     for key in results[list(KEY_COLUMNS)].itertuples(index=False, name=None):
         part = pd.DataFrame(by_key[key].classes).assign(**{"class": EMOTIONS})

@@ -64,6 +64,7 @@ class FakeStudy:
                 self._write_run(planned)
         write_json(self.output / "study.json", {
             "runs": [planned.name for planned in runs],
+            "plan": {planned.name: planned.run.describe() for planned in runs},
             "config": {"LIMIT_PER_SPLIT": self.limit, "NO_FACE": "keep", "SELECT_BY": "macro_f1"},
             "sample_data": list(self.sample_data),
             "counts": {name: {split: sum(n) for split, n in self.counts.items()} for name in self.datasets},
@@ -188,7 +189,10 @@ def fake_history(seed: int, epochs: int = 6) -> pd.DataFrame:
     for part, gap in (("train", 0.0), ("val", 0.08)):
         noise = rng.normal(0, 0.01, epochs)
         table[f"{part}_loss"] = 1.9 * np.exp(-epoch / 5) + gap + 0.2 + noise
-        for metric, lower in (("accuracy", 0.0), ("balanced_accuracy", 0.03), ("macro_f1", 0.05)):
+        for metric, lower in (
+            ("accuracy", 0.0), ("balanced_accuracy", 0.03), ("macro_precision", 0.04), ("macro_recall", 0.03),
+            ("macro_f1", 0.05),
+        ):  # fmt: skip
             table[f"{part}_{metric}"] = (rise - gap - lower + noise).clip(0, 1)
     table |= {"learning_rate": 1e-3 * 0.5 ** (epoch // 4), "seconds": np.full(epochs, 2.0)}
     table |= {"images_per_second": np.full(epochs, 640.0), "peak_ram_mb": np.full(epochs, 321.5)}

@@ -23,9 +23,9 @@ LAYERS = """
     alignment near_copies exact_copies class_mix audit_quality audit_sheet audit
     network_names small_networks local_weights torchvision_networks model_utils network_check preflight trained_network
     evaluation kept_epoch fit_state
-    bootstrap significance calibration groups
+    bootstrap significance simultaneous calibration groups
     training experiments speed predictions disk_need plan_estimate execution verify
-    study_files archive ensembles leaks scores not_learned tables table_formats paper_tables summary
+    study_files archive pooling ensembles leaks scores trainings not_learned tables table_formats paper_tables summary
     answers calibration_tables families statements comparisons
     plots plots_selection plots_compare plots_results plots_cross plots_statistics plots_pictures
     figure_jobs figure_drawing result_rows figures_data figures_selection figures_training figures_results

@@ -141,8 +141,8 @@ def test_folds_of_a_repeat_are_one_answer_to_all_rows(tmp_path: Path) -> None:
     row = read(study, "seeds").set_index("metric").loc["macro_f1"]
     assert row["n"] == 2
     assert (row["min"], row["max"]) == pytest.approx((min(values), max(values)))
-    pooled = read(study, "intervals").query("metric == 'macro_f1' and run.str.contains(' ')", engine="python")
-    assert pooled["run"].tolist() == [f"{runs[0].name} | {runs[1].name}", f"{runs[2].name} | {runs[3].name}"]
+    pooled = read(study, "intervals").query("metric == 'macro_f1' and split.str.contains(' ')", engine="python")
+    assert pooled["split"].tolist() == ["r0f0 | r0f1", "r1f0 | r1f1"]
     assert (pooled["n"] == sum(CLASS_COUNTS["test"])).all()
 
 
@@ -181,7 +181,7 @@ def test_three_seeds_speak_of_the_architecture(tmp_path: Path) -> None:
     row = pair(study, family="models", first="cnn", second="vit")
     assert (row["n_first"], row["n_second"], row["weights_only"]) == (3, 3, False)
     assert np.isnan(row["p_mcnemar"])
-    assert "3 or more trainings a side" in (study.output / "statistics" / "statements.md").read_text()
+    assert "3 or more seeds a side" in (study.output / "statistics" / "statements.md").read_text()
 
 
 def better_by_far(study: Study, run: Any) -> None:
@@ -201,7 +201,7 @@ def test_a_statement_says_what_holds_and_of_what(small: Study) -> None:
     assert (networks["pairs"], networks["differences"], networks["n_groups"]) == (1, 1, 126)
     assert text["weights_only"] == "all"
     assert "These weights only" in text["scope"]
-    assert text["scope"].startswith(f"p after Holm over {text['pairs']} comparisons")
+    assert text["scope"].startswith(f"p and intervals hold for all {text['pairs']} comparisons together")
     assert text["text"] in (small.output / "statistics" / "statements.md").read_text()
 
 
@@ -274,7 +274,9 @@ def test_optimism_is_oracle_minus_honest_and_kept_apart(tmp_path: Path) -> None:
     first = [np.equal(*predicted(study, run)).mean() for run in (oracles[0], study.plan()[0])]
     assert table["optimism"].iloc[0] == pytest.approx(first[0] - first[1])
     assert table["optimism"].iloc[3] == pytest.approx(table["optimism"].iloc[:3].mean())
-    assert (table["low"] < table["optimism"]).all()
+    assert (table["low"] <= table["optimism"]).all()
+    assert (table["low"] >= 0).all()
+    assert "p" not in table
     assert table["weights_only"].tolist() == [True, True, True, False]
     assert read(study, "comparisons").empty
     assert read(study, "seeds").groupby("is_oracle")["n"].unique().map(list).to_dict() == {False: [3], True: [3]}
@@ -324,7 +326,7 @@ def test_groups_by_face_size_and_a_note_on_what_is_missing(small: Study) -> None
     table = read(small, "groups")
     assert set(table["attribute"]) == {"face_size"}
     assert (table.groupby("run")["n"].sum() == sum(CLASS_COUNTS["test"])).all()
-    assert (table.groupby("run")["is_worst"].sum() == 1).all()
+    assert (table.groupby("run")["is_worst"].sum() <= 1).all()
     assert "brightness" in (small.output / "statistics" / "statements.md").read_text()
 
 

@@ -39,14 +39,19 @@ def texts(figure: Figure) -> str:
 
 def pair(first: str, second: str, difference: float, verdict: str, **changes: Any) -> dict[str, Any]:
     row = {"first": first, "second": second, "metric": "macro_f1", "difference": difference, "verdict": verdict}
-    row |= {"low": difference - 0.02, "high": difference + 0.02, "p_holm": 0.012, "weights_only": False}
+    row |= {
+        "low_adjusted": difference - 0.02,
+        "high_adjusted": difference + 0.02,
+        "p_adjusted": 0.012,
+        "weights_only": False,
+    }
     return row | changes
 
 
 def test_a_forest_names_the_better_side_first() -> None:
     pairs = [
         pair("cnn", "vit", -0.05, "second is better"),
-        pair("cnn", "resnet", 0.01, "no difference shown", p_holm=0.4, weights_only=True),
+        pair("cnn", "resnet", 0.01, "no difference shown", p_adjusted=0.4, weights_only=True),
     ]
     figure = plot_comparison_intervals(TITLE, pd.DataFrame(pairs))
     words = texts(figure)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from benchmarks import interval_coverage as coverage
 from evaluation import all_metrics
@@ -18,7 +17,6 @@ from fer.significance import (
     compare,
     effective_size,
     friedman_nemenyi,
-    holm,
     mcnemar_p,
     spread,
     wilson_interval,
@@ -105,14 +103,6 @@ def test_mcnemar_agrees_with_the_binomial_test(only_first: int, only_second: int
 
 def test_mcnemar_of_equal_answers_is_1() -> None:
     assert mcnemar_p(np.array([True, False]), np.array([True, False])) == 1.0
-
-
-def test_holm_agrees_with_statsmodels() -> None:
-    rng = np.random.default_rng(0)
-    for count in (1, 2, 10):
-        p = rng.random(count) ** 3
-        np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
-    assert holm([]).size == 0
 
 
 def test_friedman_and_nemenyi_agree_with_scipy() -> None:
