@@ -29,8 +29,8 @@ class Predictions:
     """Class probabilities of one trained network on one set of rows.
 
     `run`: folder name; `test_on`: dataset; `split`: val or test; `test_variant`; `tta`: policy;
-    `classes`: names; `sample_ids` str[N]; `labels` int64[N]; `probabilities` float32[N, C];
-    `key`: fingerprint of weights, rows, test variant and policy.
+    `classes`: names; `sample_ids` str[N]; `labels` int64[N]; `probabilities` float32[N, C] (float64 where members vote:
+    made from files, never stored); `key`: fingerprint of weights, rows, test variant and policy.
     """
 
     run: str
@@ -119,17 +119,21 @@ def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: tor
 
 
 def soft_vote(probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean of the members' probabilities [M, N, C], weighted by `weights` [M]: float32[N, C]."""
-    return np.average(probabilities, axis=0, weights=weights).astype(np.float32)
+    """Mean of the members' probabilities [M, N, C], weighted by `weights` [M]: float64[N, C].
+
+    In float32 two classes that are close would round to a tie, which argmax gives to the lower index.
+    """
+    return np.average(probabilities.astype(np.float64), axis=0, weights=weights)
 
 
 def hard_vote(probabilities: np.ndarray) -> np.ndarray:
-    """Share of the members [M, N, C] whose answer is each class, float32[N, C].
+    """Share of the members [M, N, C] whose answer is each class, float64[N, C].
 
-    A tie goes to the class with the higher mean probability: a millionth part of that mean is mixed in.
+    A tie goes to the class with the higher mean probability: a millionth part of that mean is mixed in. It needs
+    float64: float32 would round means that differ by less than 0.06 to a tie again, float64 only below 1e-9.
     """
     votes = np.eye(probabilities.shape[2])[probabilities.argmax(axis=2)].mean(axis=0)
-    return (votes * (1 - 1e-6) + probabilities.mean(axis=0) * 1e-6).astype(np.float32)
+    return votes * (1 - 1e-6) + soft_vote(probabilities) * 1e-6
 
 
 # ---------------------------------------------------------------- predictions on disk

@@ -73,7 +73,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one training answered to `rows`, or the folds of one repeat together. `probabilities` float32[N, C]."""
+    """What one training answered to `rows`, or the folds of one repeat together. `probabilities` [N, C]."""
 
     setup: Setup
     seed: int

@@ -148,7 +148,7 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     Student's t on value / standard error, for interval and p alike. Fewer than three networks a side: the error of
     drawing other groups, with `size`'s degrees of freedom; about these weights only. Three or more: about the
     architecture, so seeds vary too. The variance is then that of resampled groups, plus on each side the variance
-    between seeds as far as rows do not explain it, over their number; degrees of freedom by Welch and Satterthwaite,
+    between seeds as far as rows do not explain it, over their number; degrees of freedom as in `_freedom_of_seeds`,
     since three seeds tell little of their own spread. (Plainly resampling seeds and groups at once counts what
     seed and rows do together three times over, Owen 2007, Ann. Appl. Stat. 1: it found true differences too rarely
     in simulation.) `paired`: network i of both sides is one training: a policy against none, an oracle against its
@@ -167,7 +167,7 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     seeds = sum(_between_seeds(side) for side in sides)
     parts = [(side.values.var(ddof=1) / len(side), len(side) - 1.0) for side in sides] + [(groups, size.freedom)]
     share = groups / (groups + seeds) if groups + seeds > 0 else 1.0
-    return _difference(value, groups + seeds, _freedom(parts), False, "seeds and resampled groups", moved, share)
+    return _difference(value, groups + seeds, _freedom_of_seeds(parts), False, "seeds and resampled groups", moved, share)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
@@ -189,10 +189,17 @@ def _between_seeds(side: Resampled) -> float:
     return max(float(side.values.var(ddof=1)) - by_rows, 0.0) / count
 
 
-def _freedom(parts: list[tuple[float, float]]) -> float:
-    """Welch and Satterthwaite's degrees of freedom of a sum of variances, from (variance, its freedom)."""
+def _freedom_of_seeds(parts: list[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, from (variance, its freedom), the last being that of groups.
+
+    Welch and Satterthwaite's (Welch 1947, Biometrika 34), but never more than the seeds have, S1 + S2 - 2 as in
+    Student's test on their values. Where seeds resemble each other by luck, Satterthwaite takes the error, small by
+    the same luck, for one known from thousands of groups; far out in the tails, where families of comparisons are
+    judged, such false alarms were two to four times as many as promised. Too cautious where seeds truly vary little.
+    """
     denominator = sum(part**2 / freedom for part, freedom in parts)
-    return sum(part for part, _ in parts) ** 2 / denominator if denominator > 0 else parts[-1][1]
+    welch = sum(part for part, _ in parts) ** 2 / denominator if denominator > 0 else parts[-1][1]
+    return min(welch, sum(freedom for _, freedom in parts[:-1]))
 
 
 def _difference(

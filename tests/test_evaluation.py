@@ -22,8 +22,10 @@ from evaluation import (
     Predictions,
     all_metrics,
     class_scores,
+    hard_vote,
     load_predictions,
     predict,
+    soft_vote,
     store_predictions,
 )
 from fer.settings import Settings
@@ -134,6 +136,29 @@ def test_the_crop_view_enlarges_the_centre() -> None:
 def test_policies_are_those_a_user_can_set() -> None:
     (allowed, *_) = [a for a in get_args(Settings.model_fields["tta"].annotation) if get_args(a)]
     assert set(get_args(allowed)) == set(TTA_POLICIES)
+
+
+# ---------------------------------------------------------------- votes
+
+
+@given(st.integers(0, 10_000), st.integers(2, 5))
+def test_a_tied_vote_goes_to_the_higher_mean_probability(seed: int, members: int) -> None:
+    """However close the means are: the answers are those of sorting by votes, then by mean."""
+    probabilities = np.random.default_rng(seed).dirichlet(np.full(7, 20), (members, 50)).astype(np.float32)
+    votes = np.eye(7, dtype=int)[probabilities.argmax(axis=2)].sum(axis=0)
+    mean = probabilities.astype(np.float64).mean(axis=0)
+    found = hard_vote(probabilities)
+    assert found.argmax(axis=1).tolist() == np.lexsort((mean, votes), axis=1)[:, -1].tolist()
+    np.testing.assert_allclose(found, votes / members, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 1.0])])
+def test_means_of_close_probabilities_stay_apart(weights: np.ndarray | None) -> None:
+    close = np.float32(0.3)
+    first = np.array([[close, np.nextafter(close, np.float32(1))]])
+    second = np.full((1, 2), 0.7, dtype=np.float32)
+    assert soft_vote(np.stack([first, second]), weights).argmax(axis=1).tolist() == [1]
 
 
 PREDICTIONS = Predictions(

@@ -151,7 +151,7 @@ def test_a_run_whose_record_is_none_is_left_out_and_named(tmp_path: Path, change
     stored = json.loads(path.read_text())
     path.write_text(json.dumps(stored | {"run": stored["run"] | change}))
     study = read_study(tmp_path)
-    assert [run.name for run in study.runs] == [study.planned[1]]
+    assert [run.name for run in study.runs] == [list(study.planned)[1]]
     assert any(f"{planned.name}/run.json" in reason for reason in left_out(study))
 
 

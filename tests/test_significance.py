@@ -155,6 +155,27 @@ def test_seeds_that_vary_widen_the_interval() -> None:
     assert unsteady.p == pytest.approx(alone.pvalue, abs=0.02)  # rows hardly matter beside such seeds
 
 
+def test_seeds_alike_by_luck_lend_no_more_freedom_than_seeds_have() -> None:
+    """Before, the thousands of groups were taken for the freedom of an error that is small by luck."""
+    first, second = networks([0.70, 0.7001, 0.6999]), networks([0.6, 0.6001, 0.5999], seed=1)
+    assert compare(first, second, LARGE_SET).freedom <= 4
+    assert compare(first, second, LARGE_SET, paired=True).freedom <= 2
+
+
+def test_false_alarms_are_as_rare_as_promised_far_out_in_the_tail() -> None:
+    """Two equal architectures of three seeds, whose luck (sd 0.01) outweighs that of the rows: p < 0.005."""
+    rng, alarms, count = np.random.default_rng(0), 0, 2500
+    for _ in range(count):
+        shared, drawn = rng.normal(0, 0.006), rng.normal(0, 0.006, 100)
+
+        def side(shared: float = shared, drawn: np.ndarray = drawn) -> Resampled:
+            values = 0.6 + shared + rng.normal(0, 0.01, 3) + rng.normal(0, 0.006, 3)
+            return Resampled(values, values[:, None] + drawn + rng.normal(0, 0.006, (3, 100)))
+
+        alarms += compare(side(), side(), LARGE_SET).p < 0.005
+    assert alarms <= 0.005 * count
+
+
 def test_paired_trainings_cancel_what_they_share() -> None:
     base = networks([0.60, 0.70, 0.80])
     better = Resampled(base.values + 0.01, base.draws + 0.01 + np.random.default_rng(1).normal(0, 1e-4, (3, 500)))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import precision_recall_fscore_support
 
 import fer.fit_state as fit_state
 import training
@@ -77,8 +78,39 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
     (faces,) = job.validation.values()
     found = predict(network, expected, faces, ("none",), 16, torch.device("cpu"))["none"]
     kept = history.iloc[best - 1]
-    assert METRICS["accuracy"](faces.label, found) == pytest.approx(kept["val_accuracy"], abs=1e-6)
-    assert METRICS["macro_f1"](faces.label, found) == pytest.approx(kept["val_macro_f1"], abs=1e-6)
+    for name in training.VALIDATION_SCORES:
+        assert METRICS[name](faces.label, found) == pytest.approx(kept[f"val_{name}"], abs=1e-6), name
+
+
+def test_histories_hold_precision_and_recall(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of training rows as they were answered during the epoch, of validation rows after it."""
+    seen: dict[str, list[np.ndarray]] = {"labels": [], "answers": []}
+    step = training._step
+
+    def watch(*inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, logits = step(*inputs)
+        seen["labels"].append(inputs[4].numpy().copy())
+        seen["answers"].append(logits.argmax(1).numpy().copy())
+        return loss, logits
+
+    monkeypatch.setattr(training, "_step", watch)
+    job = prepare(selection="last", hyper={"epochs": 1})
+    job.fit(tmp_path / "run")
+    network, expected = build_network(job.run.model, job.row, 7, False)
+    load_weights(network, tmp_path / "run" / "weights.pth")
+    (faces,) = job.validation.values()
+    found = predict(network, expected, faces, ("none",), 16, torch.device("cpu"))["none"].argmax(1)
+    (epoch,) = pd.read_csv(tmp_path / "run" / "history.csv").to_dict("records")
+    answered = {"train": (np.concatenate(seen["labels"]), np.concatenate(seen["answers"])), "val": (faces.label, found)}
+    for part, (labels, answers) in answered.items():
+        present = np.unique(labels)
+        precision, recall, *_ = precision_recall_fscore_support(
+            labels, answers, labels=present, average="macro", zero_division=0
+        )
+        assert epoch[f"{part}_macro_precision"] == pytest.approx(precision, abs=1e-6)
+        assert epoch[f"{part}_macro_recall"] == pytest.approx(recall, abs=1e-6)
 
 
 VARIED = [
