@@ -167,7 +167,8 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     seeds = sum(_between_seeds(side) for side in sides)
     parts = [(side.values.var(ddof=1) / len(side), len(side) - 1.0) for side in sides] + [(groups, size.freedom)]
     share = groups / (groups + seeds) if groups + seeds > 0 else 1.0
-    return _difference(value, groups + seeds, _freedom_of_seeds(parts), False, "seeds and resampled groups", moved, share)
+    freedom = _freedom_of_seeds(parts)
+    return _difference(value, groups + seeds, freedom, False, "seeds and resampled groups", moved, share)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 import fer.fit_state as fit_state
+import fer.kept_epoch as kept_epoch
 import training
 from data_loader import FaceRows
 from evaluation import METRICS, predict
@@ -78,7 +79,7 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
     (faces,) = job.validation.values()
     found = predict(network, expected, faces, ("none",), 16, torch.device("cpu"))["none"]
     kept = history.iloc[best - 1]
-    for name in training.VALIDATION_SCORES:
+    for name in kept_epoch.SCORES:
         assert METRICS[name](faces.label, found) == pytest.approx(kept[f"val_{name}"], abs=1e-6), name
 
 
