@@ -99,7 +99,7 @@ class Difference:
 
         reach = float(stdtrit(self.freedom, 1 - alpha / 2)) * self.error
         low, high = self.value - reach, self.value + reach
-        if self.discordant is not None and sum(self.discordant[:2]):
+        if self.discordant is not None and self.discordant[:2] != (0, 0):
             first, second, n = self.discordant
             least = float(betaincinv(first, second + 1, alpha / 2)) if first else 0.0
             most = float(betaincinv(first + 1, second, 1 - alpha / 2)) if second else 1.0
