@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fer.folds import OFFICIAL, in_fold_order, repeat_of
 from fer.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
-from utils import InputError, fingerprint
+from utils import InputError, fingerprint, read_csv
 
 ROWS = ("official", "pooled", "fold", "own split")
 # What the folds of a repeat have in common, beside their seed and repeat.
@@ -173,7 +172,7 @@ def _test_ids(output: Path, name: str) -> frozenset[str]:
 @lru_cache(maxsize=32)
 def _read_test_ids(path: Path, changed: int) -> frozenset[str]:
     try:
-        table = pd.read_csv(path, usecols=["sample_id", "split"], dtype=str, keep_default_na=False)
+        table = read_csv(path, ("sample_id", "split"), usecols=["sample_id", "split"])
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}). Run main.py: it is written again.") from error
     return frozenset(table.loc[table["split"] == "test", "sample_id"])
