@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 
+from fer.local_weights import tensors_of
 from fer.runs import run_lock
 from fer.settings import PROJECT, Settings
 from main import main
@@ -117,11 +118,11 @@ def test_deleting_a_folder_repeats_exactly_that(study_file: Callable[..., Path])
     first = (output / "results.csv").read_text()
     victim, other = sorted((output / "saved_models").iterdir())
     kept = snapshot(other)
-    weights = torch.load(victim / "weights.pth", weights_only=True)
+    weights = tensors_of(torch.load(victim / "weights.pth", weights_only=True))
     shutil.rmtree(victim)
     run(study)
     assert snapshot(other) == kept
-    again = torch.load(victim / "weights.pth", weights_only=True)
+    again = tensors_of(torch.load(victim / "weights.pth", weights_only=True))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     timing = ["train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "latency_ms"]
     fresh = pd.read_csv(output / "results.csv").drop(columns=timing)
@@ -203,10 +204,10 @@ def test_killed_at_a_random_moment_it_resumes_to_the_same_weights(
     process.wait()
     assert run(study) == 0
     (folder,) = models.iterdir()
-    resumed = torch.load(folder / "weights.pth", weights_only=True)
+    resumed = tensors_of(torch.load(folder / "weights.pth", weights_only=True))
     shutil.rmtree(folder)
     assert run(study) == 0
-    whole = torch.load(folder / "weights.pth", weights_only=True)
+    whole = tensors_of(torch.load(folder / "weights.pth", weights_only=True))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
