@@ -1,4 +1,4 @@
-"""Packed images and batches: from packs on disk (fer/packs.py) to the float batch a network receives.
+"""Packed images and batches: from packs on disk (fer/faces/packs.py) to the float batch a network receives.
 
 Training and evaluation gather rows from packs, augment at pack size in the worker, and send uint8; enlarging and
 normalising happen on the device.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fer.augmentation import augment_images, make_transform
-from fer.packs import Pack, PackPixels
+from fer.faces.augmentation import augment_images, make_transform
+from fer.faces.packs import Pack, PackPixels
 from utils import log
 
 if TYPE_CHECKING:

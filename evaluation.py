@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_loader import BatchSource, FaceRows, NetworkInput, enlarged, make_loader, normalised
-from fer.memory import is_out_of_memory
-from fer.views import TTA_POLICIES, VIEWS
+from fer.machine.memory import is_out_of_memory
+from fer.views.policies import TTA_POLICIES, VIEWS
 from utils import InputError, atomic_path
 
 if TYPE_CHECKING:

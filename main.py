@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the imports that take a second
-    from fer.interrupt import leave_on_ctrl_c
+    from fer.console.interrupt import leave_on_ctrl_c
 
     leave_on_ctrl_c()
 
@@ -21,19 +21,19 @@ if __name__ == "__main__":  # before the imports that take a second
 # from working: small_residual at 48 px beside one busy process ran at 106 images/s, and at 184 with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from fer.installed import how_to_install
-from fer.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
+from fer.console.installed import how_to_install
+from fer.console.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 
 try:
-    from fer.disk_need import needed_space, refuse_full_disk
-    from fer.execution import execute, write_study
-    from fer.experiments import Study, describe_idle, open_study, planned_runs
-    from fer.inspection import print_check, print_plan, refuse_bad_output
-    from fer.preflight import problems_before_start, refuse_impossible
-    from fer.readers import missing_datasets
-    from fer.settings import PROJECT, Settings, load_settings
-    from fer.speed import speed_book
-    from fer.terminal import file_problem, prepare_streams, stdout_problem
+    from fer.console.terminal import file_problem, prepare_streams, stdout_problem
+    from fer.data.readers import missing_datasets
+    from fer.settings.settings import PROJECT, Settings, load_settings
+    from fer.study.disk_need import needed_space, refuse_full_disk
+    from fer.study.execution import execute, write_study
+    from fer.study.inspection import print_check, print_plan, refuse_bad_output
+    from fer.study.plan import Study, describe_idle, open_study, planned_runs
+    from fer.study.preflight import problems_before_start, refuse_impossible
+    from fer.study.speed import speed_book
     from utils import DiskFullError, InputError, log, remove_partial_files, start_logging
 except ImportError as error:
     lack = how_to_install(error)
@@ -43,7 +43,7 @@ except ImportError as error:
     sys.exit(2)
 
 if TYPE_CHECKING:
-    from fer.audit import AuditFindings
+    from fer.audit.audit import AuditFindings
 
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = object()  # --report without a path: the study's own output folder
@@ -66,8 +66,8 @@ def run_study(settings: Settings, train: bool = True) -> int:
     audit(study)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
-    from fer.live_page import LivePage
-    from fer.picture_figures import draw_picture_figures
+    from fer.figures.picture_figures import draw_picture_figures
+    from fer.report.live_page import LivePage
 
     with LivePage(output, settings.plot_format, partial(write_study, study, runs)) as page:
         failures = execute(study, runs, train, page)
@@ -75,7 +75,7 @@ def run_study(settings: Settings, train: bool = True) -> int:
 
     report(output, settings.plot_format, partial(draw_picture_figures, study, runs, settings.plot_format))
     if settings.tensorboard:
-        from fer.events import write_events
+        from fer.report.events import write_events
 
         write_events(output)
     return _farewell(runs, failures, train)
@@ -101,7 +101,7 @@ def audit(study: Study) -> AuditFindings | None:
 
     None when it failed: that is reported, and stops nothing.
     """
-    from fer.audit import audit_or_report
+    from fer.audit.audit import audit_or_report
 
     return audit_or_report(study.datasets, study.settings)
 
@@ -117,14 +117,14 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
 
     `draw_pictures` draws the figures that show faces of the datasets, where these are at hand.
     """
-    from fer.comparisons import write_statistics
-    from fer.ensembles import with_derived
-    from fer.figures import draw_figures
-    from fer.paper_tables import write_paper_tables
-    from fer.report import write_report
-    from fer.study_files import read_study
-    from fer.summary import print_summary
-    from fer.tables import write_funnel, write_tables
+    from fer.figures.draw import draw_figures
+    from fer.report.page import write_report
+    from fer.report.paper_tables import write_paper_tables
+    from fer.report.summary import print_summary
+    from fer.results.ensembles import with_derived
+    from fer.results.study_files import read_study
+    from fer.results.tables import write_funnel, write_tables
+    from fer.statistics.comparisons import write_statistics
 
     results, validation = write_tables(output)
     paper_tables = write_paper_tables(output, results)
@@ -144,7 +144,7 @@ def report_from(source: Path, settings: Settings) -> int:
     A study from a file lies in a folder of its own under OUTPUT_DIR; nothing is written beside the file.
     """
     if source.suffix.lower() == ".zip":
-        from fer.archive import unpacked
+        from fer.results.archive import unpacked
 
         source = unpacked(source, settings.output_path / "archives")
     report(source, settings.plot_format)
@@ -153,7 +153,7 @@ def report_from(source: Path, settings: Settings) -> int:
 
 def verify(name: str, settings: Settings) -> int:
     """Train a finished run again and compare. Returns 0 when it is the same bit for bit, else 1."""
-    from fer.verify import verify_run
+    from fer.study.verify import verify_run
 
     found = verify_run(name, settings)
     for sentence in found.sentences():
@@ -163,7 +163,7 @@ def verify(name: str, settings: Settings) -> int:
 
 def export(settings: Settings, target: Path) -> int:
     """Write the study without pictures and weights to one file."""
-    from fer.archive import export_study
+    from fer.results.archive import export_study
 
     count = export_study(settings.output_path, target)
     log.info("%d files in %s. Elsewhere: python main.py --report %s", count, target, target.name)
@@ -178,7 +178,7 @@ def draw_samples(settings: Settings) -> None:
         if settings.datasets[name].sample
     }
     if wanted:
-        from fer.sample_faces import write_sample_datasets
+        from fer.sample_faces.datasets import write_sample_datasets
 
         for folder in {path.parent for path in wanted}:
             write_sample_datasets(folder, pictures=DEMO_PICTURES)
@@ -312,7 +312,7 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.check:
         return check(arguments, settings)
     if arguments.audit:
-        from fer.audit import print_audit
+        from fer.audit.audit import print_audit
 
         findings = audit(open_study_of(settings))
         if findings is not None:

@@ -18,12 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-import fer.small_networks  # noqa: F401  (registers the project's own networks with timm)
+import fer.networks.small_networks  # noqa: F401  (registers the project's own networks with timm)
 from data_loader import NetworkInput
-from fer.local_weights import fill, refuse_unfilled, tensors_of
-from fer.network_names import UnavailableWeightsError
-from fer.settings import ModelRow
-from fer.torchvision_networks import (
+from fer.networks.local_weights import fill, refuse_unfilled, tensors_of
+from fer.networks.names import UnavailableWeightsError
+from fer.networks.torchvision_networks import (
     MEAN,
     STD,
     create_torchvision,
@@ -32,6 +31,7 @@ from fer.torchvision_networks import (
     torchvision_names,
     torchvision_tags,
 )
+from fer.settings.settings import ModelRow
 from utils import InputError, Noted, atomic_path
 
 
@@ -141,7 +141,7 @@ def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn
 
 
 def _from_file(architecture: str, file: Path, options: dict[str, Any]) -> nn.Module:
-    """A timm network, or one of small_networks.py, filled from a state dict; its head stays fresh."""
+    """A timm network, or one of networks/small_networks.py, filled from a state dict; its head stays fresh."""
     state = tensors_of(load_state(file))  # refuses anything but a state dict before timm reads it
     draws = torch.get_rng_state()
     if timm.get_pretrained_cfg(architecture) is None:

@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
-from fer.pictures import UnreadablePicture, open_picture
-from fer.prepared import Job, Row, make_or_load, picture_stem
-from fer.samples import BOX, face_contents
-from fer.settings import EMOTIONS, DatasetRow, Settings
+from fer.data.samples import BOX, face_contents
+from fer.faces.detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
+from fer.faces.prepared import Job, Row, make_or_load, picture_stem
+from fer.layouts.pictures import UnreadablePicture, open_picture
+from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
 
 # Raise when prepared pixels change for the same settings, beyond the tolerance of the golden picture's test.

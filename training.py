@@ -20,10 +20,8 @@ from torch import nn
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
-from fer.augmentation import augment_batch
-from fer.fit_state import FitState, save_checkpoint, start_or_continue, start_state
-from fer.kept_epoch import mean_scores, validation_scores
-from fer.memory import (
+from fer.faces.augmentation import augment_batch
+from fer.machine.memory import (
     PeakMemory,
     fitting_size,
     hardware_name,
@@ -31,10 +29,12 @@ from fer.memory import (
     lost_worker,
     note_fitting_size,
 )
-from fer.precision import autocast_dtype
-from fer.runs import Run
-from fer.settings import EMOTIONS, ModelRow, Settings
-from fer.trained_network import not_finite, save_trained
+from fer.machine.precision import autocast_dtype
+from fer.runs.fit_state import FitState, save_checkpoint, start_or_continue, start_state
+from fer.runs.kept_epoch import mean_scores, validation_scores
+from fer.runs.run import Run
+from fer.runs.trained_network import not_finite, save_trained
+from fer.settings.settings import EMOTIONS, ModelRow, Settings
 from model_utils import train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 

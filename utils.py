@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from fer.interrupt import half_written
+from fer.console.interrupt import half_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -352,7 +352,7 @@ def start_logging(log_file: Path | None = None) -> None:
     """Send the log to the terminal and, with `log_file`, to that file as well, with time and level."""
     from rich.logging import RichHandler
 
-    from fer.terminal import console
+    from fer.console.terminal import console
 
     log.setLevel(logging.INFO)
     log.handlers.clear()
@@ -377,7 +377,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
         from rich.markup import escape
         from rich.progress import track
 
-        from fer.terminal import console
+        from fer.console.terminal import console
 
         yield from track(items, escape(what), total=total, console=console(stderr=True), transient=True)
         return

@@ -26,11 +26,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fer.audit import audit_packed, write_audit
-from fer.audit_quality import QUALITY_SIDE
-from fer.packs import pack_or_load
-from fer.samples import BOX, DatasetSamples, load_samples
-from fer.settings import EMOTIONS, DatasetRow, Settings, load_settings
+from fer.audit.audit import audit_packed, write_audit
+from fer.audit.quality import QUALITY_SIDE
+from fer.data.samples import BOX, DatasetSamples, load_samples
+from fer.faces.packs import pack_or_load
+from fer.settings.settings import EMOTIONS, DatasetRow, Settings, load_settings
 from utils import progress, start_logging, write_json
 
 SIZES = (10_000, 30_000, 90_000)

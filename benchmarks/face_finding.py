@@ -2,12 +2,12 @@
 
     python benchmarks/face_finding.py
 
-Same pictures, decoded beforehand on both sides. Ours: fer/detection.py, one picture at a time with one thread, in one
-process, and in one process a core, as preprocessing runs it (their start is not counted). Theirs: MTCNN(keep_all=True)
-with its defaults and torch's threads, on the whole picture. Agreement, over the rows where both found a face: the share
-whose box has an IoU of 0.95 or more with one of theirs, and the median distance of the eyes in shares of the distance
-between them. With boxes given (ExpW) ours looks around the box at a set scale, theirs searches the whole photo once for
-all its faces. `--photos FOLDER` adds a row for pictures of your own.
+Same pictures, decoded beforehand on both sides. Ours: fer/faces/detection.py, one picture at a time with one thread,
+in one process, and in one process a core, as preprocessing runs it (their start is not counted). Theirs:
+MTCNN(keep_all=True) with its defaults and torch's threads, on the whole picture. Agreement, over the rows where both
+found a face: the share whose box has an IoU of 0.95 or more with one of theirs, and the median distance of the eyes
+in shares of the distance between them. With boxes given (ExpW) ours looks around the box at a set scale, theirs
+searches the whole photo once for all its faces. `--photos FOLDER` adds a row for pictures of your own.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import harness
 import numpy as np
 from made_pictures import expw_like, photos, raf_like
 
-from fer.detection import Box, Face, choose_face, find_in_picture, find_near_box, overlap
-from fer.pictures import open_picture
-from fer.samples import BOX
+from fer.data.samples import BOX
+from fer.faces.detection import Box, Face, choose_face, find_in_picture, find_near_box, overlap
+from fer.layouts.pictures import open_picture
 
 THRESHOLD = 0.9
 AIM, AIM_SHARE, SAME = 2.0, 0.98, 0.95

@@ -28,8 +28,8 @@ def study_in(folder: Path, seeds: int) -> None:
     """3 datasets and their union, 3 models: 12 runs a seed; and their ensembles."""
     from test_comparisons import Study
 
-    from fer.comparisons import write_statistics
-    from fer.tables import write_tables
+    from fer.results.tables import write_tables
+    from fer.statistics.comparisons import write_statistics
 
     train_on = [*((name,) for name in DATASETS), DATASETS]
     Study(folder, DATASETS, train_on, models=("cnn", "residual", "vit"), seeds=tuple(range(1, seeds + 1)))
@@ -69,7 +69,7 @@ class PeakMemory:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Figures, seconds of the first and the second call, peak memory in MB."""
-    from fer.figures import draw_figures
+    from fer.figures.draw import draw_figures
 
     seconds = []
     with PeakMemory() as memory:

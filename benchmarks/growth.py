@@ -22,10 +22,10 @@ import harness
 from made_pictures import class_folders
 
 import main as pipeline
-from fer.execution import execute, write_study
-from fer.experiments import open_study, planned_runs
-from fer.settings import Settings, check_settings
-from fer.variants import training_faces
+from fer.settings.settings import Settings, check_settings
+from fer.study.execution import execute, write_study
+from fer.study.plan import open_study, planned_runs
+from fer.study.variants import training_faces
 from preprocessing import preprocess_or_load
 
 AIM, NOTHING = 1.1, 0.2

@@ -25,9 +25,9 @@ from made_pictures import KINDS, Pictures
 from plain import MEAN, SIDE, STD, plain_loader, training_list
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
-from fer.augmentation import augment_images
-from fer.packs import pack_or_load
-from fer.pictures import crop_box, open_picture
+from fer.faces.augmentation import augment_images
+from fer.faces.packs import pack_or_load
+from fer.layouts.pictures import crop_box, open_picture
 
 DEFAULT = {"kind": "strong", "strength": 1.0, "probability": 0.8}
 EXPECTED = NetworkInput(SIDE, 3, MEAN, STD)

@@ -22,7 +22,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fer.bootstrap import (
+from fer.statistics.bootstrap import (
     SCORES,
     GroupDraws,
     draw_groups,
@@ -31,10 +31,10 @@ from fer.bootstrap import (
     scores_of_counts,
     scores_once,
 )
-from fer.calibration import ece_interval, reliability
-from fer.groups import results_by_group
-from fer.significance import Resampled, compare, effective_size, mcnemar_p, wilson_interval
-from fer.simultaneous import together
+from fer.statistics.calibration import ece_interval, reliability
+from fer.statistics.groups import results_by_group
+from fer.statistics.significance import Resampled, compare, effective_size, mcnemar_p, wilson_interval
+from fer.statistics.simultaneous import together
 from utils import write_json
 
 # Rows per class of a test set, on average.

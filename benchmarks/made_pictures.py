@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.samples import BOX
-from fer.settings import EMOTIONS
+from fer.data.samples import BOX
+from fer.settings.settings import EMOTIONS
 
 DRAWN = 210  # faces drawn anew; 30 a class
 
@@ -38,7 +38,7 @@ class Pictures:
 @lru_cache(maxsize=1)
 def _faces(count: int) -> list[np.ndarray]:
     """Aligned faces, RGB uint8 [100, 100, 3]; face i shows emotion i modulo 7."""
-    from fer.face_scenes import aligned, studio_picture
+    from fer.sample_faces.scenes import aligned, studio_picture
 
     found = []
     for number in range(count):
@@ -83,7 +83,7 @@ def fer2013_like(folder: Path, count: int) -> Pictures:
 
 def expw_like(folder: Path, count: int) -> Pictures:
     """Colour photos 300 to 450 pixels wide with one to three boxed faces each; `count` faces in all."""
-    from fer.face_scenes import wild_picture
+    from fer.sample_faces.scenes import wild_picture
 
     root = folder / "expw_like"
     root.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def expw_like(folder: Path, count: int) -> Pictures:
 
 def photos(folder: Path, count: int) -> Pictures:
     """Colour portraits 220 to 300 pixels a side, one face each, no box: as RAF-DB's originals."""
-    from fer.face_scenes import studio_picture
+    from fer.sample_faces.scenes import studio_picture
 
     root = folder / "photos"
     root.mkdir(parents=True, exist_ok=True)

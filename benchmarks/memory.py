@@ -25,7 +25,7 @@ import psutil
 from growth import settings_for
 from made_pictures import class_folders
 
-from fer.settings import Settings
+from fer.settings.settings import Settings
 from utils import InputError, log
 
 MAIN_AIM, WORKER_AIM = 1000.0, 400.0  # MB
@@ -84,8 +84,8 @@ class Watch:
 
 def measure(settings: Settings) -> list[harness.Row]:
     """Main and worker memory of each stage, in MB."""
-    from fer.experiments import open_study, planned_runs
-    from fer.variants import test_faces, training_faces
+    from fer.study.plan import open_study, planned_runs
+    from fer.study.variants import test_faces, training_faces
     from preprocessing import preprocess_or_load
 
     rows: list[harness.Row] = []
@@ -116,7 +116,7 @@ def _train(train: Any, run: Any, settings: Settings) -> None:
 
     import training
     from data_loader import make_loader, to_network_input
-    from fer.fit_state import start_state
+    from fer.runs.fit_state import start_state
 
     machine = training.Machine(training.pick_device("cpu"), WORKERS)
     source = training._training_source(run, train)

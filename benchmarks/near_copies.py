@@ -27,12 +27,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fer.audit_quality import QUALITY_SIDE
-from fer.near_copies import find_near_copies, make_thumbnails
-from fer.packs import pack_or_load
-from fer.pictures import crop_box, open_picture
-from fer.samples import BOX, DatasetSamples, load_samples
-from fer.settings import Settings, load_settings
+from fer.audit.near_copies import find_near_copies, make_thumbnails
+from fer.audit.quality import QUALITY_SIDE
+from fer.data.samples import BOX, DatasetSamples, load_samples
+from fer.faces.packs import pack_or_load
+from fer.layouts.pictures import crop_box, open_picture
+from fer.settings.settings import Settings, load_settings
 from utils import start_logging, write_json
 
 RANGES = {

@@ -18,9 +18,9 @@ from typing import Any
 import harness
 from made_pictures import class_folders
 
-from fer.experiments import open_study
-from fer.settings import Settings, check_settings
-from fer.variants import test_faces
+from fer.settings.settings import Settings, check_settings
+from fer.study.plan import open_study
+from fer.study.variants import test_faces
 
 AIMS = {"first": 45.0, "again": 1.0}
 

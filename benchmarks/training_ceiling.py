@@ -21,10 +21,10 @@ from made_pictures import fer2013_like, raf_like
 
 import training
 from data_loader import BatchSource, FaceRows, make_loader, to_network_input
-from fer.fit_state import start_state
-from fer.packs import pack_or_load
-from fer.runs import Hyperparameters, Run
-from fer.settings import ModelRow
+from fer.faces.packs import pack_or_load
+from fer.runs.fit_state import start_state
+from fer.runs.run import Hyperparameters, Run
+from fer.settings.settings import ModelRow
 from training import Machine
 from utils import pick_device
 

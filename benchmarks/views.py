@@ -26,7 +26,7 @@ from torchvision import transforms as t
 
 from data_loader import FaceRows, NetworkInput
 from evaluation import TTA_POLICIES, predict
-from fer.packs import pack_or_load
+from fer.faces.packs import pack_or_load
 
 CPU = torch.device("cpu")
 NETWORKS = (("resnet18", 64), ("mobilenetv3_small_050", 96))

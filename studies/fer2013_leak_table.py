@@ -17,13 +17,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fer.bootstrap import draw_groups, resampled_scores
-from fer.leaks import Copies
-from fer.runs import ORACLE
-from fer.samples import read_samples
-from fer.settings import EMOTIONS
-from fer.significance import Difference, Resampled, compare, effective_size
-from fer.study_files import read_predictions, read_study
+from fer.data.samples import read_samples
+from fer.results.leaks import Copies
+from fer.results.study_files import read_predictions, read_study
+from fer.runs.run import ORACLE
+from fer.settings.settings import EMOTIONS
+from fer.statistics.bootstrap import draw_groups, resampled_scores
+from fer.statistics.significance import Difference, Resampled, compare, effective_size
 from utils import write_text
 
 SETS = ("all pictures", "without an identical copy", "identical copies alone")

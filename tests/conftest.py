@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer.settings import EMOTIONS, Settings, check_settings
+from fer.settings.settings import EMOTIONS, Settings, check_settings
 
 # Tests run side by side: more threads than cores would only slow them. Timing is never tested.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import fer.prepared as prepared
+import fer.faces.prepared as prepared
 import preprocessing
-from fer.pictures import content_hash, open_picture
-from fer.sample_faces import STUDIO, draw_face
-from fer.settings import DatasetRow, Settings, check_settings
+from fer.layouts.pictures import content_hash, open_picture
+from fer.sample_faces.datasets import STUDIO, draw_face
+from fer.settings.settings import DatasetRow, Settings, check_settings
 from preprocessing import preprocess_or_load
 
 PROJECT = Path(preprocessing.__file__).parent

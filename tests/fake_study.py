@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, store_predictions
-from fer.runs import Hyperparameters, PlannedRun, Run, plan_run
-from fer.settings import EMOTIONS
+from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_run
+from fer.settings.settings import EMOTIONS
 from utils import fingerprint, write_json, write_text
 
 HYPER = Hyperparameters(

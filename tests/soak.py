@@ -195,7 +195,7 @@ def _import_everything() -> None:
     for path in [*PROJECT.glob("*.py"), *(PROJECT / "fer").glob("*.py")]:
         if path.stem not in ("config", "__init__"):
             importlib.import_module(path.stem if path.parent == PROJECT else f"fer.{path.stem}")
-    sys.modules["fer.figure_drawing"].__dict__.update(MANY=10**9, _draw=_draw_empty)
+    sys.modules["fer.figures.drawing"].__dict__.update(MANY=10**9, _draw=_draw_empty)
     for name in ("albumentations", "timm", "imblearn.over_sampling", "seaborn", "statsmodels.api", "scikit_posthocs"):
         importlib.import_module(name)
 
@@ -247,7 +247,7 @@ def _start(soak: Soak, fails_after: int | None = None) -> int:
     code = UNCAUGHT
     try:
         import main as program
-        from fer.interrupt import leave_on_ctrl_c
+        from fer.console.interrupt import leave_on_ctrl_c
 
         leave_on_ctrl_c()  # as main.py does when it is the program
         code = program.main(["--config", str(soak.study / "study.py")])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fake_study import FakeStudy
 
-from fer.archive import export_study, unpack_study
-from fer.figure_drawing import draw_changed
-from fer.settings import check_settings
-from fer.tables import write_tables
+from fer.figures.drawing import draw_changed
+from fer.results.archive import export_study, unpack_study
+from fer.results.tables import write_tables
+from fer.settings.settings import check_settings
 from main import report_from
 from utils import InputError, write_json
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image, ImageOps
 from scipy.ndimage import gaussian_filter
 
-from fer import audit
-from fer.audit import AuditFindings, audit_or_load, print_audit, summary
-from fer.audit_quality import FLAGS, QUALITY_COLUMNS, measure_quality
-from fer.class_mix import mix_distances
-from fer.exact_copies import count_exact, exact_copies
-from fer.samples import DatasetSamples, load_samples
-from fer.settings import EMOTIONS, Settings
+from fer.audit import audit
+from fer.audit.audit import AuditFindings, audit_or_load, print_audit, summary
+from fer.audit.class_mix import mix_distances
+from fer.audit.quality import FLAGS, QUALITY_COLUMNS, measure_quality
+from fer.data.exact_copies import count_exact, exact_copies
+from fer.data.samples import DatasetSamples, load_samples
+from fer.settings.settings import EMOTIONS, Settings
 from utils import read_json
 
 Make = Callable[..., Settings]

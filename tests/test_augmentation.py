@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from fer.augmentation import augment_batch, augment_images, light_transform, make_transform, strong_transform
+from fer.faces.augmentation import augment_batch, augment_images, light_transform, make_transform, strong_transform
 
 KINDS: tuple[Literal["light", "strong"], ...] = ("light", "strong")
 KEY = (42, 3, 17)
@@ -223,7 +223,7 @@ def test_batch_moves_stay_in_their_ranges() -> None:
 
 
 def test_batch_draws_are_uncorrelated() -> None:
-    from fer.augmentation import _draw_views
+    from fer.faces.augmentation import _draw_views
 
     views = _draw_views(4000, KEY, 1.0).numpy().astype(float)
     flip = np.sign(views[:, 0, 0])

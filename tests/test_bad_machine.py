@@ -18,17 +18,17 @@ import pytest
 import torch
 
 import data_loader
-import fer.fit_state as fit_state
-import fer.trained_network as trained_network
+import fer.runs.fit_state as fit_state
+import fer.runs.trained_network as trained_network
 import training
 from data_loader import BatchSource, FaceRows, make_loader
 from evaluation import predict
-from fer.execution import execute
-from fer.experiments import Study, open_study, planned_runs
-from fer.local_weights import tensors_of
-from fer.packs import Pack
-from fer.settings import PROJECT, Settings
-from fer.variants import training_faces
+from fer.faces.packs import Pack
+from fer.networks.local_weights import tensors_of
+from fer.settings.settings import PROJECT, Settings
+from fer.study.execution import execute
+from fer.study.plan import Study, open_study, planned_runs
+from fer.study.variants import training_faces
 from model_utils import load_state
 from utils import InputError, read_json
 

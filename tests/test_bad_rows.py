@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer.inspection import print_check
-from fer.pictures import UnreadablePicture, crop_box, open_picture
-from fer.readers import Listing, read_dataset
-from fer.rejections import rejection_notes
-from fer.report_facts import left_out
-from fer.samples import load_samples
-from fer.settings import DatasetRow, Settings
-from fer.study_files import StoredStudy
+from fer.data.readers import Listing, read_dataset
+from fer.data.rejections import rejection_notes
+from fer.data.samples import load_samples
+from fer.layouts.pictures import UnreadablePicture, crop_box, open_picture
+from fer.report.facts import left_out
+from fer.results.study_files import StoredStudy
+from fer.settings.settings import DatasetRow, Settings
+from fer.study.inspection import print_check
 from preprocessing import preprocess_or_load
 from utils import InputError
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import fer.balancing as balancing
-import fer.prepared as prepared
-from fer.balancing import oversampled, undersampled, write_extras_or_load
-from fer.settings import EMOTIONS, Settings, check_settings
+import fer.faces.balancing as balancing
+import fer.faces.prepared as prepared
+from fer.faces.balancing import oversampled, undersampled, write_extras_or_load
+from fer.settings.settings import EMOTIONS, Settings, check_settings
 from utils import write_json
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array)

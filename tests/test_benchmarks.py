@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fer.fit_state import start_state
-from fer.settings import PROJECT, load_settings
+from fer.runs.fit_state import start_state
+from fer.settings.settings import PROJECT, load_settings
 from utils import read_json
 
 sys.path.append(str(PROJECT / "benchmarks"))

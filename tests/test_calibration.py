@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from fer.bootstrap import draw_groups
-from fer.calibration import (
+from fer.statistics.bootstrap import draw_groups
+from fer.statistics.calibration import (
     brier_score,
     ece_interval,
     fit_temperature,

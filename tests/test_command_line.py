@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-import fer.preflight
-import fer.settings
+import fer.settings.settings
+import fer.study.preflight
 import main as program
-from fer.settings import PROJECT, Settings, check_settings, load_settings
-from fer.terminal import console
+from fer.console.terminal import console
+from fer.settings.settings import PROJECT, Settings, check_settings, load_settings
 from utils import InputError, remove_partial_files
 
 LINE = "run the same command again"
@@ -30,8 +30,8 @@ def fresh_clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A project folder without datasets or results; the code itself is this one."""
     (tmp_path / "datasets").mkdir()
     (tmp_path / "config.py").write_text((PROJECT / "config.py").read_text())
-    monkeypatch.setattr(fer.settings, "PROJECT", tmp_path)
-    monkeypatch.setattr(fer.preflight, "_try", lambda _: "")  # every server answers, and none is asked
+    monkeypatch.setattr(fer.settings.settings, "PROJECT", tmp_path)
+    monkeypatch.setattr(fer.study.preflight, "_try", lambda _: "")  # every server answers, and none is asked
     return tmp_path
 
 
@@ -97,8 +97,8 @@ def test_check_does_not_miss_sample_faces_that_a_run_will_draw(
 
 
 def test_a_folder_in_another_case_is_proposed(tiny_settings: Callable[..., Settings], tmp_path: Path) -> None:
-    from fer.readers import missing_datasets
-    from fer.settings import DatasetRow
+    from fer.data.readers import missing_datasets
+    from fer.settings.settings import DatasetRow
 
     (tmp_path / "raf-db").mkdir()
     row = DatasetRow(path="RAF-DB", layout="rafdb", faces="whole")
@@ -136,7 +136,7 @@ def test_ctrl_c_in_the_first_seconds_is_one_line(
 def test_ctrl_c_that_nobody_answers_ends_the_process_all_the_same(tmp_path: Path) -> None:
     """A library that computes for long, swallows the exception, or waits for its workers."""
     code = (
-        "import time, sys; from fer.interrupt import leave_on_ctrl_c, raise_on_ctrl_c\n"
+        "import time, sys; from fer.console.interrupt import leave_on_ctrl_c, raise_on_ctrl_c\n"
         "leave_on_ctrl_c(); raise_on_ctrl_c(); print('ready', flush=True)\n"
         "while True:\n    try: time.sleep(60)\n    except BaseException: pass\n"
     )
@@ -155,7 +155,7 @@ def test_ctrl_c_while_workers_start_leaves_none_and_says_one_line(
 ) -> None:
     code = (
         "import time, sys, multiprocessing\n"
-        "from fer.interrupt import leave_on_ctrl_c, raise_on_ctrl_c, children_without_ctrl_c\n"
+        "from fer.console.interrupt import leave_on_ctrl_c, raise_on_ctrl_c, children_without_ctrl_c\n"
         "if __name__ == '__main__':\n"
         "    leave_on_ctrl_c(); raise_on_ctrl_c()\n"
         "    with children_without_ctrl_c():\n"

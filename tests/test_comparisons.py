@@ -18,11 +18,11 @@ from fake_study import FakeStudy
 from scipy import stats
 
 from evaluation import load_predictions
-from fer.bootstrap import scores_once
-from fer.comparisons import FILES, write_statistics
-from fer.families import over_datasets
-from fer.runs import plan_oracle, plan_run
-from fer.settings import EMOTIONS, PROJECT
+from fer.runs.run import plan_oracle, plan_run
+from fer.settings.settings import EMOTIONS, PROJECT
+from fer.statistics.bootstrap import scores_once
+from fer.statistics.comparisons import FILES, write_statistics
+from fer.statistics.families import over_datasets
 from utils import InputError, log, write_json, write_text
 
 CLASS_COUNTS = {"train": (40, 10, 20, 90, 50, 30, 60), "val": (20,) * 7, "test": (40, 12, 30, 60, 40, 30, 40)}
@@ -337,7 +337,7 @@ def test_nothing_new_costs_nothing(small: Study) -> None:
     folder = write_statistics(small.output)
     before = stamps(folder)
     code = (
-        "import sys; from pathlib import Path; from fer.comparisons import write_statistics\n"
+        "import sys; from pathlib import Path; from fer.statistics.comparisons import write_statistics\n"
         f"write_statistics(Path({str(small.output)!r}))\n"
         "heavy = {'scipy', 'sklearn', 'statsmodels', 'scikit_posthocs', 'torch', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"

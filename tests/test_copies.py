@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 from conftest import draw_class_picture, draw_folders
 
-from fer.audit import audit_datasets, count_exact_between
-from fer.calibration_tables import Validation
-from fer.copies import pictures
-from fer.ensembles import with_derived
-from fer.execution import execute, write_study
-from fer.experiments import open_study, planned_runs
-from fer.folds import fold_names, with_fold
-from fer.leaks import Copies
-from fer.samples import load_samples
-from fer.settings import EMOTIONS, Settings
-from fer.study_files import read_predictions, read_study
-from fer.tables import write_tables
+from fer.audit.audit import audit_datasets, count_exact_between
+from fer.data.copies import pictures
+from fer.data.folds import fold_names, with_fold
+from fer.data.samples import load_samples
+from fer.results.ensembles import with_derived
+from fer.results.leaks import Copies
+from fer.results.study_files import read_predictions, read_study
+from fer.results.tables import write_tables
+from fer.settings.settings import EMOTIONS, Settings
+from fer.statistics.calibration_tables import Validation
+from fer.study.execution import execute, write_study
+from fer.study.plan import open_study, planned_runs
 
 Make = Callable[..., Settings]
 

@@ -18,14 +18,14 @@ from PIL import Image
 
 import training
 from evaluation import load_predictions, store_predictions
-from fer.execution import execute
-from fer.experiments import open_study, planned_runs
-from fer.groups import read_row_facts
-from fer.packs import Pack, pack_or_load
-from fer.runs import PlannedRun
-from fer.samples import load_samples, read_samples
-from fer.settings import Settings
-from fer.study_files import read_class_counts
+from fer.data.samples import load_samples, read_samples
+from fer.faces.packs import Pack, pack_or_load
+from fer.results.study_files import read_class_counts
+from fer.runs.run import PlannedRun
+from fer.settings.settings import Settings
+from fer.statistics.groups import read_row_facts
+from fer.study.execution import execute
+from fer.study.plan import open_study, planned_runs
 from model_utils import load_state, save_state
 from utils import InputError
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
-from fer.packs import Pack, pack_or_load
-from fer.samples import BOX
+from fer.data.samples import BOX
+from fer.faces.packs import Pack, pack_or_load
 from utils import InputError
 
 AUGMENTATION = {"kind": "strong", "strength": 1.0, "probability": 0.8}

@@ -19,7 +19,7 @@ from face_datasets import (
 from PIL import Image
 
 import preprocessing
-from fer.detection import (
+from fer.faces.detection import (
     Crop,
     Face,
     agree,
@@ -30,8 +30,8 @@ from fer.detection import (
     overlap,
     pyramid_start,
 )
-from fer.face_scenes import wild_picture
-from fer.settings import Settings
+from fer.sample_faces.scenes import wild_picture
+from fer.settings.settings import Settings
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from evaluation import (
     soft_vote,
     store_predictions,
 )
-from fer.settings import Settings
+from fer.settings.settings import Settings
 from utils import InputError
 
 EXPECTED = NetworkInput(16, 1, (0.5,), (0.25,))

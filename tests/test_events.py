@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy
 
-from fer.events import write_events
+from fer.report.events import write_events
 from utils import InputError, log
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer.execution import execute
-from fer.experiments import describe_idle, open_study, planned_runs
-from fer.runs import ORACLE
-from fer.settings import Settings
+from fer.runs.run import ORACLE
+from fer.settings.settings import Settings
+from fer.study.execution import execute
+from fer.study.plan import describe_idle, open_study, planned_runs
 from utils import InputError, file_fingerprint
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy, fake_history
 
-import fer.figure_drawing as figure_drawing
-import fer.figures as figures
-import fer.figures_results as figures_results
-from fer.figure_jobs import FigureJob
-from fer.figures import draw_figures, figure_jobs
-from fer.plots import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
-from fer.settings import EMOTIONS
+import fer.figures.draw as figures
+import fer.figures.drawing as figure_drawing
+import fer.figures.figures_results as figures_results
+from fer.figures.draw import draw_figures, figure_jobs
+from fer.figures.jobs import FigureJob
+from fer.figures.style import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
+from fer.settings.settings import EMOTIONS
 from utils import log, write_text
 
 
@@ -298,7 +298,7 @@ def test_long_titles_are_wrapped_inside_the_figure() -> None:
 
 def test_history_keeps_its_columns() -> None:
     """The builder writes what training writes, so that these tests read the real columns."""
-    from fer.study_files import HISTORY_COLUMNS
+    from fer.results.study_files import HISTORY_COLUMNS
 
     assert isinstance(fake_history(1), pd.DataFrame)
     assert set(HISTORY_COLUMNS) <= set(fake_history(1))

@@ -11,15 +11,15 @@ import pytest
 from fake_study import FakeStudy, fake_history
 from matplotlib.patches import Rectangle
 
-import fer.figure_drawing as figure_drawing
-from fer.ensembles import with_derived
-from fer.figure_jobs import FigureJob
-from fer.figures import draw_figures, figure_jobs
-from fer.figures_cross import gap_matrix
-from fer.plots_compare import plot_architectures, plot_bars
-from fer.result_rows import honest_rows
-from fer.study_files import read_study
-from fer.tables import read_results, write_tables
+import fer.figures.drawing as figure_drawing
+from fer.figures.draw import draw_figures, figure_jobs
+from fer.figures.figures_cross import gap_matrix
+from fer.figures.jobs import FigureJob
+from fer.figures.plots_compare import plot_architectures, plot_bars
+from fer.figures.result_rows import honest_rows
+from fer.results.ensembles import with_derived
+from fer.results.study_files import read_study
+from fer.results.tables import read_results, write_tables
 from utils import write_text
 
 

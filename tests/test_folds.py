@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer.execution import execute, write_study
-from fer.experiments import open_study, planned_runs
-from fer.folds import assign_parts, fold_names, with_fold
-from fer.samples import DatasetSamples, load_samples
-from fer.settings import Settings
-from fer.study_files import read_predictions, read_study
+from fer.data.folds import assign_parts, fold_names, with_fold
+from fer.data.samples import DatasetSamples, load_samples
+from fer.results.study_files import read_predictions, read_study
+from fer.settings.settings import Settings
+from fer.study.execution import execute, write_study
+from fer.study.plan import open_study, planned_runs
 from utils import InputError
 
 

@@ -17,18 +17,18 @@ from rich.console import Console
 from test_comparisons import Study, with_oracles
 
 from evaluation import load_predictions
-from fer.bootstrap import scores_once
-from fer.comparisons import write_statistics
-from fer.ensembles import with_derived
-from fer.figures import figure_jobs
-from fer.paper_tables import write_paper_tables
-from fer.scores import MAJORITY
-from fer.settings import EMOTIONS
-from fer.study_files import read_study
-from fer.summary import print_summary
-from fer.table_formats import as_markdown
-from fer.tables import write_tables
-from fer.trainings import per_training, spread_words
+from fer.figures.draw import figure_jobs
+from fer.report.paper_tables import write_paper_tables
+from fer.report.summary import print_summary
+from fer.report.table_formats import as_markdown
+from fer.results.ensembles import with_derived
+from fer.results.scores import MAJORITY
+from fer.results.study_files import read_study
+from fer.results.tables import write_tables
+from fer.results.trainings import per_training, spread_words
+from fer.settings.settings import EMOTIONS
+from fer.statistics.bootstrap import scores_once
+from fer.statistics.comparisons import write_statistics
 
 FOLDS = ("r0f0", "r0f1", "r1f0", "r1f1")
 

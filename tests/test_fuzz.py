@@ -18,14 +18,14 @@ from fake_study import FakeStudy, run_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer.archive import export_study, unpack_study
-from fer.figure_drawing import draw_changed
-from fer.fit_state import restore_checkpoint, save_checkpoint
-from fer.prepared import read_manifest
-from fer.readers import read_dataset
-from fer.runs import read_run_json
-from fer.settings import EMOTIONS, DatasetRow, Settings, check_settings, load_settings
-from fer.study_files import read_predictions, read_study
+from fer.data.readers import read_dataset
+from fer.faces.prepared import read_manifest
+from fer.figures.drawing import draw_changed
+from fer.results.archive import export_study, unpack_study
+from fer.results.study_files import read_predictions, read_study
+from fer.runs.fit_state import restore_checkpoint, save_checkpoint
+from fer.runs.run import read_run_json
+from fer.settings.settings import EMOTIONS, DatasetRow, Settings, check_settings, load_settings
 from utils import InputError, read_json, write_sealed, write_text
 
 TRIES = int(os.environ.get("FER_FUZZ", "15"))
@@ -117,7 +117,7 @@ def test_predictions_are_the_same_or_refused(study: FakeStudy, restored: Callabl
     @fuzzed
     @given(CHANGES)
     def check(changes: Any) -> None:
-        from fer import study_files
+        from fer.results import study_files
 
         study_files._load_once.cache_clear()  # two writes within one tick of the clock
         entry.path.write_bytes(changed(data, changes))

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer.attributes import read_rafdb_attributes, write_attributes
-from fer.audit import audit_or_report
-from fer.groups import COLUMNS, groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
-from fer.samples import load_samples
-from fer.settings import Settings
+from fer.audit.audit import audit_or_report
+from fer.data.attributes import read_rafdb_attributes, write_attributes
+from fer.data.samples import load_samples
+from fer.settings.settings import Settings
+from fer.statistics.groups import COLUMNS, groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
 from utils import InputError, log
 
 LANDMARKS = "48.6\t40.1\n70.2\t41\n60\t52.5\n50\t66\n69\t66\n"

@@ -11,9 +11,9 @@ from conftest import TINY_MODEL, draw_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer.experiments import open_study, planned_runs
-from fer.settings import check_settings
-from fer.variants import training_faces
+from fer.settings.settings import check_settings
+from fer.study.plan import open_study, planned_runs
+from fer.study.variants import training_faces
 from training import Machine, fit
 from utils import file_fingerprint, pick_device
 

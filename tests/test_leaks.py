@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer.leaks import Copies
+from fer.results.leaks import Copies
 from utils import InputError
 
 

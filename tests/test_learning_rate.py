@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fer.experiments import open_study, planned_runs
-from fer.learning_rate import learning_rate
-from fer.settings import Settings, check_settings
+from fer.runs.learning_rate import learning_rate
+from fer.settings.settings import Settings, check_settings
+from fer.study.plan import open_study, planned_runs
 from utils import InputError
 
 

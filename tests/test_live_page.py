@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fake_study import FakeStudy
 
-import fer.live_page
-from fer.live_page import LIVE_FIGURES, LivePage, write_live_page
-from fer.study_files import read_study
+import fer.report.live_page
+from fer.report.live_page import LIVE_FIGURES, LivePage, write_live_page
+from fer.results.study_files import read_study
 
 
 def unfinished(output: Path) -> Path:
@@ -59,7 +59,7 @@ def test_nothing_that_fails_in_it_ends_the_grid(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     said = []
-    monkeypatch.setattr(fer.live_page.log, "exception", lambda text, *_: said.append(text))
+    monkeypatch.setattr(fer.report.live_page.log, "exception", lambda text, *_: said.append(text))
     (tmp_path / "out").mkdir()  # without a study: every page fails
     with LivePage(tmp_path / "out", "png", broken, period=0.1) as page:
         wait_for(lambda: page.process.pid is not None)

@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 import torch
 
-from fer.local_weights import tensors_of
-from fer.runs import run_lock
-from fer.settings import PROJECT, Settings
+from fer.networks.local_weights import tensors_of
+from fer.runs.run import run_lock
+from fer.settings.settings import PROJECT, Settings
 from main import main
 from utils import log
 

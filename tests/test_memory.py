@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer.memory import PeakMemory, fitting_size, is_out_of_memory, lost_worker, note_fitting_size
+from fer.machine.memory import PeakMemory, fitting_size, is_out_of_memory, lost_worker, note_fitting_size
 
 MIB = 2**20
 

@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from fer.settings import ModelRow
+from fer.settings.settings import ModelRow
 from model_utils import build_network, freeze_backbone, head_parameters, network_cost, save_state, train_mode
 from utils import InputError
 

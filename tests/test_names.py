@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy
 
-from fer.audit import audit_or_load
-from fer.comparisons import write_statistics
-from fer.figures_selection import funnel_jobs
-from fer.paper_tables import write_paper_tables
-from fer.report import write_report
-from fer.result_rows import honest_rows, with_classes
-from fer.samples import load_samples
-from fer.settings import Settings
-from fer.study_files import read_study
-from fer.tables import read_results, write_funnel, write_tables
+from fer.audit.audit import audit_or_load
+from fer.data.samples import load_samples
+from fer.figures.figures_selection import funnel_jobs
+from fer.figures.result_rows import honest_rows, with_classes
+from fer.report.page import write_report
+from fer.report.paper_tables import write_paper_tables
+from fer.results.study_files import read_study
+from fer.results.tables import read_results, write_funnel, write_tables
+from fer.settings.settings import Settings
+from fer.statistics.comparisons import write_statistics
 from utils import read_csv
 
 NAMES = ("null", "1")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 from scipy.ndimage import gaussian_filter
 
-from fer import near_copies
-from fer.alignment import align, make_layer, similarity
-from fer.near_copies import SIDE, describe, find_near_copies, make_thumbnails, mirror_signs
+from fer.audit import near_copies
+from fer.audit.alignment import align, make_layer, similarity
+from fer.audit.near_copies import SIDE, describe, find_near_copies, make_thumbnails, mirror_signs
 
 COUNT = 120
 KINDS = ["mirrored", "encoded", "smaller", "larger", "brighter", "darker", "cropped", "all at once"]

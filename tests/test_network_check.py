@@ -9,9 +9,9 @@ import timm
 import torch
 from torchvision import models
 
-from fer.network_check import network_problems, row_problems
-from fer.settings import ModelRow, check_settings
-from fer.torchvision_networks import torchvision_names
+from fer.networks.torchvision_networks import torchvision_names
+from fer.settings.settings import ModelRow, check_settings
+from fer.study.network_check import network_problems, row_problems
 from model_utils import build_network, freeze_backbone, head_parameters, save_state, train_mode
 from utils import InputError
 

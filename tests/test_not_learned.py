@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from fake_study import FakeStudy
 
-from fer.not_learned import not_learned
-from fer.report import write_report
-from fer.settings import EMOTIONS
-from fer.tables import read_results, read_validation, write_tables
+from fer.report.page import write_report
+from fer.results.not_learned import not_learned
+from fer.results.tables import read_results, read_validation, write_tables
+from fer.settings.settings import EMOTIONS
 
 
 def tables_of(study: FakeStudy, answer: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:

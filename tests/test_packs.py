@@ -22,12 +22,12 @@ from PIL import Image
 import data_loader
 import utils
 from data_loader import FaceRows
-from fer.experiments import open_study
-from fer.packs import Pack, pack_or_load
-from fer.pictures import open_picture
-from fer.samples import BOX
-from fer.settings import EMOTIONS, Settings
-from fer.variants import test_faces as faces_of_split
+from fer.data.samples import BOX
+from fer.faces.packs import Pack, pack_or_load
+from fer.layouts.pictures import open_picture
+from fer.settings.settings import EMOTIONS, Settings
+from fer.study.plan import open_study
+from fer.study.variants import test_faces as faces_of_split
 from model_utils import load_state, save_state
 from utils import DiskFullError, InputError, reserve
 

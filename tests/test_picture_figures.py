@@ -13,17 +13,17 @@ from matplotlib.text import Text
 
 from data_loader import FaceRows
 from evaluation import Predictions
-from fer import picture_figures
-from fer.execution import write_study
-from fer.experiments import Study, open_study, planned_runs
-from fer.figures_selection import masked
-from fer.packs import Pack
-from fer.picture_figures import Faces, draw_picture_figures
-from fer.pictures import open_picture
-from fer.plots_pictures import Tile, TileRow, plot_tiles
-from fer.plots_selection import plot_detection_rates, plot_funnel
-from fer.runs import PlannedRun
-from fer.settings import EMOTIONS, Settings
+from fer.faces.packs import Pack
+from fer.figures import picture_figures
+from fer.figures.figures_selection import masked
+from fer.figures.picture_figures import Faces, draw_picture_figures
+from fer.figures.plots_pictures import Tile, TileRow, plot_tiles
+from fer.figures.plots_selection import plot_detection_rates, plot_funnel
+from fer.layouts.pictures import open_picture
+from fer.runs.run import PlannedRun
+from fer.settings.settings import EMOTIONS, Settings
+from fer.study.execution import write_study
+from fer.study.plan import Study, open_study, planned_runs
 
 
 def opened(settings: Settings) -> tuple[Study, list[PlannedRun]]:

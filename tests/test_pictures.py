@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fer.pictures import MIN_SIDE, UnreadablePicture, content_hash, crop_box, open_picture, picture_file
+from fer.layouts.pictures import MIN_SIDE, UnreadablePicture, content_hash, crop_box, open_picture, picture_file
 
 GRADIENT = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
 GRAY = (GRADIENT % 256).astype(np.uint8)

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-import fer.disk_need as disk_need
-import fer.inspection as inspection
-import fer.speed as speed
+import fer.study.disk_need as disk_need
+import fer.study.inspection as inspection
+import fer.study.speed as speed
 import main as program
-from fer.balancing import oversampled, undersampled
-from fer.disk_need import CHECKPOINTS, PACKS, PREPARED, WEIGHTS, needed_space
-from fer.execution import execute
-from fer.experiments import Study, open_study, planned_runs
-from fer.plan_estimate import Estimate, describe_estimate, duration, estimate_plan, trained_rows
-from fer.settings import PROJECT, Settings, load_settings
-from fer.speed import speed_book
+from fer.faces.balancing import oversampled, undersampled
+from fer.settings.settings import PROJECT, Settings, load_settings
+from fer.study.disk_need import CHECKPOINTS, PACKS, PREPARED, WEIGHTS, needed_space
+from fer.study.execution import execute
+from fer.study.plan import Study, open_study, planned_runs
+from fer.study.plan_estimate import Estimate, describe_estimate, duration, estimate_plan, trained_rows
+from fer.study.speed import speed_book
 
 Make = Callable[..., Settings]
 GB = 10**9

@@ -13,8 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from fer.plots import STYLE
-from fer.plots_statistics import HELD, plot_comparison_intervals, plot_groups, plot_reliability, plot_risk_coverage
+from fer.figures.plots_statistics import (
+    HELD,
+    plot_comparison_intervals,
+    plot_groups,
+    plot_reliability,
+    plot_risk_coverage,
+)
+from fer.figures.style import STYLE
 
 TITLE = ["A figure", "n = 100"]
 

@@ -10,9 +10,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from fer import precision
-from fer.precision import autocast_dtype, resolved_precision
-from fer.settings import PROJECT
+from fer.machine import precision
+from fer.machine.precision import autocast_dtype, resolved_precision
+from fer.settings.settings import PROJECT
 from utils import InputError
 
 
@@ -54,7 +54,7 @@ def test_without_a_gpu_auto_is_fp32_and_a_named_gpu_is_refused() -> None:
 
 
 def test_it_is_settled_without_torch_where_there_is_no_gpu() -> None:
-    code = "from fer import precision as p; import sys; p._has_gpu_driver = lambda: False\n"
+    code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = lambda: False\n"
     code += "print(p.resolved_precision('auto', 'auto'), p.resolved_precision('on', 'cpu'), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["fp32", "bf16", "False"]

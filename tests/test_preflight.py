@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import timm
 
-import fer.preflight as preflight
+import fer.study.preflight as preflight
 import main as program
 import model_utils
-from fer.execution import execute
-from fer.experiments import open_study, planned_runs
-from fer.network_names import own_networks, weights_source
-from fer.runs import what_made_it_new
-from fer.settings import PROJECT, Settings
+from fer.networks.names import own_networks, weights_source
+from fer.runs.run import what_made_it_new
+from fer.settings.settings import PROJECT, Settings
+from fer.study.execution import execute
+from fer.study.plan import open_study, planned_runs
 from utils import InputError
 
 TINY = {"batch_size": 16, "weights": None, "input_size": 16, "channels": 1}
@@ -63,7 +63,10 @@ def study_file(tmp_path: Path) -> Callable[[Settings], list[str]]:
 
 
 def test_own_networks_are_those_that_register() -> None:
-    code = "import timm; a = set(timm.list_models()); import fer.small_networks; print(*set(timm.list_models()) - a)"
+    code = (
+        "import timm; a = set(timm.list_models()); import fer.networks.small_networks; "
+        "print(*set(timm.list_models()) - a)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == own_networks()
 

@@ -29,9 +29,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import fer.prepared as prepared
+import fer.faces.prepared as prepared
 import preprocessing
-from fer.settings import Settings
+from fer.settings.settings import Settings
 from utils import InputError
 
 
@@ -136,8 +136,8 @@ import os, signal, sys
 from pathlib import Path
 import pandas as pd
 import preprocessing
-from fer import prepared
-from fer.settings import DatasetRow, check_settings
+from fer.faces import prepared
+from fer.settings.settings import DatasetRow, check_settings
 root, target, after, noted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 prepared.NOTED_EVERY = noted
 save, count = prepared.save_picture, 0
@@ -313,7 +313,7 @@ def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     script = (
         "import multiprocessing, os, sys, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from fer import prepared\n"
+        "from fer.faces import prepared\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    pool = ProcessPoolExecutor(1, context, initializer=prepared._start_worker)\n"
@@ -344,8 +344,9 @@ def gone(process: int, seconds: float = 20) -> bool:
 
 def test_importing_preprocessing_loads_no_heavy_package() -> None:
     code = (
-        "import sys, preprocessing, fer.balancing, fer.augmentation; heavy = {'torch', 'cv2', 'albumentations', "
-        "'facenet_pytorch', 'imblearn', 'sklearn'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
+        "import sys, preprocessing, fer.faces.balancing, fer.faces.augmentation; "
+        "heavy = {'torch', 'cv2', 'albumentations', 'facenet_pytorch', 'imblearn', 'sklearn'} & set(sys.modules); "
+        "sys.exit(', '.join(heavy) or 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

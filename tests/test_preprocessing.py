@@ -18,7 +18,7 @@ from face_datasets import (
 )
 from PIL import Image, ImageDraw, ImageFilter
 
-from fer.settings import Settings
+from fer.settings.settings import Settings
 from preprocessing import detection_rates, recipe
 
 

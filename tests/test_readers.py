@@ -14,8 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fer.layouts import EXPW_LABELS, RAFDB_LABELS, expw_photo
-from fer.readers import (
+from fer.data.readers import (
     KNOWN_COUNTS,
     REJECTED_COLUMNS,
     SAMPLE_COLUMNS,
@@ -25,8 +24,9 @@ from fer.readers import (
     missing_datasets,
     read_dataset,
 )
-from fer.rejections import rejection_notes
-from fer.settings import EMOTIONS, DatasetRow
+from fer.data.rejections import rejection_notes
+from fer.layouts.layouts import EXPW_LABELS, RAFDB_LABELS, expw_photo
+from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError
 
 FACES = {"rafdb": "cropped", "expw": "box", "fer2013": "cropped", "folders": "cropped"}

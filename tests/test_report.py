@@ -12,12 +12,12 @@ import pytest
 from fake_study import FakeStudy
 from PIL import Image
 
-from fer.paper_tables import write_paper_tables
-from fer.report import write_report
-from fer.report_facts import left_out, run_states
-from fer.runs import run_lock
-from fer.study_files import read_study
-from fer.tables import write_tables
+from fer.report.facts import left_out, run_states
+from fer.report.page import write_report
+from fer.report.paper_tables import write_paper_tables
+from fer.results.study_files import read_study
+from fer.results.tables import write_tables
+from fer.runs.run import run_lock
 from utils import InputError
 
 if TYPE_CHECKING:

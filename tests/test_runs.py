@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from fake_study import run_record
 
-import fer.runs as runs
-from fer.experiments import open_study, planned_runs
-from fer.runs import (
+import fer.runs.run as runs
+from fer.runs.run import (
     Hyperparameters,
     Run,
     held,
@@ -23,7 +22,8 @@ from fer.runs import (
     rows_fingerprint,
     what_made_it_new,
 )
-from fer.settings import Settings
+from fer.settings.settings import Settings
+from fer.study.plan import open_study, planned_runs
 from utils import fingerprint, write_sealed
 
 HYPER = Hyperparameters(

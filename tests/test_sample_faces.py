@@ -14,11 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import fer.sample_faces as sample_faces
-from fer.face_drawing import shape_mouth
-from fer.face_scenes import MANNERS, studio_picture, wild_picture
-from fer.face_traits import POSES, Expression, draw_identity
-from fer.sample_faces import (
+import fer.sample_faces.datasets as sample_faces
+from fer.sample_faces.datasets import (
     MARKER,
     RAF_NUMBERS,
     STUDIO,
@@ -27,7 +24,10 @@ from fer.sample_faces import (
     draw_face,
     write_sample_datasets,
 )
-from fer.settings import EMOTIONS, DatasetRow
+from fer.sample_faces.drawing import shape_mouth
+from fer.sample_faces.scenes import MANNERS, studio_picture, wild_picture
+from fer.sample_faces.traits import POSES, Expression, draw_identity
+from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError, read_json
 
 SEED, PICTURES = 7, 240

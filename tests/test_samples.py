@@ -11,8 +11,8 @@ from conftest import draw_class_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer.copies import pictures, settle_copies, settle_copies_between
-from fer.samples import (
+from fer.data.copies import pictures, settle_copies, settle_copies_between
+from fer.data.samples import (
     SETTLED,
     SPLITS,
     assign_splits,
@@ -20,7 +20,7 @@ from fer.samples import (
     limit_per_split,
     load_samples,
 )
-from fer.settings import EMOTIONS, Settings
+from fer.settings.settings import EMOTIONS, Settings
 
 
 def rows_of(table: list[tuple[int, str, str, str, str]]) -> pd.DataFrame:
@@ -204,7 +204,7 @@ def test_rows_left_for_other_reasons_are_not_settled_anew(tiny_settings: Callabl
 
 
 def test_a_class_with_a_single_training_picture_is_said() -> None:
-    from fer.samples import _thin_classes
+    from fer.data.samples import _thin_classes
 
     rows = pd.DataFrame({"split": ["train"] * 3, "label": [0, 1, 1]})
     said = [note for note in _thin_classes("alpha", rows) if "single training picture" in note]

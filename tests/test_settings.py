@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import config
-from fer.settings import PROJECT, Settings, check_settings, load_settings
+from fer.settings.settings import PROJECT, Settings, check_settings, load_settings
 from utils import InputError
 
 ROW = {"batch_size": 8, "weights": None, "input_size": 48}
@@ -66,7 +66,7 @@ def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_loading_needs_no_network_library() -> None:
-    code = "import sys\nfrom fer import settings\nsettings.load_settings()\n"
+    code = "import sys\nfrom fer.settings import settings\nsettings.load_settings()\n"
     code += "print({'torch', 'timm', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -304,14 +304,15 @@ def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:
 def test_what_is_registered_can_be_chosen_without_another_edit() -> None:
     """A TTA policy and a layout are one entry each, here made before settings is imported."""
     code = (
-        "from fer.views import TTA_POLICIES; TTA_POLICIES['mirror'] = ('flip',)\n"
-        "import fer.layouts as layouts\n"
+        "from fer.views.policies import TTA_POLICIES; TTA_POLICIES['mirror'] = ('flip',)\n"
+        "import fer.layouts.layouts as layouts\n"
         "layouts.LAYOUTS['mine'] = layouts.Layout('mine', ('x',), (), layouts.LAYOUTS['folders'].read, boxes=True)\n"
-        "from fer.settings import check_settings\n"
+        "from fer.settings.settings import check_settings\n"
         "row = {'path': 'x', 'layout': 'mine', 'faces': 'box'}\n"
         "print(check_settings({'TTA': ('mirror',), 'DATASETS': {'a': row}, 'ACTIVE_DATASETS': ('a',),\n"
         "                      'EXPERIMENTS': ('individual',)}).tta)\n"
-        "from pathlib import Path; from fer.readers import missing_datasets; from fer.settings import DatasetRow\n"
+        "from pathlib import Path\nfrom fer.data.readers import missing_datasets\n"
+        "from fer.settings.settings import DatasetRow\n"
         "print(missing_datasets({'a': (DatasetRow(**row), Path('/nowhere'))}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)

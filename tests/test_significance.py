@@ -9,8 +9,8 @@ from scipy import stats
 
 from benchmarks import interval_coverage as coverage
 from evaluation import all_metrics
-from fer.bootstrap import SCORES, draw_groups, percentile_interval, resampled_scores, scores_once
-from fer.significance import (
+from fer.statistics.bootstrap import SCORES, draw_groups, percentile_interval, resampled_scores, scores_once
+from fer.statistics.significance import (
     EffectiveSize,
     Resampled,
     accuracy_with_interval,

@@ -14,11 +14,11 @@ from statsmodels.stats.contingency_tables import mcnemar
 from test_comparisons import Study
 from test_significance import coverage
 
-from fer.comparisons import write_statistics
-from fer.groups import gap_level, results_by_group
-from fer.significance import ALPHA, EffectiveSize, Resampled, compare
-from fer.simultaneous import adjusted_p, critical_level, together
-from fer.statements import _signed, p_words
+from fer.statistics.comparisons import write_statistics
+from fer.statistics.groups import gap_level, results_by_group
+from fer.statistics.significance import ALPHA, EffectiveSize, Resampled, compare
+from fer.statistics.simultaneous import adjusted_p, critical_level, together
+from fer.statistics.statements import _signed, p_words
 
 
 def leaves_out_0(low: float, high: float) -> bool:

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from fer.augmentation import FEWEST_AT_ONCE, _streams, augment_images, make_transform
+from fer.faces.augmentation import FEWEST_AT_ONCE, _streams, augment_images, make_transform
 from utils import random_streams
 
 NUMBERS = st.integers(0, 2**70)

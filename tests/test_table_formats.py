@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy
 
-from fer.paper_tables import paper_tables, wide_results, write_paper_tables
-from fer.scores import MAJORITY
-from fer.table_formats import (
+from fer.report.paper_tables import paper_tables, wide_results, write_paper_tables
+from fer.report.table_formats import (
     Block,
     Column,
     PaperTable,
@@ -26,7 +25,8 @@ from fer.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.tables import read_results, write_tables
+from fer.results.scores import MAJORITY
+from fer.results.tables import read_results, write_tables
 
 ODD = r"a&b_50%<i>$|*{x}~^#\ é"
 

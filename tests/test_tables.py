@@ -17,13 +17,13 @@ import pytest
 from fake_study import FakeStudy
 from rich.console import Console
 
-import fer.scores as scores
-import fer.summary as summary_module
-from fer.paper_tables import paper_tables
-from fer.scores import MAJORITY
-from fer.settings import EMOTIONS, PROJECT
-from fer.summary import print_summary
-from fer.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
+import fer.report.summary as summary_module
+import fer.results.scores as scores
+from fer.report.paper_tables import paper_tables
+from fer.report.summary import print_summary
+from fer.results.scores import MAJORITY
+from fer.results.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
+from fer.settings.settings import EMOTIONS, PROJECT
 from utils import InputError, log
 
 CSV_FILES = ("results.csv", "validation_results.csv", "per_class_results.csv")
@@ -468,7 +468,7 @@ def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> No
 
 def test_reading_a_finished_study_needs_no_heavy_package() -> None:
     code = (
-        "import sys, fer.tables, fer.summary, fer.figures;"
+        "import sys, fer.results.tables, fer.report.summary, fer.figures.draw;"
         "print([m for m in ('torch', 'timm', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -12,13 +12,13 @@ import timm
 import torch
 
 from evaluation import load_predictions, macro_f1
-from fer.execution import execute
-from fer.experiments import Study, open_study, planned_runs
-from fer.kept_epoch import ScoresDisagreeError, refuse_other_scores, validation_scores
-from fer.predictions import missing_predictions, score_run
-from fer.runs import PlannedRun
-from fer.settings import Settings
-from fer.trained_network import load_trained
+from fer.runs.kept_epoch import ScoresDisagreeError, refuse_other_scores, validation_scores
+from fer.runs.run import PlannedRun
+from fer.runs.trained_network import load_trained
+from fer.settings.settings import Settings
+from fer.study.execution import execute
+from fer.study.plan import Study, open_study, planned_runs
+from fer.study.predictions import missing_predictions, score_run
 from model_utils import load_state, save_state
 from utils import InputError, file_fingerprint, read_sealed, write_sealed
 
@@ -99,7 +99,7 @@ def test_stored_validation_predictions_score_what_the_kept_epoch_did(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], changes: dict
 ) -> None:
     compared: list[tuple[float, float]] = []
-    import fer.kept_epoch as kept_epoch
+    import fer.runs.kept_epoch as kept_epoch
 
     def note(folder: Path, facts: dict, found: list, exact: bool) -> None:
         assert exact and len(found) == len(names)

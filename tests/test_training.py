@@ -13,18 +13,18 @@ import pytest
 import torch
 from sklearn.metrics import precision_recall_fscore_support
 
-import fer.fit_state as fit_state
-import fer.kept_epoch as kept_epoch
+import fer.runs.fit_state as fit_state
+import fer.runs.kept_epoch as kept_epoch
 import training
 from data_loader import FaceRows
 from evaluation import METRICS, predict
-from fer.experiments import open_study, planned_runs, training_samples
-from fer.fit_state import start_state
-from fer.local_weights import tensors_of
-from fer.packs import Pack
-from fer.runs import PlannedRun
-from fer.settings import Settings
-from fer.variants import training_faces
+from fer.faces.packs import Pack
+from fer.networks.local_weights import tensors_of
+from fer.runs.fit_state import start_state
+from fer.runs.run import PlannedRun
+from fer.settings.settings import Settings
+from fer.study.plan import open_study, planned_runs, training_samples
+from fer.study.variants import training_faces
 from model_utils import build_network, load_state, load_weights
 from training import Machine, NonFiniteLossError, fit, selection_score
 from utils import InputError

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fer.variants as variants
-from fer.experiments import Study, open_study, planned_runs
-from fer.settings import Settings
-from fer.variants import training_faces
+import fer.study.variants as variants
+from fer.settings.settings import Settings
+from fer.study.plan import Study, open_study, planned_runs
+from fer.study.variants import training_faces
 
 
 def prepare(settings: Settings) -> tuple[Study, Any, Any, dict[str, Any]]:

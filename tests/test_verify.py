@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fer.execution import execute
-from fer.experiments import open_study, planned_runs
-from fer.settings import Settings
-from fer.verify import finished_run, verify_run
+from fer.settings.settings import Settings
+from fer.study.execution import execute
+from fer.study.plan import open_study, planned_runs
+from fer.study.verify import finished_run, verify_run
 from model_utils import load_state, save_state
 from utils import InputError, file_fingerprint, read_sealed, write_sealed
 

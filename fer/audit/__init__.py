@@ -1,0 +1,1 @@
+"""What is doubtful in the data, before any training."""

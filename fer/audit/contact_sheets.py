@@ -1,0 +1,166 @@
+"""Contact sheets of what the audit found, to be judged by eye: pictures side by side, each with a short caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from fer.data.conflicts import conflicting
+from fer.data.samples import DatasetSamples
+from fer.layouts.pictures import crop_box, open_picture
+from fer.settings.settings import EMOTIONS
+from utils import atomic_path
+
+FACE = 96  # pixels a face is shown at
+GAP = 8
+TEXT = 11  # points of a caption
+LINE = 14  # pixels a line of text
+WIDTH = 1440  # pixels of a sheet
+MOST_TILES = 60
+SHEETS = {
+    "conflicting_labels": "Identical pictures with conflicting labels",
+    "near_copies_across": "Near copies across splits or datasets, least alike last",
+    "near_copies_within": "Near copies within a split, least alike last",
+    "flagged": "Pictures flagged blank, small, dark or blurred",
+}
+
+
+class Face(NamedTuple):
+    """One picture of a sheet: dataset folder, path in it, content (its part after ":" is the face box), mirrored."""
+
+    root: Path
+    path: str
+    content: str
+    mirrored: bool = False
+
+
+class Tile(NamedTuple):
+    """Faces shown side by side, and the lines below them."""
+
+    faces: tuple[Face, ...]
+    caption: tuple[str, ...]
+
+
+def draw_sheet(title: str, tiles: Sequence[Tile], path: Path) -> None:
+    """Write `tiles` as one PNG, row by row. Raises UnreadablePicture when a picture is gone since it was read."""
+    wide = max((len(tile.faces) for tile in tiles), default=1) * FACE + GAP
+    high = FACE + max((len(tile.caption) for tile in tiles), default=0) * LINE + GAP
+    columns = max(1, (WIDTH - GAP) // wide)
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("L", (max(columns * wide, WIDTH) + GAP, rows * high + 2 * LINE + GAP), 255)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, GAP), title, fill=0, font=ImageFont.load_default(TEXT + 2))
+    for number, tile in enumerate(tiles):
+        left, top = GAP + number % columns * wide, 2 * LINE + GAP + number // columns * high
+        for place, face in enumerate(tile.faces):
+            sheet.paste(_shown(face), (left + place * FACE, top))
+        for line, text in enumerate(tile.caption):
+            draw.text((left, top + FACE + line * LINE), text, fill=0, font=ImageFont.load_default(TEXT))
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def delivered_face(root: Path, path: str, content: str) -> Image.Image:
+    """The delivered picture of a row, cropped to the face box that stands behind the ":" of its content.
+
+    Raises UnreadablePicture when it is gone, or nothing is left of it.
+    """
+    picture = open_picture(root, path)
+    _, _, box = content.partition(":")
+    if not box:
+        return picture
+    left, top, right, bottom = (float(side) for side in box.split(","))
+    return crop_box(picture, (left, top, right, bottom))
+
+
+def _shown(face: Face) -> Image.Image:
+    picture = delivered_face(face.root, face.path, face.content)
+    picture = picture.convert("L").resize((FACE, FACE), Image.Resampling.BICUBIC)
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if face.mirrored else picture
+
+
+def spread(count: int, most: int = MOST_TILES) -> list[int]:
+    """At most `most` of 0 .. count - 1, evenly spread, first and last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
+
+
+# ---------------------------------------------------------------- which pictures
+
+
+def draw_sheets(
+    copies: pd.DataFrame,
+    pairs: pd.DataFrame,
+    quality: dict[str, pd.DataFrame],
+    datasets: dict[str, DatasetSamples],
+    folder: Path,
+) -> None:
+    """Write <sheet>.png for each sheet of SHEETS that has something to show, and remove the others.
+
+    `copies`, `pairs` and `quality` are the tables copies.csv, near_pairs.csv and <name>_quality.csv of the audit.
+    """
+    faces = _faces(datasets)
+    apart = (pairs["split_left"] != pairs["split_right"]) | (pairs["dataset_left"] != pairs["dataset_right"])
+    tiles = {
+        "conflicting_labels": _conflicts(copies, faces),
+        "near_copies_across": _pairs(pairs[apart], faces),
+        "near_copies_within": _pairs(pairs[~apart], faces),
+        "flagged": _flagged(quality, faces),
+    }
+    sample = " — SAMPLE DATA" if any(data.row.sample for data in datasets.values()) else ""
+    for name, title in SHEETS.items():
+        path = folder / f"{name}.png"
+        path.unlink(missing_ok=True)
+        if tiles[name]:
+            shown = [tiles[name][place] for place in spread(len(tiles[name]))]
+            draw_sheet(f"{title}: {len(shown)} of {len(tiles[name])}{sample}", shown, path)
+
+
+def _faces(datasets: dict[str, DatasetSamples]) -> dict[str, Face]:
+    faces = {}
+    for data in datasets.values():
+        for name, path, content in data.readable[["sample_id", "path", "content"]].itertuples(index=False):
+            faces[name] = Face(data.root, path, content)
+    return faces
+
+
+def _conflicts(copies: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
+    """One tile for each face delivered with several labels: the face once, a line for each label it carries."""
+    exact = copies[copies["kind"] == "exact"]
+    disputed = conflicting(exact.assign(content=[faces[name].content for name in exact["sample_id"]]))
+    tiles = []
+    for _, group in disputed.groupby(["group", "content"]):
+        counts = group.groupby(["label", "split"]).size().unstack(fill_value=0).to_dict("index")
+        lines = [
+            f"{EMOTIONS[int(str(label))]}: {', '.join(f'{count} {split}' for split, count in found.items() if count)}"
+            for label, found in counts.items()
+        ]
+        tiles.append(Tile((faces[group["sample_id"].iloc[0]],), tuple(lines)))
+    return tiles
+
+
+def _pairs(pairs: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
+    tiles = []
+    for pair in pairs.sort_values("similarity", ascending=False).to_dict("records"):
+        shown = (faces[pair["left"]], faces[pair["right"]]._replace(mirrored=pair["mirrored"]))
+        likeness = f"{pair['similarity']:.3f}{' mirrored' if pair['mirrored'] else ''}"
+        sides = [
+            f"{pair[f'dataset_{side}']} {pair[f'split_{side}']} {EMOTIONS[pair[f'label_{side}']]}"
+            for side in ("left", "right")
+        ]
+        tiles.append(Tile(shown, (likeness, *sides)))
+    return tiles
+
+
+def _flagged(quality: dict[str, pd.DataFrame], faces: dict[str, Face]) -> Sequence[Tile]:
+    """Sorted by dataset and flag, the blurriest first."""
+    return [
+        Tile((faces[row["sample_id"]],), (f"{name} {row['flag']}", f"sharpness {row['sharpness']:.2f}"))
+        for name, table in quality.items()
+        for row in table[table["flag"] != ""].sort_values(["flag", "sharpness"]).to_dict("records")
+    ]

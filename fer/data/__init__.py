@@ -1,0 +1,1 @@
+"""Folders on disk become rows, each with one split; copies have one definition."""

@@ -1,0 +1,65 @@
+"""Identical pictures: within a split, across splits, across datasets, and where their labels disagree.
+
+Works on a table of rows (sample_id, dataset, split, path, label, content, in_use), every readable row of the datasets.
+Identical is the source picture without its box, see data/copies.py; that a face is the same one too matters for its
+label alone. Faces of one photo are listed only where the photo is delivered twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Any
+
+import pandas as pd
+
+from fer.data.conflicts import conflicting
+from fer.data.copies import delivered_twice, pictures
+from fer.data.samples import SPLITS
+
+COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_use", "similarity"]
+
+
+def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
+    """COPY_COLUMNS of the rows whose picture is delivered twice, in any dataset; groups numbered from 0."""
+    twins = rows[delivered_twice(rows)].sort_values("sample_id")
+    group = pd.factorize(pictures(twins["content"]))[0]
+    twins = twins.assign(kind="exact", group=group, similarity=1.0)
+    return twins.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
+
+
+def count_exact(rows: pd.DataFrame) -> dict[str, Any]:
+    """What identical pictures one dataset holds.
+
+    rows, distinct pictures; groups: pictures delivered twice, rows in them; groups and rows where the labels of one
+    face disagree (in all rows, and among training rows alone); `within`: rows of a split beyond the first of their
+    face; `across`: "test in train" is how many test rows have a copy in training, and so on for each two splits.
+    """
+    rows = rows.assign(picture=pictures(rows["content"]))
+    twins = rows[delivered_twice(rows)]
+    disputed, in_training = conflicting(rows), conflicting(rows[rows["split"] == "train"])
+    return {
+        "rows": len(rows),
+        "distinct": int(rows["picture"].nunique()),
+        "groups": int(twins["picture"].nunique()),
+        "rows_in_groups": len(twins),
+        "conflicting_groups": int(disputed["picture"].nunique()),
+        "conflicting_rows": len(disputed),
+        "conflicting_training_groups": int(in_training["picture"].nunique()),
+        "conflicting_training_rows": len(in_training),
+        "within": {split: int(rows.loc[rows["split"] == split, "content"].duplicated().sum()) for split in SPLITS},
+        "across": {f"{one} in {other}": count for one, other, count in _across(rows, "split")},
+    }
+
+
+def count_exact_between(rows: pd.DataFrame) -> dict[str, int]:
+    """ "a in b": rows of dataset a whose source picture stands in dataset b too, for each two datasets."""
+    rows = rows.assign(picture=pictures(rows["content"]))
+    return {f"{one} in {other}": count for one, other, count in _across(rows, "dataset")}
+
+
+def _across(rows: pd.DataFrame, part: str) -> Iterator[tuple[str, str, int]]:
+    """For each two parts: how many rows of the one have their picture in the other too."""
+    found = {name: table["picture"] for name, table in rows.groupby(part)}
+    for one, other in permutations(found, 2):
+        yield str(one), str(other), int(found[one].isin(set(found[other])).sum())

@@ -1,0 +1,1 @@
+"""Rows become faces: found, cut out, augmented, balanced, packed."""

@@ -1,0 +1,160 @@
+"""Drawing figures: only those that changed, by several processes where they are many, and what could not be drawn.
+
+A file in `cache/` keeps a fingerprint per figure: only what changed is drawn again, and a figure that no longer
+belongs to the study is removed if it was drawn here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fer.console.interrupt import children_without_ctrl_c
+from fer.figures.jobs import FigureJob
+from fer.figures.style import STYLE
+from utils import InputError, atomic_path, log, progress, read_json, write_changed, write_json
+
+DPI = 120
+# No date and no program name in the files: equal figures have equal bytes.
+METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+# Starting a process costs about as much as drawing ten figures.
+MANY, MOST_WORKERS = 24, 4
+LeftOut = dict[str, str]
+
+
+def named_jobs(jobs: Iterable[FigureJob], plot_format: str) -> dict[str, FigureJob]:
+    """Jobs by their path under the output folder; runs that would share a name are told apart by their hash."""
+    jobs = list(jobs)
+    times = Counter(job.name for job in jobs)
+    named = {}
+    for job in jobs:
+        apart = f"_{job.run.rsplit('__', 1)[-1]}" if times[job.name] > 1 else ""
+        named[f"{job.name}{apart}.{plot_format}"] = job
+    return named
+
+
+def note_left_out(what: str, why: str) -> LeftOut:
+    """A warning in the log, and the record of it."""
+    log.warning("%s is left out: %s", what, why)
+    return {"what": what, "why": why}
+
+
+def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
+    """Write what could not be drawn, for the report."""
+    write_changed(path, json.dumps(left_out, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read_map(path: Path) -> dict[str, str]:
+    """Fingerprint of each figure drawn so far, by its path under the output folder.
+
+    The file may come from elsewhere, and what it lists can be removed: only figures below the output folder count.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        listed = dict(read_json(path))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        log.warning("%s cannot be read (%s); every figure is drawn again.", path, error)
+        return {}
+    strange = [name for name in listed if not is_figure_path(name)]
+    if strange:
+        log.warning("%s lists %r, which is no figure of this study; it is left alone.", path, strange[0])
+    return {name: listed[name] for name in listed if name not in strange}
+
+
+def is_figure_path(name: str) -> bool:
+    """True for the relative path of a picture that leads out of no folder, on any system."""
+    parts = PurePosixPath(name).parts
+    plain = name.isprintable() and not set(name) & set("\\:") and not name.startswith("/")
+    return plain and ".." not in parts and name.endswith(tuple(f".{kind}" for kind in METADATA))
+
+
+def draw_changed(
+    output: Path, jobs: dict[str, FigureJob], map_file: Path, here: bool = False
+) -> tuple[list[str], list[LeftOut]]:
+    """Draw what changed and remove what no longer belongs; noted in the map, also when stopped half-way.
+
+    Many figures are drawn by several processes, unless `here`. Returns the paths of the study's figures, and
+    those left out.
+    """
+    known = _read_map(map_file)
+    prints = {path: job.fingerprint for path, job in jobs.items()}
+    changed = {
+        path: job for path, job in jobs.items() if known.get(path) != prints[path] or not (output / path).is_file()
+    }
+    noted, failed = known.copy(), []
+    try:
+        for path, why in _results(output, changed, here):
+            if not why:
+                noted[path] = prints[path]
+                continue
+            failed.append(note_left_out(path, why))
+            if path in known:
+                _remove(output, path, noted)
+        for path in known.keys() - jobs.keys():
+            _remove(output, path, noted)
+    finally:
+        if noted != known:
+            write_json(map_file, dict(sorted(noted.items())))
+    return list(noted), failed
+
+
+def _remove(output: Path, path: str, noted: dict[str, str]) -> None:
+    (output / path).unlink(missing_ok=True)
+    del noted[path]
+
+
+def _results(output: Path, jobs: dict[str, FigureJob], here: bool) -> Iterator[tuple[str, str]]:
+    """Each path once its figure is drawn, "" beside it, or why it could not be; here, or by several processes."""
+    if here or len(jobs) <= MANY:
+        for path, job in progress(jobs.items(), "figures", len(jobs)) if jobs else ():
+            yield path, _outcome(job, output / path)
+        return
+    workers = max(2, min(os.cpu_count() or 2, MOST_WORKERS))
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet_worker) as pool:
+        with children_without_ctrl_c():
+            waiting = {pool.submit(_outcome, job, output / path): path for path, job in jobs.items()}
+        try:
+            for done in progress(as_completed(waiting), "figures", len(jobs)):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _quiet_worker() -> None:
+    """Ctrl-C is for the main process; and a worker that counted on every core would slow the others."""
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+
+
+def _outcome(job: FigureJob, path: Path) -> str:
+    """Draw one figure: "" when it is drawn, else which file is damaged and how."""
+    try:
+        _draw(job, path)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _draw(job: FigureJob, path: Path) -> Path:
+    """Draw one figure; returns `path`. Raises InputError when a file it needs is damaged."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = job.draw(*job.sources, title=job.title, **job.details)
+        FigureCanvasAgg(figure)
+        kind = path.suffix.removeprefix(".")
+        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=DPI, format=kind, metadata=METADATA[kind], **options)
+    return path

@@ -1,0 +1,156 @@
+"""How figures of the selection look: plain values and one title in, a matplotlib Figure out. Reads no file."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from fer.figures.style import COLOURS, titled_figure
+from fer.settings.settings import EMOTIONS
+from fer.statistics.significance import wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEP_HEIGHT = 0.26  # inches
+LINES = ("-", "--", ":", "-.")
+
+
+def plot_funnel(title: list[str], panels: Mapping[str, Sequence[Sequence[Any]]]) -> Figure:
+    """A panel per dataset, a bar per step; `panels` holds (step, removed, kept, reasons in words)."""
+    wrapped = {name: _with_reasons(steps) for name, steps in panels.items()}
+    heights = [sum(STEP_HEIGHT * max(1, 0.72 * text.count("\n") + 1) for _, _, _, text in w) for w in wrapped.values()]
+    body = sum(heights) + 0.42 * len(panels) + 0.1
+    figure, top = titled_figure(title, 9.6, body)
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, steps) in zip(grid, wrapped.items(), strict=True):
+        _funnel_panel(axes, name, steps)
+    figure.subplots_adjust(left=0.11, right=0.99, bottom=0.1 / body * top, top=top - 0.32 / body * top,
+                           hspace=0.42 * len(panels) / sum(heights))  # fmt: skip
+    return figure
+
+
+def _with_reasons(steps: Sequence[Sequence[Any]]) -> list[tuple[str, int, int, str]]:
+    listed = max(steps[0][2], 1)
+    found = []
+    for step, removed, kept, reasons in steps:
+        words = f"{kept:,} ({kept / listed:.1%})"
+        said = [f"{removed:,} out"] if removed else []
+        said += [reasons] if reasons else []
+        words += f"   {': '.join(said)}" if said else ""
+        found.append((step, removed, kept, "\n".join(textwrap.wrap(words, 62))))
+    return found
+
+
+def _funnel_panel(axes: Axes, name: str, steps: Sequence[tuple[str, int, int, str]]) -> None:
+    before = max(steps[0][2], 1)
+    places = np.cumsum([0.0, *[max(1, 0.72 * text.count("\n") + 1) for _, _, _, text in steps]])
+    centres = (places[:-1] + places[1:]) / 2
+    listed = before
+    for y, (_, removed, kept, text) in zip(centres, steps, strict=True):
+        axes.barh(y, kept, 0.7, color=COLOURS[0])
+        axes.barh(y, removed, 0.7, left=kept, color="white", edgecolor=COLOURS[4], hatch="//////", linewidth=0.6)
+        axes.text(1.02 * listed, y, text, va="center", size=8, linespacing=1.05)
+    axes.set_yticks(centres, [step for step, *_ in steps])
+    axes.set(xlim=(0, 2.75 * listed), ylim=(places[-1], 0))
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(f"{name}: {listed:,} listed", size=9)
+
+
+# ---------------------------------------------------------------- what the pictures are like
+
+
+def plot_picture_properties(title: list[str], tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Four histograms; `tables` maps a dataset to its columns width, height, brightness, contrast, sharpness."""
+    figure, top = titled_figure(title, 9.6, 5.6)
+    panels = figure.subplots(2, 2).ravel()
+    names = {
+        "side": "shorter side as delivered [px], logarithmic",
+        "brightness": "brightness: mean gray level (0 to 255)",
+        "contrast": "contrast: standard deviation of gray levels",
+        "sharpness": "sharpness: edges over contrast",
+    }
+    measured = {name: table.assign(side=table[["width", "height"]].min(axis=1)) for name, table in tables.items()}
+    for axes, (column, words) in zip(panels, names.items(), strict=True):
+        _histograms(axes, {name: table[column].to_numpy(float) for name, table in measured.items()}, column)
+        axes.set_title(words, size=9)
+        axes.grid()
+    for axes in panels[::2]:
+        axes.set_ylabel("share of the dataset")
+    handles, labels = panels[1].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=min(len(labels), 3), loc="lower left", bbox_to_anchor=(0.05, 0))
+    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.12, top=top - 0.05, hspace=0.32, wspace=0.16)
+    return figure
+
+
+def _histograms(axes: Axes, values: Mapping[str, np.ndarray], column: str) -> None:
+    """One outline per dataset over shared bins; one size alone becomes a bar."""
+    import seaborn
+
+    together = np.concatenate(list(values.values()))
+    low, high = (0.0, 255.0) if column == "brightness" else (float(together.min()), float(together.max()))
+    logarithmic = column == "side"
+    edges = np.geomspace(low * 0.97, high * 1.03, 33) if logarithmic else np.linspace(low, high + 1e-6, 41)
+    for place, (name, found) in enumerate(values.items()):
+        seaborn.histplot(
+            x=found, bins=edges, stat="proportion", element="step", fill=False, ax=axes,
+            color=COLOURS[place % len(COLOURS)], linestyle=LINES[place % len(LINES)], linewidth=1.5,
+            label=f"{name} (n = {len(found):,})",
+        )  # fmt: skip
+    axes.set(xlabel="", ylabel="")
+    if logarithmic:
+        axes.set_xscale("log")
+        ticks = [
+            tick for tick in (16, 32, 48, 64, 100, 150, 224, 350, 500, 1000, 2000) if low * 0.95 <= tick <= high * 1.05
+        ]
+        axes.set_xticks(ticks or [round(low)], [str(tick) for tick in ticks or [round(low)]])
+        axes.minorticks_off()
+
+
+# ---------------------------------------------------------------- face detection
+
+
+def plot_detection_rates(title: list[str], rates: Mapping[str, Mapping[str, Sequence[int]]]) -> Figure:
+    """Bars per class, one per dataset; `rates`: dataset to class to (detected, pictures)."""
+    figure, top = titled_figure(title, 9.6, 3.9)
+    axes = figure.subplots()
+    bar = 0.84 / len(rates)
+    for place, (name, classes) in enumerate(rates.items()):
+        found = [classes.get(emotion, (0, 0)) for emotion in EMOTIONS]
+        detected, n = (np.array(column) for column in zip(*found, strict=True))
+        x = np.arange(len(EMOTIONS)) + (place - (len(rates) - 1) / 2) * bar
+        rate = detected / np.maximum(n, 1)
+        low, high = wilson_interval(detected, np.maximum(n, 1))
+        colour = COLOURS[place % len(COLOURS)]
+        axes.bar(
+            x, rate, bar * 0.94, color=colour, label=f"{name} (n = {n.sum():,}, {detected.sum() / max(n.sum(), 1):.1%})"
+        )
+        axes.errorbar(
+            x,
+            rate,
+            [np.maximum(rate - low, 0), np.maximum(high - rate, 0)],
+            fmt="none",
+            ecolor="#222222",
+            elinewidth=0.8,
+            capsize=2,
+        )
+        for at, share, upper, total in zip(x, rate, high, n, strict=True):
+            words = f"{share:.3f}\nn = {total:,}" if total else "no pictures"
+            axes.annotate(
+                words, (at, upper), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", size=7
+            )
+    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS)
+    axes.set_yticks(np.arange(0, 1.01, 0.2))
+    axes.set(ylim=(0, 1.16), ylabel="share with a face detected")
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+    figure.legend(ncols=3, loc="lower left", bbox_to_anchor=(0.06, 0))
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.14, top=top - 0.02)
+    return figure

@@ -1,0 +1,1 @@
+"""The page, paper tables, terminal summary, trackers."""

@@ -1,0 +1,56 @@
+"""Networks that end at or below the majority class on their own data: they did not learn, in a plain sentence."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from fer.results.scores import MAJORITY
+from fer.runs.run import ORACLE
+
+LISTED = 6  # sentences in full; more are counted
+
+
+def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
+    """Sentences about networks that did not learn, from the tables of results/tables.py.
+
+    Each is compared with the majority class on validation and test rows of the datasets it was trained on, without
+    TTA where that was scored: by accuracy, or by balanced accuracy where its training was balanced (BALANCE), which
+    gives up accuracy on purpose. Ensembles and oracles are left out.
+    """
+    found = [*_of(validation, "validation"), *_of(results, "test")]
+    more = [f"{len(found) - LISTED} more scores of networks lie at or below the majority class: see results.csv."]
+    return found[:LISTED] + (more if len(found) > LISTED else [])
+
+
+def _of(table: pd.DataFrame, split: str) -> list[str]:
+    majority = table["run"] == MAJORITY
+    bars = table[majority].groupby(["test_on", "rows"])[["accuracy", "balanced_accuracy"]].mean()
+    networks = table[~majority & _on_own_data(table) & (table["members"] == "") & (table["selection"] != ORACLE)]
+    first = networks.sort_values("tta", key=lambda policies: policies != "none", kind="stable")
+    sentences = []
+    for row in first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records"):
+        score = _compared_by(row["balance"])
+        rows = row["test_on"], row["rows"]  # single folds have no baseline of their own: their repeat has
+        if rows in bars.index and row[score] <= (bar := float(bars[score][rows])):
+            sentences.append(_sentence(row, score, bar, split))
+    return sentences
+
+
+def _on_own_data(table: pd.DataFrame) -> pd.Series:
+    """True where a network is scored on all it was trained on, or on one part of it."""
+    pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
+    own = [tested in (trained, *trained.split("+")) for tested, trained in pairs]
+    return pd.Series(own, index=table.index, dtype=bool)
+
+
+def _compared_by(balance: str) -> str:
+    return "accuracy" if balance == "none" else "balanced_accuracy"
+
+
+def _sentence(row: dict, score: str, bar: float, split: str) -> str:
+    fold = "" if row["split"] == "official" else f", {row['split']}"
+    return (
+        f"{row['model']} trained on {row['train_on']} ({row['variant']}, seed {row['seed']}{fold}) did not learn: "
+        f"{score.replace('_', ' ')} {100 * row[score]:.1f} % on {split} rows of {row['test_on']}, the majority class "
+        f"alone has {100 * bar:.1f} %."
+    )

@@ -1,0 +1,252 @@
+"""What a study left on disk, read back: study.json, run.json, predictions, histories, class counts.
+
+Tables, figures and reports see a study only through here, so they need neither config.py, nor the
+datasets, nor torch, and cover exactly the runs and predictions of the present plan. What is damaged is
+left out: readers raise InputError naming the file, callers log it and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
+from fer.data.samples import SPLITS, refuse_changed
+from fer.runs.record import is_count, is_name
+from fer.runs.run import read_run_json
+from fer.settings.settings import EMOTIONS
+from utils import InputError, read_csv, read_sealed
+
+HISTORY_COLUMNS = (
+    "epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "train_macro_f1", "val_macro_f1",
+    "learning_rate",
+)  # fmt: skip
+
+
+# Names in what study.json says of a planned run.
+PLANNED = ("variant", "model", "split", "balance", "mixing", "selection")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run. `run` describes it (see runs.Run), `counts` its rows per dataset, `facts` its cost.
+
+    An ensemble is described like a run; `members` names the runs that vote, and is empty for a network. So are the
+    folds of a repeat together (fer.results.pooling); `folds` names them, and is empty for a training.
+    """
+
+    name: str
+    folder: Path
+    run: dict[str, Any]
+    counts: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+    members: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
+
+    @property
+    def train_on(self) -> str:
+        """Names of the datasets trained on, joined by "+"."""
+        return "+".join(self.run["train_on"])
+
+    def rows(self, which: str) -> int:
+        """`n_train` or `n_val`: rows before balancing, over all datasets trained on."""
+        return sum(counts[which] for counts in self.counts.values())
+
+
+@dataclass(frozen=True)
+class PredictionEntry:
+    """One predictions file the present plan asks for: where it lies, its key, and what it scored.
+
+    Where `how` is not "file", nothing lies at `path`: the probabilities are those of `parts`, put after one
+    another ("union"; "folds": then sorted by sample_id), or voting ("soft", "hard", "weighted"). `judges` holds,
+    per voter, the validation entries whose macro-F1 is its weight. `rows`: see fer.results.pooling.
+    """
+
+    run: StoredRun
+    path: Path
+    key: str
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+    how: str = "file"
+    parts: tuple[PredictionEntry, ...] = ()
+    judges: tuple[tuple[PredictionEntry, ...], ...] = ()
+    rows: str = "official"
+
+    def stamp(self) -> list[Any]:
+        """Changes when the file should be read again: its key, and its size (a cut file is noticed)."""
+        if self.how != "file":
+            judges = [judge.stamp() for panel in self.judges for judge in panel]
+            return [self.how, *[part.stamp() for part in self.parts], *judges]
+        return [self.key, self.path.stat().st_size if self.path.is_file() else None]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """The present plan as far as it is done: `planned` describes all runs by name, `runs` are the finished ones.
+
+    `left_out`: in words, what is not made of them since a part of it is not there (fer.results.ensembles,
+    fer.results.pooling).
+    """
+
+    output: Path
+    planned: dict[str, dict[str, Any]]
+    runs: tuple[StoredRun, ...]
+    predictions: tuple[PredictionEntry, ...]
+    datasets: tuple[str, ...]
+    sample_data: frozenset[str]
+    limit: int | None
+    rejects_no_face: bool
+    left_out: tuple[str, ...] = ()
+
+    def is_sample(self, *names: str) -> bool:
+        """True when one of the datasets is drawn sample data."""
+        return not self.sample_data.isdisjoint(names)
+
+
+def read_study(output: Path) -> StoredStudy:
+    """Read study.json and the run.json of every finished run under `output`.
+
+    Raises InputError when study.json is not there, damaged, or of another version.
+    """
+    path = output / "study.json"
+    try:
+        stored = _checked(read_sealed(path))
+        runs = {name: found for name in stored["runs"] if (found := _read_run(output, name)) is not None}
+        return StoredStudy(
+            output=output,
+            planned={name: runs[name].run if name in runs else stored["plan"][name] for name in stored["runs"]},
+            runs=tuple(runs.values()),
+            predictions=tuple(_entries(runs, stored["predictions"])),
+            datasets=tuple(stored["counts"]),
+            sample_data=frozenset(stored["sample_data"]),
+            limit=stored["config"]["LIMIT_PER_SPLIT"],
+            rejects_no_face=stored["config"]["NO_FACE"] == "reject",
+        )
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{output} holds no study: there is no {path}. A whole run makes one: python main.py "
+            "(with --demo on drawn sample faces). Of another folder: --report PATH."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be used ({type(error).__name__}: {error}). "
+            "Run main.py with the study's config: it is written again, and nothing finished is repeated."
+        ) from error
+
+
+def _checked(stored: dict[str, Any]) -> dict[str, Any]:
+    """What study.json holds. Raises ValueError for a name that is none: names become parts of paths."""
+    names = [*stored["runs"], *stored["counts"], *stored["sample_data"]]
+    for listed in stored["predictions"].values():
+        names += [item[part] for item in listed for part in ("file", "test_on", "test_variant", "tta")]
+    strange = [name for name in names if not is_name(name)]
+    strange += [item["split"] for listed in stored["predictions"].values() for item in listed
+                if item["split"] not in SPLITS]  # fmt: skip
+    for run in stored.get("plan", {}).values():
+        strange += [part for part in (*run["train_on"], *(run[name] for name in PLANNED)) if not is_name(part)]
+        strange += [] if is_count(run["seed"]) else [run["seed"]]
+    if strange:
+        raise ValueError(f"{strange[0]!r} stands where a name should be")
+    limit = stored["config"]["LIMIT_PER_SPLIT"]
+    rows = [n for counts in stored["counts"].values() for n in counts.values()]
+    if not (limit is None or is_count(limit)) or not all(map(is_count, rows)):
+        raise ValueError("a count of rows is no whole number")
+    return stored
+
+
+def _read_run(output: Path, name: str) -> StoredRun | None:
+    folder = output / "saved_models" / name
+    stored = read_run_json(folder)
+    return None if stored is None else StoredRun(name, folder, stored["run"], stored["counts"], stored["facts"])
+
+
+def _entries(runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]) -> Iterator[PredictionEntry]:
+    for name, run in runs.items():
+        for item in listed.get(name, []):
+            path = run.folder / "predictions" / item["file"]
+            test_on, split = item["test_on"], item["split"]
+            yield PredictionEntry(run, path, item["key"], test_on, split, item["test_variant"], item["tta"])
+
+
+def read_predictions(entry: PredictionEntry) -> Predictions:
+    """The probabilities of an entry: from its file, or put together from those of its parts.
+
+    Raises InputError when a file is damaged, holds other classes, or was made from other weights or rows.
+    """
+    if entry.how != "file":
+        return _put_together(entry)
+    found = _load_once(entry.path, entry.path.stat().st_mtime_ns if entry.path.is_file() else None)
+    problem = problem_of_predictions(found, EMOTIONS, entry.key)
+    if problem:
+        raise InputError(f"{entry.path} cannot be used: {problem}. Run main.py: it is made again.")
+    return found
+
+
+@lru_cache(maxsize=128)
+def _load_once(path: Path, changed: int | None) -> Predictions:
+    """Votes and unions read the same files again and again; the time of change makes a written file a new one."""
+    return load_predictions(path)
+
+
+def _put_together(entry: PredictionEntry) -> Predictions:
+    parts = [read_predictions(part) for part in entry.parts]
+    first = parts[0]
+    ids, labels = first.sample_ids, first.labels
+    if entry.how in ("union", "folds"):
+        fields = ("sample_ids", "labels", "probabilities")
+        ids, labels, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in fields)
+        if entry.how == "folds":  # all repeats and networks in one order, however their folds were drawn
+            order = np.argsort(ids, kind="stable")
+            ids, labels, probabilities = ids[order], labels[order], probabilities[order]
+    elif all(np.array_equal(part.sample_ids, ids) and np.array_equal(part.labels, labels) for part in parts):
+        probabilities = _vote(entry, np.stack([part.probabilities for part in parts]))
+    else:
+        raise InputError(f"{entry.run.name} cannot vote on {entry.test_on}: its members scored different rows.")
+    names = (entry.run.name, entry.test_on, entry.split, entry.test_variant, entry.tta)
+    return Predictions(*names, first.classes, ids, labels, probabilities, entry.key)
+
+
+def _vote(entry: PredictionEntry, probabilities: np.ndarray) -> np.ndarray:
+    if entry.how == "hard":
+        return hard_vote(probabilities)
+    if entry.how == "soft":
+        return soft_vote(probabilities)
+    judged = [[read_predictions(judge) for judge in panel] for panel in entry.judges]
+    weights = np.array([np.mean([macro_f1(p.labels, p.probabilities) for p in panel]) for panel in judged])
+    return soft_vote(probabilities, weights if weights.any() else None)
+
+
+def read_history(run: StoredRun) -> pd.DataFrame:
+    """history.csv of a run, one row an epoch. Raises InputError when it is damaged."""
+    path = run.folder / "history.csv"
+    try:
+        history = read_csv(path)
+        numbers = history[list(HISTORY_COLUMNS)].astype(float)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}); its learning curves are left out.") from error
+    if numbers.empty:
+        raise InputError(f"{path} holds no epoch; its learning curves are left out.")
+    return history
+
+
+def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
+    """Rows in use per class (index = label), for each split of a dataset.
+
+    Raises InputError when the dataset's samples table is damaged.
+    """
+    path = output / "samples" / f"{dataset}_samples.csv"
+    refuse_changed(path)
+    try:
+        rows = read_csv(path, ["split"], usecols=["label", "split"]).astype({"label": int})
+        labels = {split: rows["label"].to_numpy()[(rows["split"] == split).to_numpy()] for split in SPLITS}
+        return {split: np.bincount(found, minlength=len(EMOTIONS)).tolist() for split, found in labels.items()}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}). Run main.py: it is written again.") from error

@@ -1,0 +1,1 @@
+"""One training: what identifies it, where it lies, what it resumes from."""

@@ -1,0 +1,173 @@
+"""What changes while a network is fitted: its start, the optimizer and schedule, and the checkpoint it resumes from."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from data_loader import FaceRows, NetworkInput
+from fer.runs.run import Run
+from fer.settings.settings import EMOTIONS, ModelRow
+from model_utils import build_network, freeze_backbone, load_state, save_state
+from utils import InputError, derived_seed, fingerprint, log
+
+PROGRESS = (
+    "micro_batch", "epoch", "best_score", "best_epoch", "best_loss", "stale", "history", "oracle_score",
+    "oracle_epoch", "oracle_history",
+)  # fmt: skip
+
+
+@dataclass
+class FitState:
+    """All that changes while a network is fitted; everything a checkpoint holds."""
+
+    network: nn.Module
+    expected: NetworkInput
+    optimizer: torch.optim.Optimizer
+    scheduler: lr_scheduler.LRScheduler
+    average: AveragedModel | None
+    micro_batch: int
+    epoch: int = 0
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    stale: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    oracle_score: float = -math.inf
+    oracle_epoch: int = 0
+    oracle_history: list[dict[str, float]] = field(default_factory=list)
+    identity: str = ""
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose scores count: the running average of weights where there is one."""
+        return self.network if self.average is None else self.average.module
+
+
+def start_state(run: Run, steps: int, device: torch.device, row: ModelRow, micro_batch: int) -> FitState:
+    """The state before the first epoch, its weights drawn from the run's seed; `steps` is the batches of an epoch."""
+    hyper = run.hyper
+    torch.manual_seed(derived_seed(run.seed))
+    pretrained = hyper.weights is not None
+    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout)
+    if hyper.freeze == "backbone":
+        freeze_backbone(network)
+    network = network.to(device).to(memory_format=torch.channels_last)
+    optimizer = _optimizer(network, run)
+    average = None
+    if hyper.ema_decay:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.ema_decay), use_buffers=True)
+    return FitState(network, expected, optimizer, _scheduler(optimizer, run, steps), average, micro_batch)
+
+
+def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
+    hyper = run.hyper
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if hyper.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            hyper.learning_rate,
+            hyper.momentum,
+            weight_decay=hyper.weight_decay,
+            nesterov=hyper.momentum > 0,
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[hyper.optimizer]
+    return kind(parameters, hyper.learning_rate, weight_decay=hyper.weight_decay)
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, run: Run, steps: int) -> lr_scheduler.LRScheduler:
+    hyper = run.hyper
+    if hyper.schedule == "onecycle":
+        return lr_scheduler.OneCycleLR(optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps)
+    if hyper.schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience)
+    return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def start_or_continue(
+    run: Run, rows: FaceRows, steps: int, device: torch.device, row: ModelRow, micro_batch: int, folder: Path
+) -> FitState:
+    """The state after the last whole epoch that `folder` holds of this training, else the one before the first.
+
+    A checkpoint that is damaged, or of another run or other training rows, is named in the log and removed.
+    """
+    state = start_state(run, steps, device, row, micro_batch)
+    state.identity = fingerprint([run.describe(), rows.label.tolist(), list(rows.sample_ids)], 32)
+    try:
+        restore_checkpoint(state, folder)
+    except InputError as error:
+        log.warning("%s The run starts again from its first epoch.", error)
+        (folder / "checkpoint.pth").unlink()
+        identity, state = state.identity, start_state(run, steps, device, row, micro_batch)
+        state.identity = identity
+    return state
+
+
+def save_checkpoint(state: FitState, folder: Path) -> None:
+    """Write checkpoint.pth in `folder`, whole or not at all."""
+    save_state(
+        folder / "checkpoint.pth",
+        {
+            "network": state.network.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "scheduler": state.scheduler.state_dict(),
+            "average": None if state.average is None else state.average.state_dict(),
+            "progress": {name: getattr(state, name) for name in PROGRESS},
+            "identity": state.identity,
+        },
+    )
+
+
+def restore_checkpoint(state: FitState, folder: Path) -> None:
+    """Continue from the checkpoint in `folder`, if there is one.
+
+    Raises InputError when it is damaged or of another training; `state` may then be half changed.
+    """
+    path = folder / "checkpoint.pth"
+    if not path.is_file():
+        return
+    try:
+        _refuse_changed_bytes(path)
+        stored = load_state(path)
+        if stored.get("identity", state.identity) != state.identity:  # versions before this one wrote none
+            raise ValueError("it is of another run or other training rows")
+        _fill_state(state, stored)
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be used: {reason}.") from error
+    log.info("continuing after epoch %d", state.epoch)
+
+
+def _refuse_changed_bytes(path: Path) -> None:
+    """Raise ValueError where a checksum of the file's parts does not match: torch writes them, but checks none."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"it is damaged ({error})") from error
+    if damaged is not None:
+        raise ValueError(f"it is damaged ({damaged} changed since it was written)")
+
+
+def _fill_state(state: FitState, stored: dict[str, Any]) -> None:
+    progress = stored["progress"]
+    if set(progress) != set(PROGRESS) or not 0 < progress["epoch"] == len(progress["history"]):
+        raise ValueError("what it says of its epochs is not whole")
+    state.network.load_state_dict(stored["network"])
+    state.optimizer.load_state_dict(stored["optimizer"])
+    state.scheduler.load_state_dict(stored["scheduler"])
+    if state.average is not None:
+        state.average.load_state_dict(stored["average"])
+    for name, value in progress.items():
+        setattr(state, name, value)

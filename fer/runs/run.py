@@ -1,0 +1,245 @@
+"""Run: one training. What identifies it, where it lies, whether it is finished, who works on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from fer.faces.augmentation import AUGMENTATION_VERSION, BATCH_AUGMENTATION_VERSION
+from fer.runs.record import problem_of
+from fer.settings.settings import EMOTIONS
+from utils import canonical_json, fingerprint, lock_in, log, read_sealed
+
+# Raise when the same settings and rows would train other weights than before.
+RECIPE_VERSION = 1
+
+# Hyperparameters added after version 1, with the value that reproduces what came before them. While
+# one holds that value it stays out of the key, so old weights are found again.
+ADDED_LATER: dict[str, Any] = {"precision": "fp32"}
+
+# Value of `Run.selection` where the epoch was chosen on the test set.
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Everything a user sets that shapes the weights, beside rows and pictures."""
+
+    architecture: str
+    weights: str | None
+    options: dict[str, Any]
+    input_size: int
+    channels: int
+    batch_size: int
+    dropout: float
+    freeze: str
+    epochs: int
+    learning_rate: float
+    optimizer: str
+    weight_decay: float
+    momentum: float
+    schedule: str
+    plateau_patience: int
+    plateau_factor: float
+    patience: int | None
+    label_smoothing: float
+    ema_decay: float
+    train_sizes: tuple[tuple[float, int], ...]
+    augmentation: dict[str, Any] | None
+    augment_engine: str
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what it learns from, with which network, from which seed, how it is chosen."""
+
+    train_on: tuple[str, ...]
+    variant: str
+    model: str
+    seed: int
+    split: str
+    balance: str
+    mixing: str
+    selection: str
+    hyper: Hyperparameters
+    # Seed of the draw that balances rows; None where none is drawn, or where the extra copies' recipe holds it.
+    balance_seed: int | None = None
+
+    @property
+    def slug(self) -> str:
+        """The readable part of the folder name; long names of many datasets are shortened."""
+        names = "+".join(self.train_on)
+        names = names if len(names) <= 40 else f"{len(self.train_on)}sets-{fingerprint(self.train_on, 4)}"
+        fold = f"-{self.split}" if self.split != "official" else ""
+        peeked = "-oracle" if self.selection == ORACLE else ""
+        return f"{names}__{self.variant}__{self.model}__s{self.seed}{fold}{peeked}"
+
+    def describe(self) -> dict[str, Any]:
+        """The run as plain values, for run.json and the key."""
+        return asdict(self) | {"train_on": list(self.train_on)}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run with its key's inputs and its folder. `honest`: the run whose training an oracle run looks at."""
+
+    run: Run
+    inputs: dict[str, Any]
+    folder: Path
+    honest: PlannedRun | None = None
+
+    @property
+    def name(self) -> str:
+        """Folder name: slug and short hash."""
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        """True when the run's weights and its run.json, of these very inputs, are there."""
+        return read_run_json(self.folder, self.inputs) is not None and (self.folder / "weights.pth").is_file()
+
+
+def rows_fingerprint(samples: pd.DataFrame) -> str:
+    """Fingerprint of rows as they enter training: source content (with box), label and split, in order."""
+    return fingerprint(samples[["content", "label", "split"]].to_numpy().tolist(), length=32)
+
+
+def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:
+    """All that shapes the weights of `run`, as plain values.
+
+    `recipes`: how pictures were prepared, per dataset; `rows`: fingerprint of the training and
+    validation rows per dataset. No paths, devices, worker counts or names of experiments.
+    """
+    described = run.describe()
+    if run.balance_seed is None:
+        del described["balance_seed"]
+    described["hyper"] = {
+        name: value
+        for name, value in described["hyper"].items()
+        if name not in ADDED_LATER or value != ADDED_LATER[name]
+    }
+    inputs = described | {
+        "recipe_version": RECIPE_VERSION,
+        "augmentation_version": _augmentation_version(run.hyper),
+        "classes": list(EMOTIONS),
+        "recipes": recipes,
+        "rows": rows,
+    }
+    return json.loads(canonical_json(inputs))  # as it comes back from run.json: tuples are lists
+
+
+def _augmentation_version(hyper: Hyperparameters) -> int | None:
+    if not hyper.augmentation:
+        return None
+    return BATCH_AUGMENTATION_VERSION if hyper.augment_engine == "batch" else AUGMENTATION_VERSION
+
+
+def plan_oracle(honest: PlannedRun, test_rows: dict[str, str]) -> PlannedRun:
+    """The oracle of a run: the epoch of its training with the best accuracy on `test_rows` (fingerprints).
+
+    Its key holds the honest run's whole key, since both are epochs of one training.
+    """
+    inputs = honest.inputs | {"selection": ORACLE, "epoch_of": fingerprint(honest.inputs, 32), "test_rows": test_rows}
+    run = replace(honest.run, selection=ORACLE)
+    return PlannedRun(run, inputs, honest.folder.parent / f"{run.slug}__{fingerprint(inputs)}", honest)
+
+
+def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:
+    """Give `run` its key and folder `<slug>__<hash8>` under `models_folder`."""
+    inputs = key_inputs(run, recipes, rows)
+    return PlannedRun(run, inputs, models_folder / f"{run.slug}__{fingerprint(inputs)}")
+
+
+def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ.
+
+    A damaged one is named in the log, once: its run counts as unfinished and is trained again.
+    """
+    path = folder / "run.json"
+    try:
+        stored = read_sealed(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        _warn_once(path, str(error))
+        return None
+    problem = problem_of(stored)
+    if problem:
+        _warn_once(path, problem)
+        return None
+    if _has_diverged(stored):
+        _warn_once(path, "its training diverged: the validation loss is not finite")
+        return None
+    return stored if inputs is None or fingerprint(stored["inputs"], 64) == fingerprint(inputs, 64) else None
+
+
+@cache
+def _warn_once(path: Path, why: str) -> None:
+    log.warning("%s cannot be used (%s); the run counts as unfinished and is trained again.", path, why)
+
+
+def _has_diverged(stored: dict[str, Any]) -> bool:
+    """True where a run.json of an older version records a kept epoch without a finite loss (null in JSON)."""
+    kept = (stored.get("facts") or {}).get("best_validation") or {}
+    return "val_loss" in kept and kept["val_loss"] is None
+
+
+def what_made_it_new(planned: PlannedRun) -> str:
+    """In words: what is gone, else which inputs differ from the nearest finished run of the same slug, if any."""
+    if not planned.finished and read_run_json(planned.folder, planned.inputs) is not None:
+        return "its weights.pth is gone"
+    older = [
+        stored
+        for folder in sorted(planned.folder.parent.glob(f"{planned.run.slug}__*"))
+        if folder != planned.folder and (stored := read_run_json(folder)) is not None
+    ]
+    if not older:
+        return "not trained before"
+    differences = [changes(stored["inputs"], planned.inputs) for stored in older]
+    nearest: list[str] = min(differences, key=len)
+    return "; ".join(nearest)
+
+
+def changes(old: Any, new: Any, name: str = "") -> list[str]:
+    """In words, which inputs of a run's key differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(old.keys() | new.keys())
+        before, now = ADDED_LATER | old, ADDED_LATER | new
+        return [c for key in names for c in changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
+    if old == new:
+        return []
+    if name.startswith("rows."):
+        return [f"the rows of {name.removeprefix('rows.')} changed"]
+    title = name.removeprefix("hyper.").upper() if name.startswith("hyper.") else name
+    hint = ' (AMP = "auto" follows the device; "off", "bf16" or "fp16" pins it)' if title == "PRECISION" else ""
+    return [f"{title}: {old!r} -> {new!r}{hint}"]
+
+
+def run_lock(folder: Path) -> FileLock:
+    """The lock of a run by its folder `<output>/saved_models/<name>`."""
+    return lock_in(folder.parents[1], f"run_{folder.name}")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a run folder; yields False at once when another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = run_lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

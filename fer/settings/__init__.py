@@ -1,0 +1,1 @@
+"""Values of config.py, checked once, errors in sentences."""

@@ -1,0 +1,1 @@
+"""The plan: what to train, doing it, resuming it, verifying it."""

@@ -1,0 +1,207 @@
+"""Doing the plan: every run that is not finished is trained and scored, one after another."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer.data.samples import SPLITS
+from fer.networks.names import UnavailableWeightsError
+from fer.runs.run import PlannedRun, Run, held
+from fer.settings.settings import ModelRow, Settings
+from fer.study.plan import Study
+from fer.study.predictions import missing_predictions, prediction_files, score_run
+from fer.study.variants import scored_variant, test_faces, training_faces
+from utils import DiskFullError, InputError, environment, file_fingerprint, log, write_sealed, write_text
+
+if TYPE_CHECKING:
+    from data_loader import FaceRows
+    from training import Machine
+
+
+def write_study(study: Study, runs: list[PlannedRun]) -> None:
+    """Name the runs and predictions of the present plan in study.json: tables and figures cover exactly these."""
+    write_sealed(
+        study.settings.output_path / "study.json",
+        {
+            "runs": [planned.name for planned in runs],
+            "plan": {planned.name: planned.run.describe() for planned in runs},
+            "predictions": {planned.name: _listed_predictions(study, planned) for planned in runs},
+            "config": study.settings.describe(),
+            "sample_data": [name for name, data in study.datasets.items() if data.row.sample],
+            "counts": {
+                name: {split: len(data.rows(split)) for split in SPLITS} for name, data in study.datasets.items()
+            },
+        },
+    )
+
+
+def _listed_predictions(study: Study, planned: PlannedRun) -> list[dict[str, str]]:
+    files = prediction_files(study, planned)
+    return [
+        {"file": file.path.name}
+        | {name: getattr(file, name) for name in ("key", "test_on", "split", "test_variant", "tta")}
+        for file in files
+    ]
+
+
+def execute(
+    study: Study, runs: list[PlannedRun], train: bool = True, after_each: Callable[[], None] | None = None
+) -> dict[str, str]:
+    """Train and score every run that is not finished; returns {run name: what went wrong}.
+
+    A run another process works on is left to it and looked at again later. One failed run does not
+    stop the others, except those that start from the same pretrained weights, where these cannot be had.
+    With `train` False, only runs with finished weights are scored. `after_each` is called after every
+    run that was worked on here.
+    """
+    failures: dict[str, str] = {}
+    lost: dict[str, str] = {}  # pretrained weights that could not be had, and what was said about it
+    waiting = [planned for planned in runs if train or planned.finished]
+    announced = False
+    while waiting:
+        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures, lost, after_each)]
+        if len(busy) == len(waiting):
+            if not announced:
+                log.info("%d runs are being trained by another process; waiting for it", len(busy))
+            announced = True
+            time.sleep(2)
+        waiting = busy
+    return failures
+
+
+def _attempt(
+    study: Study,
+    planned: PlannedRun,
+    runs: list[PlannedRun],
+    failures: dict[str, str],
+    lost: dict[str, str],
+    after_each: Callable[[], None] | None,
+) -> bool:
+    """Finish one run and its predictions; False when another process holds it."""
+    study = study.at(planned.run.split)
+    if planned.finished and not missing_predictions(study, planned):
+        return True
+    if planned.honest is not None and not planned.finished and not planned.honest.finished:
+        if planned.honest.name not in failures:
+            return False  # another process trains the run whose epochs this one is chosen from
+        failures[planned.name] = f"{planned.honest.name}, whose epochs it is chosen from, failed"
+        return True
+    if not planned.finished and _start_of(planned.run) in lost:
+        failures[planned.name] = lost[_start_of(planned.run)]
+        return True
+    with held(planned.folder) as mine:
+        if not mine:
+            return False
+        failed = planned.folder / "failed.txt"
+        try:
+            if not planned.finished:
+                log.info("run %d of %d: %s", runs.index(planned) + 1, len(runs), planned.name)
+                _train(study, planned, runs)
+            score_run(study, planned)
+            failed.unlink(missing_ok=True)
+        except DiskFullError:
+            raise  # the other runs would find the disk as full
+        except UnavailableWeightsError as error:
+            lost[_start_of(planned.run)] = failures[planned.name] = str(error)
+            log.error("%s failed, and so do the other runs that start from these weights: %s", planned.name, error)
+            write_text(failed, f"{error}\n")
+        except Exception as error:
+            to_mend = isinstance(error, InputError)  # says in words what to do: a traceback would only hide it
+            failures[planned.name] = str(error) if to_mend else f"{type(error).__name__}: {error}"
+            log.error("%s failed; the other runs go on: %s", planned.name, error, exc_info=not to_mend)
+            write_text(failed, f"{error}\n" if to_mend else traceback.format_exc())
+    if after_each is not None:
+        after_each()
+    return True
+
+
+def _start_of(run: Run) -> str:
+    """What a network starts from: runs of equal starts share the cause when it cannot be had."""
+    return f"{run.hyper.architecture}.{run.hyper.weights}"
+
+
+def train_and_score(study: Study, planned: PlannedRun) -> None:
+    """Train one run in its folder and score it, whatever is there already."""
+    study = study.at(planned.run.split)
+    _train(study, planned, [])
+    score_run(study, planned)
+
+
+def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
+    """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
+
+    An oracle asked for when its honest run is long finished repeats that training in a corner of its own folder.
+    """
+    if planned.honest is not None:
+        corner = planned.folder / "training"
+        _fit(study, planned.honest, corner, planned)
+        shutil.rmtree(corner)
+        return
+    oracle = next((other for other in runs if other.honest is not None and other.honest.name == planned.name), None)
+    if oracle is None or oracle.finished:
+        _fit(study, planned, planned.folder)
+        return
+    with held(oracle.folder) as free:
+        _fit(study, planned, planned.folder, oracle if free else None)
+
+
+def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | None = None) -> None:
+    """Train `planned` in `folder`; run.json comes last and means finished, the oracle's before the run's own."""
+    from training import Oracle, fit, make_machine
+
+    settings, run = study.settings, planned.run
+    machine = make_machine(settings)
+    samples = study.training(run.train_on).samples
+    train, validation, counts = training_faces(study.datasets, samples, run, settings)
+    peeked = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
+    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), peeked)
+    if oracle is not None:
+        peeked_at = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
+        _finish(study, oracle, facts | peeked_at, counts, machine)
+    if folder == planned.folder:
+        _finish(study, planned, facts, counts, machine)
+        (folder / "checkpoint.pth").unlink(missing_ok=True)
+
+
+def _oracle_faces(study: Study, run: Run) -> dict[str, FaceRows]:
+    """The test rows an oracle looks at after every epoch, per dataset trained on."""
+    variant, size = scored_variant(run.variant), run.hyper.input_size
+    return {name: test_faces(study.datasets[name], "test", variant, size, study.settings) for name in run.train_on}
+
+
+def _finish(
+    study: Study, planned: PlannedRun, facts: dict[str, Any], counts: dict[str, dict[str, Any]], machine: Machine
+) -> None:
+    """Measure the network's cost and write run.json."""
+    from fer.runs.trained_network import load_trained
+    from model_utils import network_cost
+
+    digest = file_fingerprint(planned.folder / "weights.pth", 64)
+    network, expected = load_trained(planned, digest, machine.device)
+    write_sealed(
+        planned.folder / "run.json",
+        {
+            "run": planned.run.describe(),
+            "inputs": planned.inputs,
+            "counts": counts,
+            "facts": facts | network_cost(network, expected, machine.device),
+            "weights_sha256": digest,
+            "config": study.settings.describe(),
+            "environment": environment(machine.device),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _model_row(settings: Settings, model: str) -> ModelRow:
+    """The row of a model with its weights_file as an absolute path."""
+    row = settings.models[model]
+    if row.weights_file is None:
+        return row
+    return row.model_copy(update={"weights_file": str(settings.resolve(row.weights_file))})

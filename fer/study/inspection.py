@@ -1,0 +1,186 @@
+"""What `--check` and `--plan` print. Neither trains, and `--check` writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from fer.console.terminal import console as new_console
+from fer.data.readers import Listing, missing_datasets, read_dataset
+from fer.data.rejections import rejection_notes
+from fer.data.samples import SPLITS
+from fer.machine.precision import FULL
+from fer.runs.run import PlannedRun, what_made_it_new
+from fer.settings.settings import EMOTIONS, DatasetRow, Settings
+from fer.study.disk_need import describe_needs, most_space, needed_space
+from fer.study.plan import Study, describe_idle
+from fer.study.plan_estimate import describe_estimate, estimate_plan
+from fer.study.predictions import missing_predictions
+from fer.study.preflight import problems_before_start
+from fer.study.speed import speed_book
+from utils import InputError, log
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def refuse_bad_output(output: Path) -> None:
+    """Raise InputError when OUTPUT_DIR cannot be written."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"OUTPUT_DIR {output} cannot be written ({error.strerror}). Name another folder.") from error
+
+
+# ---------------------------------------------------------------- --check
+
+
+def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) -> int:
+    """Config, dataset folders, layouts, counts, disk and device. Returns 0, or 2 when something is missing."""
+    console = new_console()
+    console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
+    if idle := describe_idle(settings):
+        console.print(idle, highlight=False)
+    problems: list[str] = []
+    listings: dict[str, Listing] = {}
+    for name, (row, root) in active.items():
+        if row.sample and not root.exists():
+            console.print(f"{name}: sample faces, not drawn yet; the first run draws them")
+            continue
+        absent = missing_datasets({name: (row, root)})
+        problems += absent
+        if not absent:
+            try:
+                listings[name] = read_dataset(name, row, root)
+            except InputError as error:
+                problems += error.problems
+                continue
+            _print_dataset(console, name, row, listings[name])
+    _print_machine(console, settings)
+    problems += problems_before_start(settings)
+    if listings and not problems:
+        console.print(_most_space(settings, listings))
+    for problem in problems:
+        console.print("to mend:", problem, style="red")
+    return 2 if problems else 0
+
+
+def _print_dataset(console: Console, name: str, row: DatasetRow, listing: Listing) -> None:
+    table = Table(
+        title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
+        + (" (sample data)" if row.sample else "")
+    )
+    for column in ("official split", *EMOTIONS):
+        table.add_column(column, justify="left" if column == "official split" else "right")
+    counts = pd.crosstab(listing.samples["split"], listing.samples["label"]).reindex(
+        columns=range(len(EMOTIONS)), fill_value=0
+    )
+    for split, values in counts.iterrows():
+        table.add_row(str(split) or "none", *(str(value) for value in values))
+    console.print(table)
+    below = int((listing.rejected["step"] == "confidence").sum())
+    if below:
+        console.print(f"  rejected: {below} below min_confidence")
+    for note in [*listing.notes, *rejection_notes(listing.rejected, len(listing.samples) + len(listing.rejected))]:
+        console.print(f"  note: {note}")
+
+
+def _most_space(settings: Settings, listings: dict[str, Listing]) -> str:
+    """In one line: the disk that the whole plan can need at most, whatever is finished already."""
+    labels = {name: _labels_in_use(settings, listing) for name, listing in listings.items()}
+    splits = max(_splits(settings, listing) for listing in listings.values())
+    needs = most_space(settings, labels, splits, replace(speed_book(settings, measure=False), keep=False))
+    return f"{describe_needs(needs, 'at most about ')}; --plan says it exactly"
+
+
+def _labels_in_use(settings: Settings, listing: Listing) -> np.ndarray:
+    """int64 [N]; with LIMIT_PER_SPLIT as many as it leaves at most, spread evenly over the dataset."""
+    labels = listing.samples["label"].to_numpy()
+    most = len(SPLITS) * settings.limit_per_split if settings.limit_per_split else len(labels)
+    return labels[np.linspace(0, len(labels) - 1, min(most, len(labels))).astype(int)]
+
+
+def _splits(settings: Settings, listing: Listing) -> int:
+    """How often a training on this dataset is repeated for other splits."""
+    if settings.splits == "official" or (listing.samples["split"] == "test").any():
+        return 1
+    if settings.splits == "subjects":
+        return max(listing.samples["subject"].nunique(), 1)
+    return settings.repeats * (settings.folds if settings.splits == "kfold" else 1)
+
+
+def _print_machine(console: Console, settings: Settings) -> None:
+    folder = settings.output_path
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**30
+    writable = os.access(folder, os.W_OK)
+    console.print(f"output: {settings.output_path}, {free:.0f} GiB free{'' if writable else ', NOT WRITABLE'}")
+    gpu = shutil.which("nvidia-smi") is not None
+    console.print(
+        f"device: DEVICE = {settings.device}; {os.cpu_count()} CPU cores; NVIDIA driver "
+        f"{'found' if gpu else 'not found'}; torch {'installed' if find_spec('torch') else 'MISSING'}"
+    )
+
+
+# ---------------------------------------------------------------- --plan
+
+
+def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False) -> None:
+    """Every run with its state, what made it new, and what all will take, in time and on disk.
+
+    With `only_summary`, runs are only counted, and nothing is timed that was not timed before.
+    """
+    to_do = [planned for planned in runs if not planned.finished]
+    if not only_summary:
+        _print_runs(study, runs)
+    to_score = sum(planned.finished and bool(missing_predictions(study, planned)) for planned in runs)
+    done = len(runs) - len(to_do) - to_score
+    log.info("plan: %d runs, %d done, %d to score, %d to do", len(runs), done, to_score, len(to_do))
+    _note_precision(study.settings, runs)
+    book = speed_book(study.settings, measure=not only_summary)
+    for line in describe_estimate(estimate_plan(study, runs, book)):
+        log.info("%s", line)
+    if disk := describe_needs(needed_space(study, runs, book)):
+        log.info("%s", disk)
+
+
+def _note_precision(settings: Settings, runs: list[PlannedRun]) -> None:
+    """On a GPU: that half precision makes these other runs than a CPU's would be."""
+    half = sorted({planned.run.hyper.precision for planned in runs} - {FULL})
+    if half and settings.amp in ("auto", "on"):
+        log.info(
+            'precision: %s, by AMP = "%s" on this machine. It shapes the weights: runs made where it gives another one '
+            "(a CPU: fp32) are other runs. AMP = \"off\" or \"%s\" pins it.",
+            ", ".join(half), settings.amp, half[0],
+        )  # fmt: skip
+
+
+def _print_runs(study: Study, runs: list[PlannedRun]) -> None:
+    table = Table(title=f"{len(runs)} runs in {study.models_folder}")
+    for column in ("run", "state", "why"):
+        table.add_column(column, overflow="fold")
+    for planned in runs:
+        table.add_row(planned.name, *_state(study, planned))
+    new_console().print(table)
+
+
+def _state(study: Study, planned: PlannedRun) -> tuple[str, str]:
+    if planned.finished:
+        missing = len(missing_predictions(study, planned))
+        return ("done", "") if not missing else ("to score", f"{missing} prediction files")
+    failed = (planned.folder / "failed.txt").is_file()
+    if (planned.folder / "checkpoint.pth").is_file():
+        return "to continue", "failed before" if failed else "interrupted"
+    return "to do", what_made_it_new(planned) + ("; failed before" if failed else "")

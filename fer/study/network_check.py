@@ -1,0 +1,72 @@
+"""What is wrong with a row of MODEL_CONFIG, found in a second: nothing is fetched, no picture is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from model_utils import build_network
+from utils import InputError
+
+
+def network_problems(settings: Settings) -> list[str]:
+    """Sentences about rows of MODEL_CONFIG that cannot train: unknown names, options, sides no network takes."""
+    smaller = [size for _, size in settings.train_sizes]
+    return [problem for name, row in settings.models.items() for problem in row_problems(name, row, smaller)]
+
+
+def row_problems(name: str, row: ModelRow, train_sizes: list[int]) -> list[str]:
+    """The same for one row. `train_sizes`: sides in pixels of early epochs, beside the row's own `input_size`.
+
+    The network is built on torch's meta device, where shapes are followed and nothing is computed.
+    """
+    try:
+        network, device = _built(name, row)
+    except InputError as error:
+        return error.problems
+    batch = min(row.batch_size, 2)  # two tell as much as many; one alone is more than some can normalise
+    sides = {row.input_size: '"input_size"'} | dict.fromkeys(set(train_sizes) - {row.input_size}, "TRAIN_SIZES")
+    found = (_probe(network, (batch, row.channels, side, side), device) for side in sides)
+    return [
+        f'MODEL_CONFIG "{name}": pictures of {side} px do not go through it ({problem}). '
+        f'{_remedy(row, problem, where)}{_made_for(row.architecture or name)}'
+        for (side, where), problem in zip(sides.items(), found, strict=True)
+        if problem
+    ]  # fmt: skip
+
+
+def _built(name: str, row: ModelRow) -> tuple[nn.Module, str]:
+    try:
+        with torch.device("meta"):
+            return build_network(name, row, len(EMOTIONS), False)[0], "meta"
+    except NotImplementedError:  # a few draw their weights in ways the meta device has not
+        return build_network(name, row, len(EMOTIONS), False)[0], "cpu"
+
+
+def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:
+    """Why a batch of `shape` does not become logits, or nothing."""
+    network.train()
+    try:
+        with torch.no_grad():
+            found: Any = network(torch.zeros(shape, device=device))
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+        return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+    wanted = (shape[0], len(EMOTIONS))
+    if not torch.is_tensor(found) or tuple(found.shape) != wanted:
+        return f"its answer is {tuple(found.shape) if torch.is_tensor(found) else type(found).__name__}, not {wanted}"
+    return ""
+
+
+def _remedy(row: ModelRow, problem: str, where: str) -> str:
+    if "more than 1 value per channel" in problem:
+        return f'Raise "batch_size", now {row.batch_size}: BatchNorm needs two values to compare.'
+    return f"Change {where}."
+
+
+def _made_for(architecture: str) -> str:
+    config = timm.get_pretrained_cfg(architecture) if timm.is_model(architecture) else None
+    return f" It was made for {config.input_size[-1]} px." if config is not None and config.input_size else ""

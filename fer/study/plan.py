@@ -1,0 +1,229 @@
+"""The plan: which runs the experiments ask for, and the rows each of them learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer.data.copies import settle_copies_between
+from fer.data.folds import OFFICIAL, fold_names, with_fold
+from fer.data.samples import DatasetSamples, load_samples
+from fer.machine.precision import resolved_precision
+from fer.runs.learning_rate import learning_rate
+from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
+from fer.settings.settings import Settings
+from fer.study.variants import draws_rows, picture_recipe
+from utils import InputError, file_fingerprint
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training and validation rows per dataset, and the fingerprint of each table for the key.
+
+    `validation`: the validation rows among them, the only ones that may judge a run; with their fingerprints.
+    """
+
+    samples: dict[str, pd.DataFrame]
+    fingerprints: dict[str, str]
+    validation: dict[str, tuple[pd.DataFrame, str]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The settings and the samples of every active dataset, in one split (see data/folds.py)."""
+
+    settings: Settings
+    datasets: dict[str, DatasetSamples]
+    fold: str = OFFICIAL
+    _training: dict[tuple[str, ...], TrainingRows] = field(default_factory=dict, repr=False)
+    _folds: dict[str, Study] = field(default_factory=dict, repr=False)
+
+    @property
+    def models_folder(self) -> Path:
+        """Where run folders lie."""
+        return self.settings.output_path / "saved_models"
+
+    def training(self, train_on: tuple[str, ...]) -> TrainingRows:
+        """Training and validation rows of a set of datasets; found once, since every network asks for them."""
+        if train_on not in self._training:
+            samples = training_samples(self, train_on)
+            rows = {name: rows_fingerprint(table) for name, table in samples.items()}
+            judges = {name: table[table["split"] == "val"] for name, table in samples.items()}
+            val = {name: (table, rows_fingerprint(table)) for name, table in judges.items()}
+            self._training[train_on] = TrainingRows(samples, rows, val)
+        return self._training[train_on]
+
+    def at(self, fold: str) -> Study:
+        """The same study with its datasets split as `fold` says."""
+        if fold == self.fold:
+            return self
+        if fold not in self._folds:
+            split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
+            self._folds[fold] = Study(self.settings, split, fold)
+        return self._folds[fold]
+
+    @cached_property
+    def tested(self) -> dict[str, tuple[pd.DataFrame, str]]:
+        """Test rows of each dataset, the same for every run, with their fingerprint."""
+        tables = {name: data.rows("test") for name, data in self.datasets.items()}
+        return {name: (table, rows_fingerprint(table)) for name, table in tables.items()}
+
+    def scored(self, train_on: tuple[str, ...], name: str, split: str) -> tuple[pd.DataFrame, str]:
+        """The rows of a dataset that a run is scored on, and their fingerprint.
+
+        Validation rows are those the run was judged on: what left a combined training leaves its predictions too,
+        and with them temperatures and the weights of votes.
+        """
+        return self.tested[name] if split == "test" else self.training(train_on).validation[name]
+
+
+def open_study(settings: Settings) -> Study:
+    """Read every active dataset (from the cache where nothing changed)."""
+    return Study(settings, {name: load_samples(name, settings) for name in settings.active_datasets})
+
+
+# ---------------------------------------------------------------- which runs
+
+
+def planned_runs(study: Study) -> list[PlannedRun]:
+    """Every run the settings ask for, once, in order: experiments, variants, models, splits, seeds.
+
+    A run's oracle, where asked for, stands right behind it.
+    """
+    runs: dict[str, PlannedRun] = {}
+    settings = study.settings
+    for train_on, mixing in trainings_of(settings):
+        folds = fold_names([study.datasets[name] for name in train_on], settings)
+        for variant, model, fold, seed in product(settings.variants, settings.models, folds, settings.seeds):
+            planned = _plan(study.at(fold), train_on, mixing, variant, model, seed, fold)
+            runs.setdefault(planned.name, planned)
+            if settings.oracle:
+                tested = study.at(fold).tested
+                oracle = plan_oracle(planned, {name: tested[name][1] for name in train_on})
+                runs.setdefault(oracle.name, oracle)
+    return list(runs.values())
+
+
+# The fewest active datasets with which an experiment has something to train.
+FEWEST_DATASETS = {"combined": 2, "leave_one_out": 3}
+
+
+def idle_experiments(settings: Settings) -> dict[str, int]:
+    """The experiments asked for that have nothing to do, and how many active datasets each would need."""
+    active = len(settings.active_datasets)
+    return {name: FEWEST_DATASETS[name] for name in settings.experiments if FEWEST_DATASETS.get(name, 1) > active}
+
+
+def describe_idle(settings: Settings) -> str:
+    """In one line: which experiments have nothing to do and why; empty where there are none."""
+    needs = [f'"{name}" (needs {least} datasets)' for name, least in idle_experiments(settings).items()]
+    active = ", ".join(settings.active_datasets)
+    return f"EXPERIMENTS: nothing to do for {' and '.join(needs)}; active: {active}." if needs else ""
+
+
+def trainings_of(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What each experiment trains on, and how several datasets are mixed. An experiment needs nothing else."""
+    active = settings.active_datasets
+    idle = idle_experiments(settings)
+    sets: dict[str, list[tuple[str, ...]]] = {
+        "individual": [(name,) for name in active],
+        "combined": list(settings.combinations) or [active],
+        "leave_one_out": [tuple(name for name in active if name != left) for left in active],
+    }
+    for experiment in settings.experiments:
+        for train_on in sets[experiment] if experiment not in idle else ():
+            for mixing in settings.mixing if len(train_on) > 1 else ("natural",):
+                yield train_on, mixing
+
+
+def _plan(
+    study: Study, train_on: tuple[str, ...], mixing: str, variant: str, model: str, seed: int, fold: str
+) -> PlannedRun:
+    settings = study.settings
+    run = Run(
+        train_on=train_on,
+        variant=variant,
+        model=model,
+        seed=seed,
+        split=fold,
+        balance=settings.balance_of(variant),
+        mixing=mixing,
+        selection=settings.select_by,
+        hyper=_hyperparameters(settings, variant, model),
+        balance_seed=settings.split_seed if draws_rows(variant, settings) else None,
+    )
+    recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
+    return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder)
+
+
+def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
+    row = settings.models[model]
+    augmentation = _augmentation(settings, variant)
+    weights = _weights(settings, model)
+    shared = {name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS}
+    unread = {name: Settings.model_fields[name].default for name in _unread(settings, augmentation)}
+    return Hyperparameters(
+        architecture=row.architecture or model,
+        weights=weights,
+        options=row.options,
+        input_size=row.input_size,
+        channels=row.channels,
+        batch_size=row.batch_size,
+        augmentation=augmentation,
+        precision=resolved_precision(settings.amp, settings.device),
+        learning_rate=learning_rate(settings, weights is not None),
+        **(shared | unread),
+    )
+
+
+def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
+    """What online augmentation draws from; None where no picture would change."""
+    kind = settings.augmentation_of(variant)
+    if kind == "none" or not (strength := getattr(settings, f"{kind}_strength")):
+        return None
+    return {"kind": kind, "strength": strength, "probability": getattr(settings, f"{kind}_probability")}
+
+
+def _unread(settings: Settings, augmentation: dict[str, Any] | None) -> list[str]:
+    """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
+    momentum = ["momentum"] if settings.optimizer != "sgd" else []
+    plateau = ["plateau_patience", "plateau_factor"] if settings.schedule != "plateau" else []
+    return momentum + plateau + ([] if augmentation else ["augment_engine"])
+
+
+# Hyperparameters that config.py sets once for all models.
+SHARED_HYPERPARAMETERS = (
+    "dropout", "freeze", "epochs", "optimizer", "weight_decay", "momentum", "schedule",
+    "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "train_sizes", "augment_engine",
+)  # fmt: skip
+
+
+def _weights(settings: Settings, model: str) -> str | None:
+    """The timm tag, or the fingerprint of a local file, a network starts from; None from scratch."""
+    row = settings.models[model]
+    if not settings.pretrained:
+        return None
+    if row.weights_file is None:
+        return row.weights
+    path = settings.resolve(row.weights_file)
+    if not path.is_file():
+        raise InputError(f'MODEL_CONFIG "{model}": weights_file {path} does not exist.')
+    tag = "" if row.weights is None else f"{row.weights} as "
+    return f"{tag}file:{file_fingerprint(path)}"
+
+
+def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """Training and validation rows of each dataset in `train_on`.
+
+    In a combined run, rows whose picture stands in a later split of another of its datasets leave as COPIES says.
+    """
+    tables = {name: study.datasets[name].samples for name in train_on}
+    if len(train_on) > 1:
+        tables = settle_copies_between(tables, study.settings.copies, study.settings.split_seed)
+    return {name: table[table["split"] != "test"] for name, table in tables.items()}

@@ -1,0 +1,200 @@
+"""What a plan will take on this machine, in seconds from preparing faces to drawing figures.
+
+A finished run of the same network on this machine says best how fast it is; without one, a few batches and pictures
+are timed (see study/speed.py). Epochs are counted in full: early stopping may end training sooner.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fer.faces.prepared import worker_count
+from fer.runs.run import ORACLE, PlannedRun, Run, read_run_json
+from fer.settings.settings import EMOTIONS
+from fer.study.disk_need import packed_shape, packs_to_make, unmade_extras, unprepared, wanted_pictures
+from fer.study.plan import Study
+from fer.study.predictions import missing_predictions, scored_sets
+from fer.study.speed import NetworkSpeed, SpeedBook, network_speed, picture_speed
+from fer.views.policies import TTA_POLICIES
+from utils import canonical_json, environment
+
+if TYPE_CHECKING:
+    from training import Machine
+
+PREPARING, PACKING, TRAINING, TESTING, FIGURES = "preparing faces", "packing", "training", "testing", "figures"
+# Seconds that the figures of one run on one test set take: 65 s for 36 runs × 3 test sets on two cores (README).
+FIGURES_OF_A_TEST = 65 / 108
+DAY = 86_400
+LONG = DAY / 2  # seconds from which a CPU's user is told of the study for CPUs
+# What has to be equal for one run to tell how fast another trains: of the machine, and of the settings.
+MACHINE = ("cpu", "cores", "threads", "device")
+COSTLY = ("architecture", "options", "input_size", "channels", "batch_size", "freeze", "augmentation", "augment_engine",
+          "train_sizes", "precision")  # fmt: skip
+
+
+@dataclass
+class Estimate:
+    """Seconds of each stage still to do. `untimed`: what no speed is known of; `device`: where networks are trained."""
+
+    device: str = "cpu"
+    seconds: dict[str, float] = field(default_factory=dict)
+    untimed: set[str] = field(default_factory=set)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add to a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+def estimate_plan(study: Study, runs: list[PlannedRun], book: SpeedBook) -> Estimate:
+    """What the runs to do and to score will take. Imports torch only where there are any."""
+    found = Estimate()
+    open_runs = [planned for planned in runs if not planned.finished or missing_predictions(study, planned)]
+    if not open_runs:
+        return found
+    from training import make_machine
+
+    machine = make_machine(study.settings)
+    found.device = machine.device.type
+    _add_pictures(found, study, open_runs, book)
+    here = environment(machine.device)
+    for planned in open_runs:
+        speed = _finished_speed(study, planned.run, here) or _timed_speed(study, planned.run, machine, book)
+        if speed is None:
+            found.untimed.add(planned.run.model)
+            continue
+        if not planned.finished:
+            found.add(TRAINING, _training_seconds(study, planned, runs, speed))
+        found.add(TESTING, _scored_pictures(study, planned) * speed.test)
+        found.add(FIGURES, FIGURES_OF_A_TEST * len(study.datasets))
+    return found
+
+
+def describe_estimate(found: Estimate) -> list[str]:
+    """An estimate in sentences; none where nothing is to be done."""
+    lines, total = [], sum(found.seconds.values())
+    if found.seconds:
+        stages = ", ".join(f"{name} {duration(value)}" for name, value in found.seconds.items())
+        lines.append(f"estimate: up to {duration(total)} ({stages}); early stopping may end sooner")
+    if found.untimed:
+        lines.append(f"no time known for {', '.join(sorted(found.untimed))}: --plan times what was never done here")
+    if found.device == "cpu" and total > LONG:
+        days = f"{total / DAY:.0f} days" if total >= 1.5 * DAY else "1 day"
+        lines.append(f"on this CPU about {days}; a study for CPUs is studies/small_cpu.py")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would use: 40 s, 12 minutes, 5.5 hours, 12 days."""
+    for unit, length in (("days", DAY), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            value = seconds / length
+            return f"{value:.1f} {unit}" if unit == "hours" else f"{value:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+# ---------------------------------------------------------------- speeds
+
+
+def _timed_speed(study: Study, run: Run, machine: Machine, book: SpeedBook) -> NetworkSpeed | None:
+    """The speed of a run's network, with pictures as large as the largest of its datasets."""
+    settings, size = study.settings, run.hyper.input_size
+    shape = max(packed_shape(study.datasets[name], run.variant, size, settings) for name in run.train_on)
+    timed = network_speed(book, run, settings.models[run.model], machine, shape)
+    return None if timed is None else NetworkSpeed(timed.train * _share_of_full_size(run), timed.test)
+
+
+def _finished_speed(study: Study, run: Run, here: dict[str, Any]) -> NetworkSpeed | None:
+    """What a picture took in the newest finished run like this one on this machine; None without one."""
+    wanted = json.loads(canonical_json(asdict(run.hyper)))
+    known = []
+    for folder in study.models_folder.glob(f"*__{run.model}__*"):
+        stored = read_run_json(folder)
+        if stored is None or any(stored["environment"].get(name) != here[name] for name in MACHINE):
+            continue
+        hyper = stored["run"]["hyper"]
+        if all(hyper.get(name) == wanted[name] for name in COSTLY):
+            known.append((stored["finished"], _speed_of(stored)))
+    return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def _speed_of(stored: dict[str, Any]) -> NetworkSpeed:
+    """From run.json: what an epoch took beyond its training was validation."""
+    facts, counts = stored["facts"], stored["counts"].values()
+    train = 1 / facts["images_per_second"]
+    rows, val_rows = sum(sum(count["balanced"]) for count in counts), sum(count["n_val"] for count in counts)
+    beyond = facts["train_seconds"] / facts["epochs"] - rows * train
+    return NetworkSpeed(train, max(beyond, 0.0) / val_rows)
+
+
+def _share_of_full_size(run: Run) -> float:
+    """Mean cost of an epoch where early ones train on smaller pictures, over one at full size."""
+    share, before = 0.0, 0.0
+    for until, size in (*run.hyper.train_sizes, (1.0, run.hyper.input_size)):
+        share += (until - before) * (size / run.hyper.input_size) ** 2
+        before = until
+    return share
+
+
+# ---------------------------------------------------------------- training and testing
+
+
+def _training_seconds(study: Study, planned: PlannedRun, runs: list[PlannedRun], speed: NetworkSpeed) -> float:
+    """All epochs of a run with their validation; an oracle's share is looking at the test rows after each."""
+    run = planned.run
+    study = study.at(run.split)
+    peeking = 0.0
+    if run.selection == ORACLE:
+        test_rows = sum(len(study.datasets[name].rows("test")) for name in run.train_on)
+        peeking = run.hyper.epochs * test_rows * speed.test
+        if any(planned.honest is other and not other.finished for other in runs):
+            return peeking  # taken from the honest run's training
+    tables = study.training(run.train_on).samples.values()
+    rows = sum(trained_rows(table.loc[table["split"] == "train", "label"].to_numpy(), run.balance) for table in tables)
+    val_rows = sum(int((table["split"] == "val").sum()) for table in tables)
+    return run.hyper.epochs * (rows * speed.train + val_rows * speed.test) + peeking
+
+
+def trained_rows(labels: np.ndarray, balance: str) -> int:
+    """Rows of one dataset that an epoch sees, after balancing; `labels` int64 [N]."""
+    counts = np.bincount(labels, minlength=len(EMOTIONS))
+    present = counts[counts > 0]
+    if not len(present) or balance not in ("oversample", "undersample"):
+        return len(labels)
+    return len(present) * int(present.max() if balance == "oversample" else present.min())
+
+
+def _scored_pictures(study: Study, planned: PlannedRun) -> int:
+    """Pictures times views that are still to be answered by a run."""
+    study = study.at(planned.run.split)
+    if planned.finished:
+        wanted = {(file.test_on, file.split, file.test_variant) for file in missing_predictions(study, planned)}
+    else:
+        wanted = set(scored_sets(study, planned.run))
+    views = {view for policy in study.settings.tta for view in TTA_POLICIES[policy]}
+    return len(views) * sum(len(study.scored(planned.run.train_on, name, split)[0]) for name, split, _ in wanted)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _add_pictures(found: Estimate, study: Study, runs: Iterable[PlannedRun], book: SpeedBook) -> None:
+    """Preparing faces, making extra copies and packing, of what `runs` need and is not there yet."""
+    workers = max(worker_count(study.settings.workers), 1)
+    for name, wanted in wanted_pictures(study, runs).items():
+        variants = {variant for variant, _ in wanted} - {"raw"}
+        faces = unprepared(study, name) if variants else 0
+        extras = unmade_extras(study, name) if "augmented" in variants else 0
+        packed = sum(packs_to_make(study, name, wanted).values())
+        if not faces + extras + packed:
+            continue
+        speed = picture_speed(book, study.datasets[name], study.settings, bool(faces))
+        if speed is None:
+            found.untimed.add(f"the pictures of {name}")
+            continue
+        found.add(PREPARING, (faces * speed.prepared + extras * speed.opened) / workers)
+        found.add(PACKING, packed * speed.opened / workers)

@@ -1,0 +1,218 @@
+"""Which predictions a finished run should have, and making those that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fer.machine.precision import FULL, autocast_dtype
+from fer.runs.run import PlannedRun, Run, read_run_json
+from fer.settings.settings import EMOTIONS
+from fer.study.plan import Study
+from fer.study.variants import picture_recipe, scored_variant, test_faces
+from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
+
+if TYPE_CHECKING:
+    from data_loader import FaceRows
+
+# Raise when the same weights and rows would give other probabilities (a changed view, say).
+# 2: mean and std of the input are those of training; before, those of timm's default weights.
+PREDICTION_VERSION = 2
+TEST_READS = ["test_on", "run", "first_scored"]
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """One file of probabilities a run should have, with the key that says whether it is the right one."""
+
+    path: Path
+    key: str
+    test_on: str
+    split: str
+    test_variant: str
+    tta: str
+
+
+def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
+    """Every predictions file of a finished run: validation rows of its own datasets, test rows of all."""
+    stored = read_run_json(planned.folder, planned.inputs)
+    if stored is None:
+        return []
+    study, files = study.at(planned.run.split), []
+    for name, split, variant in scored_sets(study, planned.run):
+        data = study.datasets[name]
+        recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
+        rows = study.scored(planned.run.train_on, name, split)[1]
+        for tta in study.settings.tta:
+            key = fingerprint([stored["weights_sha256"], rows, variant, recipe, tta, PREDICTION_VERSION], 32)
+            path = planned.folder / "predictions" / f"{name}__{split}__{variant}__{tta}.npz"
+            files.append(PredictionFile(path, key, name, split, variant, tta))
+    return files
+
+
+def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
+    """(dataset, split, variant) of everything a run is scored on."""
+    own = scored_variant(run.variant)
+    for name, data in study.datasets.items():
+        if name in run.train_on and len(study.scored(run.train_on, name, "val")[0]):
+            yield name, "val", own
+        if study.settings.evaluate_test and len(data.rows("test")):
+            wanted = [own if variant == "same" else variant for variant in study.settings.test_variants]
+            for variant in dict.fromkeys(wanted):
+                yield name, "test", variant
+
+
+def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFile]:
+    """The predictions files of a finished run that are not there, damaged, or of other rows or weights."""
+    study = study.at(planned.run.split)
+    return [file for file in prediction_files(study, planned) if not _is_usable(study, planned, file)]
+
+
+def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
+    try:
+        state = file.path.stat()
+    except FileNotFoundError:
+        return False
+    rows, _ = study.scored(planned.run.train_on, file.test_on, file.split)
+    # one answer per file as it is now: plan, scoring and waiting for other processes ask again and again
+    place = (study.settings.output_path, study.fold, file, state.st_mtime_ns, state.st_size)
+    if place not in _judged:
+        _judged[place] = _problem(file, rows)
+        if _judged[place]:
+            log.warning("%s is made again: %s", file.path, _judged[place])
+    return _judged[place] == ""
+
+
+_judged: dict[tuple[object, ...], str] = {}
+
+
+def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
+    """Why a predictions file cannot be used, "" when it can; without torch."""
+    from evaluation import load_predictions, problem_of_predictions
+
+    try:
+        found = load_predictions(file.path)
+    except InputError as error:
+        return str(error)
+    problem = problem_of_predictions(found, EMOTIONS, file.key)
+    same_rows = found.sample_ids.tolist() == rows["sample_id"].tolist()
+    if not problem and not (same_rows and np.array_equal(found.labels, rows["label"])):
+        return f"its {len(found.labels)} rows or their labels are not the {len(rows)} of {file.test_on} {file.split}"
+    return problem
+
+
+def score_run(study: Study, planned: PlannedRun) -> None:
+    """Make the predictions files of a finished run that are missing.
+
+    Validation rows come first and all together: nothing is stored, and no test set read, before they score what
+    the run's kept epoch scored. Raises ScoresDisagreeError where they do not, InputError for damaged weights.
+    """
+    study = study.at(planned.run.split)
+    files = prediction_files(study, planned)
+    wanted = {file.path for file in missing_predictions(study, planned)}
+    if not wanted:
+        return
+    groups: dict[tuple[str, str, str], list[PredictionFile]] = {}
+    again = any(file.split == "val" for file in files if file.path in wanted)
+    for file in files:
+        if file.path in wanted or (again and file.split == "val"):
+            groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
+    predict_rows = _predictor(study, planned)
+    found = {group: predict_rows(group) for group in groups if group[1] == "val"}
+    if found:
+        _compare_with_training(study, planned, found)
+    for group, members in groups.items():
+        faces, probabilities = found[group] if group in found else predict_rows(group)
+        if group[1] == "test":
+            _count_test_read(study, group[0], planned.name)
+        for file in members:
+            _store(planned, file, faces, probabilities[file.tta])
+
+
+Found = tuple["FaceRows", "dict[str, np.ndarray]"]
+
+
+def _predictor(study: Study, planned: PlannedRun) -> Callable[[tuple[str, str, str]], Found]:
+    """A function from (dataset, split, variant) to faces and their probabilities per TTA policy, "none" among them."""
+    from evaluation import predict
+    from fer.runs.trained_network import load_trained
+    from training import make_machine
+
+    stored = read_run_json(planned.folder, planned.inputs)
+    assert stored is not None, f"{planned.name} is scored before it is finished"
+    machine, hyper = make_machine(study.settings), planned.run.hyper
+    network, expected = load_trained(planned, stored["weights_sha256"], machine.device)
+    policies, autocast = tuple(dict.fromkeys(("none", *study.settings.tta))), autocast_dtype(hyper.precision)
+
+    def predict_rows(group: tuple[str, str, str]) -> Found:
+        name, split, variant = group
+        rows, _ = study.scored(planned.run.train_on, name, split)
+        faces = test_faces(study.datasets[name], split, variant, hyper.input_size, study.settings, rows["sample_id"])
+        asked = policies if split == "val" else study.settings.tta
+        return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)
+
+    return predict_rows
+
+
+def _compare_with_training(study: Study, planned: PlannedRun, found: dict[tuple[str, str, str], Found]) -> None:
+    """The assertion of runs/kept_epoch.py, over the rows the epoch was chosen by."""
+    from fer.runs.kept_epoch import refuse_other_scores
+
+    stored = read_run_json(planned.folder, planned.inputs)
+    assert stored is not None
+    each = [(faces.label, probabilities["none"]) for faces, probabilities in found.values()]
+    on_cpus = stored["environment"]["device"] == "cpu" == pick_device(study.settings.device).type
+    exact = on_cpus and planned.run.hyper.precision == FULL
+    refuse_other_scores(planned.folder, stored["facts"], each, exact)
+
+
+def _store(planned: PlannedRun, file: PredictionFile, faces: FaceRows, probabilities: np.ndarray) -> None:
+    from evaluation import Predictions, store_predictions
+
+    ids = pd.Series(faces.sample_ids).to_numpy(dtype=str)
+    classes = tuple(planned.inputs["classes"])
+    names = (planned.name, file.test_on, file.split, file.test_variant, file.tta)
+    store_predictions(file.path, Predictions(*names, classes, ids, faces.label, probabilities, file.key))
+
+
+def _count_test_read(study: Study, test_on: str, run: str) -> None:
+    """Note in test_reads.csv that `run` has been scored on a test set; each run counts once."""
+    output = study.settings.output_path
+    path = output / "test_reads.csv"
+    with lock_in(output, "test_reads"):
+        known = _test_reads(output)
+        if ((known["test_on"] == test_on) & (known["run"] == run)).any():
+            return
+        known.loc[len(known)] = [test_on, run, datetime.now(UTC).isoformat(timespec="seconds")]
+        write_text(path, known.to_csv(index=False))
+
+
+def _test_reads(output: Path) -> pd.DataFrame:
+    """test_reads.csv; where it is damaged, what the predictions still there prove, and the damaged file is kept."""
+    path = output / "test_reads.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=TEST_READS)
+    try:
+        known = read_csv(path, TEST_READS)
+        if list(known.columns) != TEST_READS or known.isna().any(axis=None):
+            raise ValueError(f"its columns are not {', '.join(TEST_READS)}, or some cells are empty")
+        return known
+    except ValueError as error:
+        kept = path.with_name("test_reads.damaged.csv")
+        log.warning("%s is damaged (%s): kept as %s, and made again from the predictions.", path, error, kept.name)
+        path.replace(kept)
+    rows = [
+        [file.name.split("__")[0], file.parents[1].name,
+         datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")]
+        for file in sorted((output / "saved_models").glob("*/predictions/*__test__*.npz"))
+    ]  # fmt: skip
+    found = pd.DataFrame(rows, columns=TEST_READS).sort_values("first_scored")
+    found = found.drop_duplicates(["test_on", "run"], ignore_index=True)
+    write_text(path, found.to_csv(index=False))
+    return found

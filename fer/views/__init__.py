@@ -1,0 +1,1 @@
+"""The views of a face that are averaged at test time."""
