@@ -175,6 +175,27 @@ def test_calibration_and_groups_are_of_pooled_folds(tmp_path: Path) -> None:
     assert set(calibration["probabilities"]) == {"as trained", "temperature"}
 
 
+def test_a_training_costs_once_whatever_it_was_tested_on(tmp_path: Path) -> None:
+    study = make(tmp_path, seeds=(1, 2))
+    for planned in study.plan():
+        record = json.loads((planned.folder / "run.json").read_text())
+        record["facts"]["train_seconds"] = 10.0 * planned.run.seed
+        (planned.folder / "run.json").write_text(json.dumps(record))
+    results, _ = write_tables(tmp_path)
+    assert set(results["test_on"]) == {"studio", "wild"}
+    write_paper_tables(tmp_path, results)
+    cost = pd.read_csv(tmp_path / "tables" / "cost.csv").iloc[0]
+    assert cost["n"] == 4, "two seeds of two repeats"
+    assert (cost["train_seconds"], cost["train_seconds sd"]) == pytest.approx((15, np.std([10, 10, 20, 20], ddof=1)))
+
+
+def test_an_oracle_is_no_training_that_cost_anything(tmp_path: Path) -> None:
+    with_oracles(Study(tmp_path, train_on=(("studio",),), seeds=(1, 2), tta=("none",)))
+    results, _ = write_tables(tmp_path)
+    write_paper_tables(tmp_path, results)
+    assert pd.read_csv(tmp_path / "tables" / "cost.csv")["n"].tolist() == [2]
+
+
 # ---------------------------------------------------------------- ensembles
 
 

@@ -54,3 +54,16 @@ def test_of_many_the_first_are_listed_and_the_others_counted(tmp_path: Path) -> 
     found = not_learned(results, validation)
     assert len(found) == 7
     assert found[-1].startswith("14 more scores")
+
+
+def test_pictures_of_another_variant_do_not_tell_whether_it_learned(tmp_path: Path) -> None:
+    study = FakeStudy(
+        tmp_path, ("wild",), (("wild",),), variants=("raw",), tta=("none",), test_variants=("same", "preprocessed")
+    )
+    (planned,) = study.plan()
+    item = next(one for one in study._listed(planned) if one["test_variant"] == "preprocessed")
+    worst = np.eye(len(EMOTIONS), dtype=np.float32)[np.full(sum(study.counts["test"]), 1)]
+    study.write_predictions(planned, item, probabilities=worst)
+    results, validation = write_tables(tmp_path)
+    assert results.query("test_variant == 'preprocessed'")["accuracy"].item() < 0.05
+    assert not_learned(results, validation) == []

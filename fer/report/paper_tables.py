@@ -34,6 +34,7 @@ from fer.results.leaks import parts_of
 from fer.results.scores import MAJORITY
 from fer.results.tables import CLASS_TEXTS, KEY_COLUMNS, SECTIONS
 from fer.results.trainings import ROWS_WORDS, per_training, spread_words
+from fer.results.trainings import SETUP as TRAINING
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from utils import fingerprint, read_csv, write_changed
@@ -148,10 +149,14 @@ def wide_classes(results: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_results(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per training set, variant and model: mean and sd of each cost over trainings, and n of them."""
+    """One row per training set, variant and model: mean and sd of each cost over trainings, and n of them.
+
+    A training counts once, whatever it was tested on; an oracle is an epoch of its honest twin's training.
+    """
     keys = ["train_on", "variant", "model"]
     results = per_training(results)
-    runs = results[results["section"] != ""].drop_duplicates("run").astype(dict.fromkeys(COSTS, float))
+    runs = results[(results["section"] != "") & (results["selection"] != ORACLE)]
+    runs = runs.drop_duplicates([*TRAINING, "seed", "split"]).astype(dict.fromkeys(COSTS, float))
     grouped = runs.groupby(keys)[list(COSTS)].agg(["mean", "std"])
     found = {"n": runs.groupby(keys).size()}
     for cost in COSTS:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from fer.results.scores import MAJORITY
 from fer.runs.run import ORACLE
+from fer.study.variants import scored_variant
 
 LISTED = 6  # sentences in full; more are counted
 
@@ -13,9 +14,9 @@ LISTED = 6  # sentences in full; more are counted
 def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
     """Sentences about networks that did not learn, from the tables of results/tables.py.
 
-    Each is compared with the majority class on validation and test rows of the datasets it was trained on, without
-    TTA where that was scored: by accuracy, or by balanced accuracy where its training was balanced (BALANCE), which
-    gives up accuracy on purpose. Ensembles and oracles are left out.
+    Each is compared with the majority class on validation and test rows of the datasets it was trained on, on pictures
+    of its own variant, without TTA where that was scored: by accuracy, or by balanced accuracy where its training was
+    balanced (BALANCE), which gives up accuracy on purpose. Ensembles and oracles are left out.
     """
     found = [*_of(validation, "validation"), *_of(results, "test")]
     more = [f"{len(found) - LISTED} more scores of networks lie at or below the majority class: see results.csv."]
@@ -25,7 +26,8 @@ def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
 def _of(table: pd.DataFrame, split: str) -> list[str]:
     majority = table["run"] == MAJORITY
     bars = table[majority].groupby(["test_on", "rows"])[["accuracy", "balanced_accuracy"]].mean()
-    networks = table[~majority & _on_own_data(table) & (table["members"] == "") & (table["selection"] != ORACLE)]
+    networks = table[~majority & (table["members"] == "") & (table["selection"] != ORACLE)]
+    networks = networks[_on_own_data(networks)]
     first = networks.sort_values("tta", key=lambda policies: policies != "none", kind="stable")
     sentences = []
     for row in first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records"):
@@ -37,10 +39,10 @@ def _of(table: pd.DataFrame, split: str) -> list[str]:
 
 
 def _on_own_data(table: pd.DataFrame) -> pd.Series:
-    """True where a network is scored on all it was trained on, or on one part of it."""
+    """True where a network is scored on all it was trained on, or on one part of it, with pictures of its variant."""
     pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
-    own = [tested in (trained, *trained.split("+")) for tested, trained in pairs]
-    return pd.Series(own, index=table.index, dtype=bool)
+    own = pd.Series([on in (trained, *trained.split("+")) for on, trained in pairs], index=table.index, dtype=bool)
+    return own & (table["test_variant"] == table["variant"].map(scored_variant))
 
 
 def _compared_by(balance: str) -> str:
