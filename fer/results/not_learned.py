@@ -52,7 +52,7 @@ def _compared_by(balance: str) -> str:
 def _sentence(row: dict, score: str, bar: float, split: str) -> str:
     fold = "" if row["split"] == "official" else f", {row['split']}"
     return (
-        f"{row['model']} trained on {row['train_on']} ({row['variant']}, seed {row['seed']}{fold}) did not learn: "
+        f"{row['model']} trained on {row['train_on']} ({row['variant']}, seed {int(row['seed'])}{fold}) did not learn: "
         f"{score.replace('_', ' ')} {100 * row[score]:.1f} % on {split} rows of {row['test_on']}, the majority class "
         f"alone has {100 * bar:.1f} %."
     )
