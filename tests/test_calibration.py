@@ -51,10 +51,10 @@ def test_temperature_keeps_the_answers_and_takes_votes() -> None:
     labels, probabilities = world(200)
     votes = np.eye(CLASSES, dtype=np.float32)[probabilities.argmax(axis=1)]  # zeros: a hard vote of one
     temperature = fit_temperature(labels, votes)
-    mended = with_temperature(votes, temperature)
-    assert np.isfinite(mended).all()
-    assert np.array_equal(mended.argmax(axis=1), votes.argmax(axis=1))
-    assert negative_log_likelihood(labels, mended) < negative_log_likelihood(labels, votes)
+    recalibrated = with_temperature(votes, temperature)
+    assert np.isfinite(recalibrated).all()
+    assert np.array_equal(recalibrated.argmax(axis=1), votes.argmax(axis=1))
+    assert negative_log_likelihood(labels, recalibrated) < negative_log_likelihood(labels, votes)
 
 
 def test_prior_correction_is_bayes_rule() -> None:

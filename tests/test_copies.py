@@ -1,4 +1,4 @@
-"""Promises about planted copies, from folders to numbers: dropped, purged from what judges a run, and counted."""
+"""Promises about planted copies, from folders to numbers: dropped, purged from validation, and counted."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def test_what_left_validation_judges_nothing(tiny_settings: Make, tmp_path: Path
         alone = {"alpha": 100, "beta": own["beta"], "alpha+beta": 72 + own["beta"]}[run.train_on]
         assert validation.temperatures(run, "none")[1] == alone, run.name
     combined = [entry for entry in stored.predictions if entry.run.train_on == "alpha+beta"]
-    judged = {name for e in combined for panel in e.judges for judge in panel for name in ids(judge)}
-    judged |= {name for e in combined if e.split == "val" for name in ids(e)}
-    assert len(judged) == 72 + own["beta"] and not any("planted" in name for name in judged)
+    weighing = {name for e in combined for panel in e.weighed_on for one in panel for name in ids(one)}
+    weighing |= {name for e in combined if e.split == "val" for name in ids(e)}
+    assert len(weighing) == 72 + own["beta"] and not any("planted" in name for name in weighing)
 
 
 def two_models() -> dict[str, dict[str, object]]:

@@ -15,8 +15,8 @@ import fer.runs.run as runs
 from fer.runs.run import (
     Hyperparameters,
     Run,
-    held,
     key_inputs,
+    locked,
     plan_run,
     read_run_json,
     rows_fingerprint,
@@ -170,8 +170,8 @@ def test_a_damaged_or_foreign_run_json_counts_as_unfinished(tmp_path: Path, text
 
 
 def test_a_run_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
-    with held(tmp_path / "run") as first, held(tmp_path / "run") as second:
+    with locked(tmp_path / "run") as first, locked(tmp_path / "run") as second:
         assert first
         assert not second
-    with held(tmp_path / "run") as again:
+    with locked(tmp_path / "run") as again:
         assert again

@@ -211,7 +211,7 @@ def near_pairs(used: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame
 
 
 def near_groups(pairs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """COPY_COLUMNS of all rows with a near copy; a group is what hangs together through pairs."""
+    """COPY_COLUMNS of all rows with a near copy; a group is a connected component of pairs."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -105,8 +105,8 @@ def _summary_rows(groups: pd.DataFrame, several: bool) -> Iterator[tuple[list[st
             numbers.append(_spread(row[metric, "mean"], row[metric, "std"]) + mark)
         seeds = int(row["accuracy", "count"])
         variant = f"{named['variant']} on {named['test_variant']}" if several else named["variant"]
-        peeked = " (ORACLE)" if named["selection"] == ORACLE else ""
-        words = [named["train_on"], variant, named["model"] + peeked, named["tta"]]
+        oracle = " (ORACLE)" if named["selection"] == ORACLE else ""
+        words = [named["train_on"], variant, named["model"] + oracle, named["tta"]]
         yield words, [*numbers, f"n = {seeds}" if seeds > 1 else "one seed"]
 
 

@@ -101,13 +101,13 @@ def _votes(run: StoredRun, vote: str, members: list[dict[Scored, PredictionEntry
         parts = [entries[scored] for entries in members if scored in entries]
         if len(parts) < len(members):
             continue
-        judges: list[tuple[PredictionEntry, ...]] = []
+        weighed_on: list[tuple[PredictionEntry, ...]] = []
         if vote == "weighted":
-            judges = [
+            weighed_on = [
                 tuple(e for e in entries.values() if e.split == "val" and e.tta == scored[3]) for entries in members
             ]
-        if vote != "weighted" or all(judges):
-            yield _derived(run, scored, vote, tuple(parts), tuple(judges))
+        if vote != "weighted" or all(weighed_on):
+            yield _derived(run, scored, vote, tuple(parts), tuple(weighed_on))
 
 
 def _unions(run: StoredRun, entries: dict[Scored, PredictionEntry]) -> Iterator[PredictionEntry]:
@@ -124,8 +124,8 @@ def _derived(
     scored: Scored,
     how: str,
     parts: tuple[PredictionEntry, ...],
-    judges: tuple[tuple[PredictionEntry, ...], ...],
+    weighed_on: tuple[tuple[PredictionEntry, ...], ...],
 ) -> PredictionEntry:
-    key = fingerprint([how, *[part.key for part in parts], *[j.key for panel in judges for j in panel]], 32)
+    key = fingerprint([how, *[part.key for part in parts], *[one.key for panel in weighed_on for one in panel]], 32)
     path = run.folder / "predictions" / f"{'__'.join(scored)}.npz"
-    return PredictionEntry(run, path, key, *scored, how=how, parts=parts, judges=judges)
+    return PredictionEntry(run, path, key, *scored, how=how, parts=parts, weighed_on=weighed_on)

@@ -64,7 +64,7 @@ class PredictionEntry:
     """One predictions file the present plan asks for: where it lies, its key, and what it scored.
 
     Where `how` is not "file", nothing lies at `path`: the probabilities are those of `parts`, put after one
-    another ("union"; "folds": then sorted by sample_id), or voting ("soft", "hard", "weighted"). `judges` holds,
+    another ("union"; "folds": then sorted by sample_id), or voting ("soft", "hard", "weighted"). `weighed_on` holds,
     per voter, the validation entries whose macro-F1 is its weight. `rows`: see fer.results.pooling.
     """
 
@@ -77,14 +77,14 @@ class PredictionEntry:
     tta: str
     how: str = "file"
     parts: tuple[PredictionEntry, ...] = ()
-    judges: tuple[tuple[PredictionEntry, ...], ...] = ()
+    weighed_on: tuple[tuple[PredictionEntry, ...], ...] = ()
     rows: str = "official"
 
     def stamp(self) -> list[Any]:
         """Changes when the file should be read again: its key, and its size (a cut file is noticed)."""
         if self.how != "file":
-            judges = [judge.stamp() for panel in self.judges for judge in panel]
-            return [self.how, *[part.stamp() for part in self.parts], *judges]
+            weighed_on = [one.stamp() for panel in self.weighed_on for one in panel]
+            return [self.how, *[part.stamp() for part in self.parts], *weighed_on]
         return [self.key, self.path.stat().st_size if self.path.is_file() else None]
 
 
@@ -219,8 +219,8 @@ def _vote(entry: PredictionEntry, probabilities: np.ndarray) -> np.ndarray:
         return hard_vote(probabilities)
     if entry.how == "soft":
         return soft_vote(probabilities)
-    judged = [[read_predictions(judge) for judge in panel] for panel in entry.judges]
-    weights = np.array([np.mean([macro_f1(p.labels, p.probabilities) for p in panel]) for panel in judged])
+    weighing = [[read_predictions(one) for one in panel] for panel in entry.weighed_on]
+    weights = np.array([np.mean([macro_f1(p.labels, p.probabilities) for p in panel]) for panel in weighing])
     return soft_vote(probabilities, weights if weights.any() else None)
 
 

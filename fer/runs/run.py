@@ -80,8 +80,8 @@ class Run:
         names = "+".join(self.train_on)
         names = names if len(names) <= 40 else f"{len(self.train_on)}sets-{fingerprint(self.train_on, 4)}"
         fold = f"-{self.split}" if self.split != "official" else ""
-        peeked = "-oracle" if self.selection == ORACLE else ""
-        return f"{names}__{self.variant}__{self.model}__s{self.seed}{fold}{peeked}"
+        oracle = "-oracle" if self.selection == ORACLE else ""
+        return f"{names}__{self.variant}__{self.model}__s{self.seed}{fold}{oracle}"
 
     def describe(self) -> dict[str, Any]:
         """The run as plain values, for run.json and the key."""
@@ -230,7 +230,7 @@ def run_lock(folder: Path) -> FileLock:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[bool]:
+def locked(folder: Path) -> Iterator[bool]:
     """Hold the lock of a run folder; yields False at once when another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)

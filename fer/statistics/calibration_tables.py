@@ -1,4 +1,4 @@
-"""Calibration of every scored row of a study: before and after mending, reliability bins, risk and coverage.
+"""Calibration of every scored row of a study: before and after recalibration, reliability bins, risk and coverage.
 
 Temperatures are fitted on VALIDATION rows alone: those of the same run (of pooled folds: each its own) and TTA policy,
 all datasets it was trained on together. Prior correction undoes what balancing (or mixing datasets evenly) did to the
@@ -103,8 +103,8 @@ def class_priors(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None:
     return None if np.allclose(natural, trained) else (natural, trained)
 
 
-def mended(run: StoredRun, probabilities: np.ndarray, temperatures: dict[str, float]) -> dict[str, np.ndarray]:
-    """Probabilities as trained and in every way they can be mended."""
+def recalibrated(run: StoredRun, probabilities: np.ndarray, temperatures: dict[str, float]) -> dict[str, np.ndarray]:
+    """Probabilities as trained and in every way they can be recalibrated."""
     found = {TRAINED: probabilities}
     if TEMPERED in temperatures:
         found[TEMPERED] = with_temperature(probabilities, temperatures[TEMPERED])
@@ -147,16 +147,16 @@ class CalibrationRows:
 def _mended_answer(answer: Answer, validation: Validation) -> tuple[dict[str, np.ndarray], dict[str, float], int]:
     """Probabilities of an answer in every way, with temperatures (of pooled folds: their mean), and validation rows.
 
-    Each fold is mended by its own validation rows before they are pooled.
+    Each fold is recalibrated on its own validation rows before they are pooled.
     """
     if answer.entry.how != "folds":
         temperatures, n_val = validation.temperatures(answer.entry.run, answer.tta)
-        return mended(answer.entry.run, answer.probabilities, temperatures), temperatures, n_val
+        return recalibrated(answer.entry.run, answer.probabilities, temperatures), temperatures, n_val
     fitted = [validation.temperatures(part.run, answer.tta) for part in answer.entry.parts]
     read = [read_predictions(part) for part in answer.entry.parts]
     order = np.argsort(np.concatenate([one.sample_ids for one in read]), kind="stable")
     folds = [
-        mended(part.run, one.probabilities, temperatures)
+        recalibrated(part.run, one.probabilities, temperatures)
         for part, one, (temperatures, _) in zip(answer.entry.parts, read, fitted, strict=True)
     ]
     kinds = [kind for kind in folds[0] if all(kind in fold for fold in folds)]

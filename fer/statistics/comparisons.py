@@ -250,7 +250,7 @@ def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
 def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
     """Oracle minus honest where a run has both: per training, and the mean over trainings where there are several.
 
-    Only on test sets the oracle saw, all of whose datasets it was trained on: elsewhere nothing was peeked at.
+    Only on test sets the oracle saw, all of whose datasets it was trained on: elsewhere it chose nothing.
     """
     grouped: dict[tuple[Any, ...], dict[str, list[Answer]]] = {}
     for answer in test_set.pooled:

@@ -85,7 +85,7 @@ def _scope(pairs: list[Pair]) -> Iterator[str]:
         yield f"These weights only, for want of three seeds a side: {'; '.join([*named, *more])}."
     elif not pd.isna(pairs[0]["n_first"]):
         least = min(min(int(pair["seeds_first"]), int(pair["seeds_second"])) for pair in pairs)
-        yield f"Means over {least} or more seeds a side; other seeds and other pictures are both reckoned with."
+        yield f"Means over {least} or more seeds a side; the spread over seeds and over pictures is taken into account."
 
 
 def _policy_sentences(pairs: list[Pair]) -> Iterator[str]:
@@ -110,10 +110,10 @@ def _ranking_sentences(pairs: list[Pair]) -> Iterator[str]:
         return
     yield f"{leader} has the highest {METRIC_WORDS[pairs[0]['metric']]}, {values[leader]:.3f}."
     of_leader = [pair for pair in pairs if leader in (pair["first"], pair["second"])]
-    held = {_other(pair, leader): f" ({_numbers(pair, leader)})" for pair in _differing(of_leader)}
+    better_than = {_other(pair, leader): f" ({_numbers(pair, leader)})" for pair in _differing(of_leader)}
     ties = {_other(pair, leader): "" for pair in of_leader if pair["verdict"] == TIE}
-    if held:
-        yield f"It is better than {_listed(held, values)}."
+    if better_than:
+        yield f"It is better than {_listed(better_than, values)}."
     if ties:
         yield f"No difference is shown between it and {_listed(ties, values)}."
     others = [pair for pair in pairs if pair not in of_leader]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer.data.samples import SPLITS
 from fer.networks.names import UnavailableWeightsError
-from fer.runs.run import PlannedRun, Run, held
+from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
@@ -95,7 +95,7 @@ def _attempt(
     if not planned.finished and _start_of(planned.run) in lost:
         failures[planned.name] = lost[_start_of(planned.run)]
         return True
-    with held(planned.folder) as mine:
+    with locked(planned.folder) as mine:
         if not mine:
             return False
         failed = planned.folder / "failed.txt"
@@ -136,18 +136,18 @@ def train_and_score(study: Study, planned: PlannedRun) -> None:
 def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
     """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
 
-    An oracle asked for when its honest run is long finished repeats that training in a corner of its own folder.
+    An oracle asked for when its honest run is long finished repeats that training in a scratch folder inside its own.
     """
     if planned.honest is not None:
-        corner = planned.folder / "training"
-        _fit(study, planned.honest, corner, planned)
-        shutil.rmtree(corner)
+        scratch = planned.folder / "training"
+        _fit(study, planned.honest, scratch, planned)
+        shutil.rmtree(scratch)
         return
     oracle = next((other for other in runs if other.honest is not None and other.honest.name == planned.name), None)
     if oracle is None or oracle.finished:
         _fit(study, planned, planned.folder)
         return
-    with held(oracle.folder) as free:
+    with locked(oracle.folder) as free:
         _fit(study, planned, planned.folder, oracle if free else None)
 
 
@@ -159,8 +159,8 @@ def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | N
     machine = make_machine(settings)
     samples = study.training(run.train_on).samples
     train, validation, counts = training_faces(study.datasets, samples, run, settings)
-    peeked = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
-    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), peeked)
+    watched = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
+    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched)
     if oracle is not None:
         peeked_at = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
         _finish(study, oracle, facts | peeked_at, counts, machine)

@@ -26,7 +26,8 @@ from utils import InputError, file_fingerprint
 class TrainingRows:
     """Training and validation rows per dataset, and the fingerprint of each table for the key.
 
-    `validation`: the validation rows among them, the only ones that may judge a run; with their fingerprints.
+    `validation`: the validation rows among them, the only ones that choose its epoch and weigh
+    votes; with their fingerprints.
     """
 
     samples: dict[str, pd.DataFrame]
@@ -54,8 +55,8 @@ class Study:
         if train_on not in self._training:
             samples = training_samples(self, train_on)
             rows = {name: rows_fingerprint(table) for name, table in samples.items()}
-            judges = {name: table[table["split"] == "val"] for name, table in samples.items()}
-            val = {name: (table, rows_fingerprint(table)) for name, table in judges.items()}
+            chosen_on = {name: table[table["split"] == "val"] for name, table in samples.items()}
+            val = {name: (table, rows_fingerprint(table)) for name, table in chosen_on.items()}
             self._training[train_on] = TrainingRows(samples, rows, val)
         return self._training[train_on]
 
