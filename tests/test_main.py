@@ -23,7 +23,8 @@ from fer.networks.local_weights import tensors_of
 from fer.runs.run import run_lock
 from fer.settings.settings import PROJECT, Settings
 from main import main
-from utils import log
+from model_utils import load_state
+from utils import InputError, log
 
 
 @pytest.fixture
@@ -332,7 +333,9 @@ def test_weights_that_would_run_code_fail_that_run_only(study_file: Callable[...
 
     torch.save(Hostile(), victim / "weights.pth")
     assert run(study) == 1
-    assert "could run code" in (victim / "failed.txt").read_text()
+    assert "was changed" in (victim / "failed.txt").read_text()
+    with pytest.raises(InputError, match="could run code"):
+        load_state(victim / "weights.pth")
     assert not marker.exists()
 
 
