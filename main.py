@@ -66,7 +66,7 @@ def run_study(settings: Settings, train: bool = True) -> int:
     audit(study)
     write_study(study, runs)
     print_plan(study, runs, only_summary=True)
-    from fer.figures.picture_figures import draw_picture_figures
+    from fer.figures.draw import draw_picture_figures
     from fer.report.live_page import LivePage
 
     with LivePage(output, settings.plot_format, partial(write_study, study, runs)) as page:

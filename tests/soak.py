@@ -195,7 +195,7 @@ def _import_everything() -> None:
     for path in [*PROJECT.glob("*.py"), *(PROJECT / "fer").glob("*.py")]:
         if path.stem not in ("config", "__init__"):
             importlib.import_module(path.stem if path.parent == PROJECT else f"fer.{path.stem}")
-    sys.modules["fer.figures.drawing"].__dict__.update(MANY=10**9, _draw=_draw_empty)
+    sys.modules["fer.figures.engine"].__dict__.update(MANY=10**9, _draw=_draw_empty)
     for name in ("albumentations", "timm", "imblearn.over_sampling", "seaborn", "statsmodels.api", "scikit_posthocs"):
         importlib.import_module(name)
 

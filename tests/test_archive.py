@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_study import FakeStudy
 
-from fer.figures.drawing import draw_changed
+from fer.figures.engine import draw_changed
 from fer.results.archive import export_study, unpack_study
 from fer.results.tables import write_tables
 from fer.settings.settings import check_settings

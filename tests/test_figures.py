@@ -11,11 +11,12 @@ import pytest
 from fake_study import FakeStudy, fake_history
 
 import fer.figures.draw as figures
-import fer.figures.drawing as figure_drawing
-import fer.figures.figures_results as figures_results
+import fer.figures.engine as engine
+from fer.figures.class_distributions import plot_distribution, plot_stacked_distribution
+from fer.figures.confusion import draw_confusion_matrix, plot_confusion_matrix
 from fer.figures.draw import draw_figures, figure_jobs
-from fer.figures.jobs import FigureJob
-from fer.figures.style import plot_confusion_matrix, plot_distribution, plot_learning_curves, plot_stacked_distribution
+from fer.figures.engine import FigureJob
+from fer.figures.training import plot_learning_curves
 from fer.settings.settings import EMOTIONS
 from utils import log, write_text
 
@@ -109,7 +110,7 @@ def test_runs_that_share_a_name_are_told_apart_by_their_hash(small: FakeStudy) -
 def test_second_call_draws_nothing(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = drawn(small)
     before = times(small)
-    monkeypatch.setattr(figure_drawing, "_draw", None)  # a call would raise
+    monkeypatch.setattr(engine, "_draw", None)  # a call would raise
     assert drawn(small) == first
     assert times(small) == before
 
@@ -150,7 +151,7 @@ def test_other_format_replaces_and_foreign_files_stay(small: FakeStudy) -> None:
 def test_equal_figures_have_equal_bytes(small: FakeStudy, tmp_path: Path, plot_format: str) -> None:
     for number, (path, job) in enumerate(planned(small).items()):
         twice = [tmp_path / f"{number}{letter}.{plot_format}" for letter in "ab"]
-        assert all(figure_drawing._draw(job, copy) for copy in twice), path
+        assert all(engine._draw(job, copy) for copy in twice), path
         assert twice[0].read_bytes() == twice[1].read_bytes(), path
 
 
@@ -194,7 +195,7 @@ def test_study_without_a_finished_run_shows_its_datasets(tmp_path: Path) -> None
 
 
 def test_stopping_half_way_keeps_what_is_drawn(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = figure_drawing._draw
+    draw = engine._draw
     done: list[Path] = []
 
     def stop_at_third(job: FigureJob, path: Path) -> Path:
@@ -203,10 +204,10 @@ def test_stopping_half_way_keeps_what_is_drawn(small: FakeStudy, monkeypatch: py
         done.append(path)
         return draw(job, path)
 
-    monkeypatch.setattr(figure_drawing, "_draw", stop_at_third)
+    monkeypatch.setattr(engine, "_draw", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         draw_figures(small.output, "png")
-    monkeypatch.setattr(figure_drawing, "_draw", draw)
+    monkeypatch.setattr(engine, "_draw", draw)
     before = times(small)
     assert drawn(small) == SMALL
     assert len(changed(before, times(small))) == len(SMALL) - 2
@@ -239,7 +240,7 @@ def test_titles_say_dataset_variant_model_n_and_what_to_mistrust(tmp_path: Path)
     title = words_of(study, "wild_from_studio_tiny_cm")
     assert all(word in title for word in ("tiny", "wild test set", "trained on studio", "preprocessed", "seed 42"))
     entry = next(entry for entry in figures.read_study(study.output).predictions if entry.split == "test")
-    figure = figures_results.draw_confusion_matrix(entry, ["title"])
+    figure = draw_confusion_matrix(entry, ["title"])
     assert any(text.startswith(f"n = {sum(study.counts['test'])} · accuracy 0.") for text in texts(figure))
 
 

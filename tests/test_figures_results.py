@@ -1,4 +1,4 @@
-"""Promises about the figures made of results: the tables' own numbers, honest means, damage named, several workers."""
+"""Promises about the figures made of results: the numbers of the tables, no oracle in a mean, damage named."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 from fake_study import FakeStudy, fake_history
 from matplotlib.patches import Rectangle
 
-import fer.figures.drawing as figure_drawing
+import fer.figures.engine as engine
+from fer.figures.cross_dataset import gap_matrix
 from fer.figures.draw import draw_figures, figure_jobs
-from fer.figures.figures_cross import gap_matrix
-from fer.figures.jobs import FigureJob
-from fer.figures.plots_compare import plot_architectures, plot_bars
-from fer.figures.result_rows import honest_rows
+from fer.figures.engine import FigureJob
+from fer.figures.metrics import plot_bars
+from fer.figures.result_rows import rows_selected_on_validation
+from fer.figures.training import plot_architectures
 from fer.results.ensembles import with_derived
 from fer.results.study_files import read_study
 from fer.results.tables import read_results, write_tables
@@ -81,7 +82,7 @@ def test_oracle_rows_are_in_no_mean(tmp_path: Path) -> None:
     table = pd.read_csv(path)
     table.loc[table["seed"] == 2, "selection"] = "oracle"
     table.to_csv(path, index=False)
-    rows = honest_rows(with_derived(read_study(study.output)))
+    rows = rows_selected_on_validation(with_derived(read_study(study.output)))
     assert set(rows["seed"]) == {1}
 
 
@@ -110,7 +111,7 @@ def test_architectures_of_different_length_with_gaps() -> None:
 
 def test_damage_is_left_out_by_name_and_the_rest_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By several processes."""
-    monkeypatch.setattr(figure_drawing, "MANY", 3)
+    monkeypatch.setattr(engine, "MANY", 3)
     study = FakeStudy(tmp_path, ("studio",), (("studio",),), seeds=(1, 2), tta=("none",))
     write_tables(tmp_path)
     folder = study.plan()[0].folder

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fer.data.readers import read_dataset
 from fer.faces.prepared import read_manifest
-from fer.figures.drawing import draw_changed
+from fer.figures.engine import draw_changed
 from fer.results.archive import export_study, unpack_study
 from fer.results.study_files import read_predictions, read_study
 from fer.runs.fit_state import restore_checkpoint, save_checkpoint

@@ -12,8 +12,8 @@ from fake_study import FakeStudy
 
 from fer.audit.audit import audit_or_load
 from fer.data.samples import load_samples
-from fer.figures.figures_selection import funnel_jobs
-from fer.figures.result_rows import honest_rows, with_classes
+from fer.figures.result_rows import rows_selected_on_validation, with_classes
+from fer.figures.selection import funnel_jobs
 from fer.report.page import write_report
 from fer.report.paper_tables import write_paper_tables
 from fer.results.study_files import read_study
@@ -72,5 +72,5 @@ def test_a_report_keeps_the_names_of_datasets(tmp_path: Path) -> None:
 def test_classes_of_a_dataset_are_found_by_its_name(tmp_path: Path, name: str) -> None:
     FakeStudy(tmp_path, datasets=(name,), train_on=[(name,)])
     write_tables(tmp_path)
-    rows = with_classes(read_study(tmp_path), honest_rows(read_study(tmp_path)))
+    rows = with_classes(read_study(tmp_path), rows_selected_on_validation(read_study(tmp_path)))
     assert set(rows["test_on"]) == {name}

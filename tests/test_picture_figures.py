@@ -14,12 +14,12 @@ from matplotlib.text import Text
 from data_loader import FaceRows
 from evaluation import Predictions
 from fer.faces.packs import Pack
-from fer.figures import picture_figures
-from fer.figures.figures_selection import masked
-from fer.figures.picture_figures import Faces, draw_picture_figures
-from fer.figures.plots_pictures import Tile, TileRow, plot_tiles
-from fer.figures.plots_selection import plot_detection_rates, plot_funnel
+from fer.figures import pictures
+from fer.figures.draw import draw_picture_figures
+from fer.figures.pictures import CaptionedPicture, Faces, PictureRow, plot_picture_rows
+from fer.figures.selection import masked, plot_detection_rates, plot_funnel
 from fer.layouts.pictures import open_picture
+from fer.results.study_files import read_study
 from fer.runs.run import PlannedRun
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.execution import write_study
@@ -55,17 +55,17 @@ def test_a_grid_shows_the_same_faces_in_each_group(
 ) -> None:
     study, runs = opened(tiny_settings("alpha", VARIANTS=("raw", "augmented")))
     seen: list[Any] = []
-    monkeypatch.setattr(picture_figures, "plot_tiles", lambda *shown: seen.append(shown))
-    job = next(picture_figures._sample_jobs(study, picture_figures.read_study(study.settings.output_path), runs))
+    monkeypatch.setattr(pictures, "plot_picture_rows", lambda *shown: seen.append(shown))
+    job = next(pictures.sample_jobs(study, read_study(study.settings.output_path), runs))
     job.draw(*job.sources, title=job.title, **job.details)
     _, rows, headings = seen[0]
     assert [words for _, words in headings][:2] == ["raw", "preprocessed"]
     assert [row.words.split("\n")[0] for row in rows] == list(EMOTIONS)
-    assert len({len(row.tiles) for row in rows}) == 1
+    assert len({len(row.pictures) for row in rows}) == 1
     train, root = study.datasets["alpha"].rows("train"), study.datasets["alpha"].root
     for label, row in enumerate(rows):
         found = [np.asarray(open_picture(root, path)) for path in train.loc[train["label"] == label, "path"]]
-        raw = [tile.pixels for tile in row.tiles[:2] if tile.pixels is not None]
+        raw = [picture.pixels for picture in row.pictures[:2] if picture.pixels is not None]
         assert raw
         assert all(any(np.array_equal(pixels, face) for face in found) for pixels in raw)
 
@@ -86,8 +86,8 @@ def test_rejected_pictures_stand_under_their_reason(tiny_settings: Callable[...,
     picture.with_name("broken.png").write_bytes(b"no picture")
     study, runs = opened(settings)
     assert "eda/alpha_rejected.png" in drawn(study, runs)
-    rejected = picture_figures._rejected(study, study.datasets["alpha"])
-    figure = picture_figures.draw_rejected(study.datasets["alpha"], rejected, ["title"])
+    rejected = pictures._rejected(study, study.datasets["alpha"])
+    figure = pictures.draw_rejected(study.datasets["alpha"], rejected, ["title"])
     assert any(text.startswith("readable:") for text in texts(figure))
     assert any("broken" in text for text in texts(figure))
 
@@ -103,24 +103,26 @@ def test_mistakes_are_the_most_confident_ones(tmp_path: Path, monkeypatch: pytes
     labels = np.zeros(12, dtype=np.int64)
     labels[11] = 3  # the surest one is right
     found = Predictions("run", "alpha", "test", "raw", "none", EMOTIONS, np.array(ids), labels, probabilities, "key")
-    monkeypatch.setattr(picture_figures, "read_predictions", lambda _: found)
-    monkeypatch.setattr(picture_figures, "_test_faces", lambda *_: Faces(rows))
+    monkeypatch.setattr(pictures, "read_predictions", lambda _: found)
+    monkeypatch.setattr(pictures, "_faces_of", lambda *_: Faces(rows))
     seen: list[Any] = []
-    monkeypatch.setattr(picture_figures, "plot_tiles", lambda *shown: seen.append(shown))
+    monkeypatch.setattr(pictures, "plot_picture_rows", lambda *shown: seen.append(shown))
     entry: Any = type("Entry", (), {"test_variant": "raw"})
-    picture_figures.draw_mistakes(None, None, entry, ["title"], 8)  # type: ignore[arg-type]
-    tiles = seen[0][1][0].tiles
-    assert [int(tile.pixels[0, 0, 0]) for tile in tiles] == [10, 9, 8, 7, 6, 5, 4]  # below 4 it says angry, rightly
-    assert tiles[0].caption == "said happy 0.85\ntrue angry 0.15"
-    assert not seen[0][1][3].tiles
+    pictures.draw_mistakes(None, None, entry, ["title"], 8)  # type: ignore[arg-type]
+    shown = seen[0][1][0].pictures
+    # below 4 it says angry, rightly
+    assert [int(picture.pixels[0, 0, 0]) for picture in shown] == [10, 9, 8, 7, 6, 5, 4]
+    assert shown[0].caption == "said happy 0.85\ntrue angry 0.15"
+    assert not seen[0][1][3].pictures
 
 
-def test_tiles_of_any_number_are_drawn() -> None:
+def test_rows_of_any_length_are_drawn() -> None:
     face = np.zeros((8, 8, 1), dtype=np.uint8)
     colour = np.full((200, 100, 3), 255, dtype=np.uint8)
-    figure = plot_tiles(["title"], [TileRow("none", []), TileRow("two", [Tile(face, "a"), Tile(colour, "b")])])
+    two = PictureRow("two", [CaptionedPicture(face, "a"), CaptionedPicture(colour, "b")])
+    figure = plot_picture_rows(["title"], [PictureRow("none", []), two])
     assert len(figure.axes[0].images) == 2
-    assert plot_tiles(["title"], [TileRow("nothing at all", [])]).axes
+    assert plot_picture_rows(["title"], [PictureRow("nothing at all", [])]).axes
 
 
 def test_reasons_are_counted_without_their_numbers() -> None:

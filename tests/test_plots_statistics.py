@@ -1,4 +1,4 @@
-"""Promises about the figures of statistics: every number is drawn, and what holds looks unlike what does not."""
+"""Promises about the figures of statistics: every number is drawn, and differences shown look unlike ties."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from fer.figures.plots_statistics import (
-    HELD,
-    plot_comparison_intervals,
-    plot_groups,
-    plot_reliability,
-    plot_risk_coverage,
-)
+from fer.figures.calibration import plot_reliability, plot_risk_coverage
+from fer.figures.comparisons import DIFFERENT, plot_comparison_intervals
+from fer.figures.groups import plot_groups
 from fer.figures.style import STYLE
 
 TITLE = ["A figure", "n = 100"]
@@ -59,7 +55,7 @@ def test_a_forest_names_the_better_side_first() -> None:
         pair("cnn", "vit", -0.05, "second is better"),
         pair("cnn", "resnet", 0.01, "no difference shown", p_adjusted=0.4, weights_only=True),
     ]
-    figure = plot_comparison_intervals(TITLE, pd.DataFrame(pairs))
+    figure = plot_comparison_intervals(TITLE, pairs)
     words = texts(figure)
     assert "vit over cnn" in words
     assert "cnn over resnet *" in words
@@ -67,7 +63,7 @@ def test_a_forest_names_the_better_side_first() -> None:
     assert "p = 0.012" in words
     axes = figure.axes[0]
     dots = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [(float(dot.get_xdata()[0]), same_color(dot.get_markerfacecolor(), HELD)) for dot in dots] == [
+    assert [(float(dot.get_xdata()[0]), same_color(dot.get_markerfacecolor(), DIFFERENT)) for dot in dots] == [
         (0.05, True), (0.01, False),
     ]  # fmt: skip
     ends = [tuple(float(x) for x in part.get_segments()[0][:, 0]) for part in axes.collections]
@@ -77,15 +73,16 @@ def test_a_forest_names_the_better_side_first() -> None:
 @pytest.mark.parametrize("count", [1, 45])
 def test_a_forest_of_any_size_fits_its_page(count: int) -> None:
     pairs = [pair(f"network_number_{i}", "ensemble_weighted", 0.001 * i, "first is better") for i in range(count)]
-    assert texts(plot_comparison_intervals(TITLE, pd.DataFrame(pairs))).count("over ensemble_weighted") == count
+    assert texts(plot_comparison_intervals(TITLE, pairs)).count("over ensemble_weighted") == count
 
 
 def test_reliability_before_and_after() -> None:
     values = np.linspace(0.3, 0.9, 4)
-    bins = pd.DataFrame({"confidence": values, "accuracy": values - 0.1, "low": values - 0.15, "high": values})
+    table = pd.DataFrame({"confidence": values, "accuracy": values - 0.1, "low": values - 0.15, "high": values})
+    bins = table.to_dict("records")
     scores = {"ece": 0.1, "ece_low": 0.08, "ece_high": 0.12, "nll": 0.9, "brier": 0.5, "temperature": None}
     kinds = {"as trained": scores, "temperature": scores | {"temperature": 1.5}}
-    figure = plot_reliability(TITLE, dict.fromkeys(kinds, bins), {kind: pd.Series(row) for kind, row in kinds.items()})
+    figure = plot_reliability(TITLE, dict.fromkeys(kinds, bins), kinds)
     words = texts(figure)
     assert "as trained\nECE 0.100 [0.080, 0.120], 4 bins" in words
     assert "temperature 1.50\n" in words
@@ -109,7 +106,7 @@ def test_groups_show_their_size_and_the_worst() -> None:
         {"attribute": "age", "group": "70+", "n": 3, "accuracy": 0.3, "low": 0.1, "high": 0.8, "gap": np.nan},
     ]
     table = pd.DataFrame(rows).assign(is_worst=[True, False, False])
-    words = texts(plot_groups(TITLE, table, 0.76))
+    words = texts(plot_groups(TITLE, table.to_dict("records"), 0.76))
     assert "n = 40, \N{MINUS SIGN}0.100 (worst)" in words
     assert "n = 60\n" in words
     assert "all pictures, 0.760" in words

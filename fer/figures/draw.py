@@ -1,29 +1,33 @@
-"""Figures of a study, from the files it left on disk.
+"""Which figures a study has, and drawing them from the files it left on disk.
 
-No network is loaded and no picture of a dataset is opened (those are drawn by figures/picture_figures.py). A figure
-is a `FigureJob`: where it goes, the function that draws it, and all that it shows.
-
-A figure added later is one `plot_*` function and one generator of jobs in `FIGURES`.
+No network is loaded; pictures of a dataset are opened for the figures of fer/figures/pictures.py alone, which need
+the datasets. A figure added later is one generator of jobs in FIGURES, and its `plot_*` function beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fer.figures.drawing import LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
-from fer.figures.figures_cost import cost_jobs
-from fer.figures.figures_cross import cross_jobs
-from fer.figures.figures_data import distribution_jobs
-from fer.figures.figures_metrics import augmentation_jobs, combined_jobs, ensemble_jobs, metric_jobs, tta_jobs
-from fer.figures.figures_results import confusion_jobs
-from fer.figures.figures_selection import detection_jobs, funnel_jobs, quality_jobs
-from fer.figures.figures_statistics import statistics_jobs
-from fer.figures.figures_training import architecture_jobs, curve_jobs
-from fer.figures.jobs import FigureJob
+from fer.figures.calibration import reliability_jobs, risk_jobs
+from fer.figures.class_distributions import distribution_jobs
+from fer.figures.comparisons import comparison_jobs
+from fer.figures.confusion import confusion_jobs
+from fer.figures.cost import cost_jobs
+from fer.figures.cross_dataset import cross_jobs
+from fer.figures.engine import FigureJob, LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
+from fer.figures.groups import group_jobs
+from fer.figures.metrics import augmentation_jobs, combined_jobs, ensemble_jobs, metric_jobs, tta_jobs
+from fer.figures.selection import detection_jobs, funnel_jobs, quality_jobs
+from fer.figures.training import architecture_jobs, curve_jobs
 from fer.results.ensembles import with_derived
 from fer.results.study_files import StoredStudy, read_study
 from utils import InputError, lock_in
+
+if TYPE_CHECKING:
+    from fer.runs.run import PlannedRun
+    from fer.study.plan import Study
 
 FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     distribution_jobs,
@@ -40,8 +44,13 @@ FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     combined_jobs,
     ensemble_jobs,
     cost_jobs,
-    statistics_jobs,
+    reliability_jobs,
+    risk_jobs,
+    group_jobs,
+    comparison_jobs,
 )
+# Jobs by what they are, for the words about those that are left out.
+Kinds = Mapping[str, Iterable[FigureJob]]
 
 
 def draw_figures(output: Path, plot_format: str) -> list[Path]:
@@ -50,29 +59,56 @@ def draw_figures(output: Path, plot_format: str) -> list[Path]:
     A figure whose files are damaged is left out with a warning; left_out.json lists these as {"what", "why"}.
     Raises InputError when study.json cannot be used.
     """
-    study = with_derived(read_study(output))
-    cache = output / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    with lock_in(output, "figures"):
-        jobs, left_out = _planned(study, plot_format)
-        drawn, failed = draw_changed(output, jobs, cache / "figures.json")
-        write_left_out(output / "left_out.json", [*left_out, *failed])
-    return sorted(output / path for path in drawn)
+    kinds = _kinds(with_derived(read_study(output)))
+    return _draw(output, kinds, plot_format, "figures", "left_out.json")
+
+
+def draw_picture_figures(study: Study, runs: list[PlannedRun], plot_format: str) -> list[Path]:
+    """Draw what changed of the figures that show faces of the datasets; returns all that are there.
+
+    `runs` is the present plan. What cannot be drawn is warned of and listed in left_out_pictures.json.
+    """
+    from fer.figures.pictures import mistake_jobs, rejected_jobs, sample_jobs
+
+    output = study.settings.output_path
+    stored = read_study(output)
+    kinds = {
+        "sample": sample_jobs(study, stored, runs),
+        "rejected": rejected_jobs(study, stored),
+        "mistake": mistake_jobs(study, stored),
+    }
+    return _draw(output, kinds, plot_format, "picture_figures", "left_out_pictures.json", in_process=True)
 
 
 def figure_jobs(study: StoredStudy, plot_format: str) -> dict[str, FigureJob]:
-    """Every figure the study should have, by its path under the output folder."""
-    return _planned(study, plot_format)[0]
+    """Every figure the study should have, by its path under the output folder; those with faces aside."""
+    return _planned(_kinds(study), plot_format)[0]
 
 
-def _planned(study: StoredStudy, plot_format: str) -> tuple[dict[str, FigureJob], list[LeftOut]]:
+def _kinds(study: StoredStudy) -> Kinds:
+    return {generate.__name__.removesuffix("_jobs").replace("_", " "): generate(study) for generate in FIGURES}
+
+
+def _draw(
+    output: Path, kinds: Kinds, plot_format: str, name: str, left_out_name: str, in_process: bool = False
+) -> list[Path]:
+    """Draw what changed of `kinds`; cache/<name>.json knows what was drawn before. Returns the paths of all."""
+    cache = output / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    with lock_in(output, name):
+        jobs, left_out = _planned(kinds, plot_format)
+        drawn, failed = draw_changed(output, jobs, cache / f"{name}.json", in_process)
+        write_left_out(output / left_out_name, [*left_out, *failed])
+    return sorted(output / path for path in drawn)
+
+
+def _planned(kinds: Kinds, plot_format: str) -> tuple[dict[str, FigureJob], list[LeftOut]]:
     """The jobs by path; kinds of figures that cannot even be planned are left out with a warning."""
     jobs: list[FigureJob] = []
     left_out: list[LeftOut] = []
-    for generate in FIGURES:
+    for kind, generated in kinds.items():
         try:
-            jobs += generate(study)
+            jobs += generated
         except InputError as error:
-            what = generate.__name__.removesuffix("_jobs").replace("_", " ") + " figures"
-            left_out.append(note_left_out(what, str(error)))
+            left_out.append(note_left_out(f"{kind} figures", str(error)))
     return named_jobs(jobs, plot_format), left_out

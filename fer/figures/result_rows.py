@@ -1,4 +1,4 @@
-"""Rows of results.csv as figures need them: of honest runs, by what differs between them, ready for a job.
+"""Rows of results.csv as figures need them: of runs selected on validation, labelled by what differs between them.
 
 Nothing here computes a metric: every number is one that results/tables.py wrote.
 """
@@ -27,8 +27,8 @@ VARIANTS = get_args(Variant)
 Values = dict[str, dict[str, list[float]]]
 
 
-def honest_rows(study: StoredStudy) -> pd.DataFrame:
-    """Rows of results.csv of this study whose epoch was not chosen on the test set, networks and ensembles.
+def rows_selected_on_validation(study: StoredStudy) -> pd.DataFrame:
+    """Rows of results.csv of this study, networks and ensembles, whose epoch was not chosen on the test set.
 
     Two columns more: `label`, the model and whatever else runs of one training set and variant differ in; and `own`,
     True when tested on all it was trained on, with pictures of its own variant. Empty where the tables are not
@@ -48,8 +48,8 @@ def honest_rows(study: StoredStudy) -> pd.DataFrame:
 
 
 def own_rows(study: StoredStudy) -> pd.DataFrame:
-    """`honest_rows` without TTA of what is tested on all it was trained on; raises what that raises."""
-    rows = honest_rows(study)
+    """`rows_selected_on_validation` without TTA of what is tested on all it was trained on; raises what that raises."""
+    rows = rows_selected_on_validation(study)
     return rows[rows["own"].astype(bool) & (rows["tta"] == "none")]
 
 
@@ -84,10 +84,11 @@ def with_classes(study: StoredStudy, rows: pd.DataFrame) -> pd.DataFrame:
 
 def models_in_order(rows: pd.DataFrame) -> list[str]:
     """Labels of networks by name, then those of ensembles."""
-    return sorted(rows["label"].unique(), key=_networks_first)
+    return sorted(rows["label"].unique(), key=networks_first)
 
 
-def _networks_first(label: str) -> tuple[bool, str]:
+def networks_first(label: str) -> tuple[bool, str]:
+    """Sorting key of labels: networks before ensembles, each by name."""
     return label.startswith(ENSEMBLE), label
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from fer.console.interrupt import children_without_ctrl_c
-from fer.figures.drawing import draw_changed, named_jobs
-from fer.figures.figures_training import live_jobs
+from fer.figures.engine import draw_changed, named_jobs
+from fer.figures.training import live_jobs
 from fer.report.page import write_report
 from fer.results.study_files import read_study
 from fer.results.tables import write_tables
@@ -32,7 +32,7 @@ def write_live_page(output: Path, plot_format: str) -> None:
     """Tables, page, and learning curves of the runs so far, those of a running network included."""
     study = read_study(output)
     write_tables(output)
-    draw_changed(output, named_jobs(live_jobs(study, plot_format), plot_format), output / LIVE_FIGURES, here=True)
+    draw_changed(output, named_jobs(live_jobs(study, plot_format), plot_format), output / LIVE_FIGURES, in_process=True)
     write_report(output)
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fer.figures.drawing import is_figure_path
+from fer.figures.engine import is_figure_path
 from fer.report.facts import (
     RunState,
     data_table,
@@ -60,7 +60,7 @@ FIGURE_CHAPTERS = {
                                                                             "interval", "group", "optim", "copies")),
     "cost": ("Cost in figures", ("cost", "speed")),
 }  # fmt: skip
-FIGURE_LISTS = ("figures.json", "picture_figures.json", "live_figures.json")  # in cache/, see figures/drawing.py
+FIGURE_LISTS = ("figures.json", "picture_figures.json", "live_figures.json")  # in cache/, see figures/engine.py
 OPEN_FIGURES = 24  # a folder with more is shown closed: opening the page loads none of it
 STATISTICS = {
     "intervals": "95 % intervals", "seeds": "Mean and spread over seeds and folds",

@@ -1,46 +1,16 @@
-"""A figure to draw, and the words and names that figures of all kinds share."""
+"""Words and names that figures of all kinds share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 from fer.data.folds import OFFICIAL
 from fer.results.study_files import StoredRun, StoredStudy
-from utils import fingerprint
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 5
-
-
-@dataclass(frozen=True)
-class FigureJob:
-    """A figure to draw: `draw(*sources, title=title, **details)`; `name` is its path without suffix.
-
-    `title` and `details` are JSON-able; `stamp` changes with what the files behind `sources` hold.
-    `run` is the folder name of the run shown, "" for none.
-    """
-
-    name: str
-    draw: Callable[..., Figure]
-    title: list[str]
-    details: dict[str, Any]
-    sources: tuple[Any, ...] = ()
-    stamp: Any = None
-    run: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of everything the figure shows."""
-        drawn = [FIGURES_VERSION, self.draw.__name__, self.title, self.details, self.stamp]
-        return fingerprint(drawn, length=16)
-
-
-# ---------------------------------------------------------------- titles and names
+BALANCE_WORDS = {
+    "none": "not balanced",
+    "oversample": "oversampled",
+    "undersample": "undersampled",
+    "weights": "weighted in the loss",
+}
 
 
 def notes(study: StoredStudy, *datasets: str) -> list[str]:
@@ -71,11 +41,3 @@ def name_parts(study: StoredStudy, run: StoredRun) -> list[str]:
         model,
         *([seed] if several_seeds else []),
     ]
-
-
-BALANCE_WORDS = {
-    "none": "not balanced",
-    "oversample": "oversampled",
-    "undersample": "undersampled",
-    "weights": "weighted in the loss",
-}

@@ -6,10 +6,11 @@ They show real people and stay in the output folder: `--export` leaves them out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,17 +20,17 @@ from evaluation import Predictions
 from fer.audit.contact_sheets import delivered_face, spread
 from fer.data.samples import DatasetSamples, read_samples
 from fer.faces.augmentation import augment_images, make_transform
-from fer.figures.drawing import draw_changed, named_jobs, write_left_out
-from fer.figures.figures_selection import masked
-from fer.figures.jobs import FigureJob, joined, name_parts, notes, run_words
-from fer.figures.plots_pictures import Tile, TileRow, plot_tiles
+from fer.figures.engine import FigureJob
+from fer.figures.selection import masked
+from fer.figures.style import titled_figure
+from fer.figures.titles import joined, name_parts, notes, run_words
 from fer.layouts.pictures import UnreadablePicture
-from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions, read_study
+from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions
 from fer.runs.run import ORACLE, PlannedRun
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
 from fer.study.variants import picture_recipe, scored_variant, test_faces, training_faces
-from utils import InputError, fingerprint, lock_in
+from utils import InputError, fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,25 +38,8 @@ if TYPE_CHECKING:
 EXAMPLES = 2  # per class and column of the sample grid
 REASONS, REJECTED_SHOWN = 8, 8
 MISTAKES = 8  # per class
-LEFT_OUT = "left_out_pictures.json"
-
-
-def draw_picture_figures(study: Study, runs: list[PlannedRun], plot_format: str) -> list[Path]:
-    """Draw what changed of the figures that show faces; returns all that are there.
-
-    `runs` is the present plan. What cannot be drawn is warned of and listed in left_out_pictures.json.
-    """
-    output = study.settings.output_path
-    stored = read_study(output)
-    jobs = [*_sample_jobs(study, stored, runs), *_rejected_jobs(study, stored), *_mistake_jobs(study, stored)]
-    with lock_in(output, "picture_figures"):
-        named = named_jobs(jobs, plot_format)
-        drawn, failed = draw_changed(output, named, output / "cache" / "picture_figures.json", here=True)
-        write_left_out(output / LEFT_OUT, failed)
-    return sorted(output / path for path in drawn)
-
-
-# ---------------------------------------------------------------- pixels by name
+SIDE, INCH = 96, 0.95  # pixels and inches of a picture's side
+CAPTION_LINE, GAP = 0.135, 0.06  # inches
 
 
 class Faces:
@@ -75,7 +59,7 @@ class Faces:
 # ---------------------------------------------------------------- samples of each class
 
 
-def _sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> Iterator[FigureJob]:
+def sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> Iterator[FigureJob]:
     """Per dataset a grid: training faces of each class raw, preprocessed, and as augmented training sees them."""
     settings = study.settings
     for name, data in study.datasets.items():
@@ -134,17 +118,17 @@ def draw_samples(
     for label, emotion in enumerate(EMOTIONS):
         of_class = train[train["label"] == label]
         chosen = _examples(of_class, balanced if has_extras else None)
-        groups = [[Tile(_readable(data, row)) for row in chosen]]
+        groups = [[CaptionedPicture(_readable(data, row)) for row in chosen]]
         if prepared is not None:
             faces = [prepared[row["sample_id"]] for row in chosen]
-            groups.append([Tile(face) for face in faces])
+            groups.append([CaptionedPicture(face) for face in faces])
             if has_extras and balanced is not None:
                 groups.append([_extra(balanced, row["sample_id"]) for row in chosen])
             if online and run is not None:
-                groups.append([Tile(face) for face in _augmented(faces, run, label)])
-        empty = [Tile(None)] * (EXAMPLES - len(chosen))
-        rows.append(TileRow(f"{emotion}\nn = {len(of_class):,}", [tile for group in groups for tile in group + empty]))
-    return plot_tiles(title, rows, [(EXAMPLES, heading) for heading, there in words.items() if there])
+                groups.append([CaptionedPicture(face) for face in _augmented(faces, run, label)])
+        empty = [CaptionedPicture(None)] * (EXAMPLES - len(chosen))
+        rows.append(PictureRow(f"{emotion}\nn = {len(of_class):,}", [one for group in groups for one in group + empty]))
+    return plot_picture_rows(title, rows, [(EXAMPLES, heading) for heading, there in words.items() if there])
 
 
 def _balanced_faces(study: Study, data: DatasetSamples, run: PlannedRun) -> Faces:
@@ -168,9 +152,11 @@ def _readable(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
         raise InputError(f"{data.root / row['path']} cannot be shown: {error}.") from error
 
 
-def _extra(balanced: Faces, sample_id: str) -> Tile:
+def _extra(balanced: Faces, sample_id: str) -> CaptionedPicture:
     name = f"{sample_id}+aug1"
-    return Tile(balanced[name]) if name in balanced else Tile(None, "none: class is large enough")
+    return (
+        CaptionedPicture(balanced[name]) if name in balanced else CaptionedPicture(None, "none: class is large enough")
+    )
 
 
 def _augmented(faces: list[np.ndarray], run: PlannedRun, label: int) -> list[np.ndarray]:
@@ -182,8 +168,8 @@ def _augmented(faces: list[np.ndarray], run: PlannedRun, label: int) -> list[np.
 # ---------------------------------------------------------------- pictures left out
 
 
-def _rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
-    """Per dataset thumbnails of what the selection left out, a row per reason; LIMIT_PER_SPLIT left out no fault."""
+def rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
+    """Per dataset thumbnails of what the selection left out, a row per reason, LIMIT_PER_SPLIT aside."""
     for name, data in study.datasets.items():
         rejected = _rejected(study, data)
         if rejected.empty:
@@ -218,23 +204,23 @@ def draw_rejected(data: DatasetSamples, rejected: pd.DataFrame, title: list[str]
     for why, times in rejected["why"].value_counts().head(REASONS).items():
         found = rejected[rejected["why"] == why].sort_values("sample_id")
         shown = [found.iloc[place] for place in spread(times, REJECTED_SHOWN)]
-        rows.append(TileRow(f"{why}\nn = {times:,}", [_thumbnail(data, row) for row in shown]))
-    return plot_tiles(title, rows)
+        rows.append(PictureRow(f"{why}\nn = {times:,}", [_thumbnail(data, row) for row in shown]))
+    return plot_picture_rows(title, rows)
 
 
-def _thumbnail(data: DatasetSamples, row: pd.Series) -> Tile:
+def _thumbnail(data: DatasetSamples, row: pd.Series) -> CaptionedPicture:
     caption = Path(str(row["path"])).stem + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
     try:
         face = delivered_face(data.root, str(row["path"]), "" if pd.isna(row["content"]) else str(row["content"]))
-        return Tile(np.asarray(face), caption)
+        return CaptionedPicture(np.asarray(face), caption)
     except (UnreadablePicture, OSError) as error:
-        return Tile(None, f"{caption}\n{error}")
+        return CaptionedPicture(None, f"{caption}\n{error}")
 
 
 # ---------------------------------------------------------------- most confident mistakes
 
 
-def _mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
+def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
     """Per dataset, variant and network: its most confident errors on a dataset it was trained on, lowest seed."""
     own = [entry for entry in stored.predictions if _is_shown(entry)]
     first: dict[tuple[Any, ...], PredictionEntry] = {}
@@ -264,9 +250,9 @@ def _mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
 
 def _is_shown(entry: PredictionEntry) -> bool:
     run = entry.run.run
-    honest = run["selection"] != ORACLE
+    on_validation = run["selection"] != ORACLE
     matching = entry.test_on in run["train_on"] and entry.test_variant == scored_variant(run["variant"])
-    return honest and matching and entry.split == "test" and entry.tta == "none"
+    return on_validation and matching and entry.split == "test" and entry.tta == "none"
 
 
 def _seed_and_split(entry: PredictionEntry) -> tuple[int, str]:
@@ -276,23 +262,90 @@ def _seed_and_split(entry: PredictionEntry) -> tuple[int, str]:
 def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, title: list[str], size: int) -> Figure:
     """A row per true class, the most confident errors first. Raises InputError when the predictions are damaged."""
     found = read_predictions(entry)
-    faces = _test_faces(study, data, entry.test_variant, size)
-    sure = found.probabilities.max(axis=1)
+    faces = _faces_of(study, data, entry.test_variant, size)
+    confidence = found.probabilities.max(axis=1)
     rows = []
     for label, emotion in enumerate(EMOTIONS):
         of_class = found.labels == label
         wrong = np.flatnonzero(of_class & (found.predicted != label))
-        worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+        worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
         words = f"{emotion}\n{len(wrong):,} of {of_class.sum():,} wrong"
-        rows.append(TileRow(words, [_mistake(faces, found, place) for place in worst]))
-    return plot_tiles(title, rows)
+        rows.append(PictureRow(words, [_mistake(faces, found, place) for place in worst]))
+    return plot_picture_rows(title, rows)
 
 
-def _mistake(faces: Faces, found: Predictions, place: int) -> Tile:
+def _mistake(faces: Faces, found: Predictions, place: int) -> CaptionedPicture:
     row, label = found.probabilities[place], found.labels[place]
     said = f"said {EMOTIONS[row.argmax()]} {row.max():.2f}"
-    return Tile(faces[str(found.sample_ids[place])], f"{said}\ntrue {EMOTIONS[label]} {row[label]:.2f}")
+    return CaptionedPicture(faces[str(found.sample_ids[place])], f"{said}\ntrue {EMOTIONS[label]} {row[label]:.2f}")
 
 
-def _test_faces(study: Study, data: DatasetSamples, variant: str, size: int) -> Faces:
+def _faces_of(study: Study, data: DatasetSamples, variant: str, size: int) -> Faces:
     return Faces(test_faces(data, "test", variant, size, study.settings))
+
+
+# ---------------------------------------------------------------- rows of pictures
+
+
+class CaptionedPicture(NamedTuple):
+    """A picture, uint8 [S, S] or [S, S, 1 or 3], or None for an empty place; and the words below it."""
+
+    pixels: np.ndarray | None
+    caption: str = ""
+
+
+class PictureRow(NamedTuple):
+    """Pictures side by side, and the words left of them."""
+
+    words: str
+    pictures: Sequence[CaptionedPicture]
+
+
+def plot_picture_rows(title: list[str], rows: Sequence[PictureRow], headings: Sequence[tuple[int, str]] = ()) -> Figure:
+    """Rows of pictures with short captions; `headings` are (pictures wide, words), left to right."""
+    columns = max([1, sum(wide for wide, _ in headings), *(len(row.pictures) for row in rows)])
+    starts = np.cumsum([0, *(wide for wide, _ in headings)])
+    shift = [GAP * 3 * sum(start <= column for start in starts[1:-1]) for column in range(columns)]
+    lines = [
+        max([len(_wrapped(picture.caption)) for picture in row.pictures if picture.pixels is not None] + [0])
+        for row in rows
+    ]
+    heights = [INCH + CAPTION_LINE * count + GAP for count in lines]
+    left = 1.15
+    width = max(left + columns * INCH + shift[-1] + 0.1, 6.5)
+    body = sum(heights) + 0.25 * bool(headings) + 0.1
+    figure, top = titled_figure(title, width, body)
+    height = body / top
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(0, height))
+    for start, (_, words) in zip(starts, headings, strict=False):
+        axes.text(left + start * INCH + shift[start], body - 0.14, words, size=9, weight="bold")
+    y = body - 0.25 * bool(headings)
+    for row, tall in zip(rows, heights, strict=True):
+        words = "\n".join(part for line in row.words.splitlines() for part in textwrap.wrap(line, 16)[:6])
+        axes.text(0.1, y - INCH / 2, words, size=8, va="center")
+        for column, picture in enumerate(row.pictures):
+            x = left + column * INCH + shift[column]
+            if picture.pixels is not None:
+                shown = (x, x + INCH - GAP, y - INCH + GAP, y)
+                pixels = _shown(picture.pixels)
+                axes.imshow(pixels, extent=shown, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+            caption, below = "\n".join(_wrapped(picture.caption)), y - INCH + GAP / 2
+            axes.text(x, y if picture.pixels is None else below, caption, size=6.5, va="top", linespacing=1.05)
+        y -= tall
+    axes.set(xlim=(0, width), ylim=(0, height))
+    return figure
+
+
+def _wrapped(caption: str) -> list[str]:
+    return [part for line in caption.splitlines() for part in textwrap.wrap(line, 17)][:4]
+
+
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    """The picture with SIDE x SIDE pixels; smaller ones keep their pixels visible."""
+    import cv2
+
+    pixels = np.ascontiguousarray(pixels.squeeze())
+    larger = pixels.shape[0] < SIDE
+    return cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST if larger else cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Drawing figures: only those that changed, by several processes where they are many, and what could not be drawn.
+"""A figure to draw, and drawing: only what changed, by several processes where figures are many.
 
 A file in `cache/` keeps a fingerprint per figure: only what changed is drawn again, and a figure that no longer
 belongs to the study is removed if it was drawn here.
@@ -10,27 +10,55 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer.console.interrupt import children_without_ctrl_c
-from fer.figures.jobs import FigureJob
 from fer.figures.style import STYLE
-from utils import InputError, atomic_path, log, progress, read_json, write_changed, write_json
+from utils import InputError, atomic_path, fingerprint, log, progress, read_json, write_changed, write_json
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Raise when the same inputs would be drawn another way.
+FIGURES_VERSION = 5
 DPI = 120
 # No date and no program name in the files: equal figures have equal bytes.
 METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 # Starting a process costs about as much as drawing ten figures.
 MANY, MOST_WORKERS = 24, 4
-LeftOut = dict[str, str]
+LeftOut = dict[str, str]  # {"what": the figure, "why": the reason}
+
+
+@dataclass(frozen=True)
+class FigureJob:
+    """A figure to draw: `draw(*sources, title=title, **details)`; `name` is its path without suffix.
+
+    `title` and `details` are JSON-able; `stamp` changes with what the files behind `sources` hold.
+    `run` is the folder name of the run shown, "" for none.
+    """
+
+    name: str
+    draw: Callable[..., Figure]
+    title: list[str]
+    details: dict[str, Any]
+    sources: tuple[Any, ...] = ()
+    stamp: Any = None
+    run: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of everything the figure shows."""
+        drawn = [FIGURES_VERSION, self.draw.__name__, self.title, self.details, self.stamp]
+        return fingerprint(drawn, length=16)
 
 
 def named_jobs(jobs: Iterable[FigureJob], plot_format: str) -> dict[str, FigureJob]:
-    """Jobs by their path under the output folder; runs that would share a name are told apart by their hash."""
+    """Jobs by their path under the output folder; runs that would share a name get their hash."""
     jobs = list(jobs)
     times = Counter(job.name for job in jobs)
     named = {}
@@ -63,10 +91,10 @@ def _read_map(path: Path) -> dict[str, str]:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         log.warning("%s cannot be read (%s); every figure is drawn again.", path, error)
         return {}
-    strange = [name for name in listed if not is_figure_path(name)]
-    if strange:
-        log.warning("%s lists %r, which is no figure of this study; it is left alone.", path, strange[0])
-    return {name: listed[name] for name in listed if name not in strange}
+    foreign = [name for name in listed if not is_figure_path(name)]
+    if foreign:
+        log.warning("%s lists %r, which is no figure of this study; it is left alone.", path, foreign[0])
+    return {name: listed[name] for name in listed if name not in foreign}
 
 
 def is_figure_path(name: str) -> bool:
@@ -77,11 +105,11 @@ def is_figure_path(name: str) -> bool:
 
 
 def draw_changed(
-    output: Path, jobs: dict[str, FigureJob], map_file: Path, here: bool = False
+    output: Path, jobs: dict[str, FigureJob], map_file: Path, in_process: bool = False
 ) -> tuple[list[str], list[LeftOut]]:
     """Draw what changed and remove what no longer belongs; noted in the map, also when stopped half-way.
 
-    Many figures are drawn by several processes, unless `here`. Returns the paths of the study's figures, and
+    Many figures are drawn by several processes, unless `in_process`. Returns the paths of the study's figures, and
     those left out.
     """
     known = _read_map(map_file)
@@ -91,7 +119,7 @@ def draw_changed(
     }
     noted, failed = known.copy(), []
     try:
-        for path, why in _results(output, changed, here):
+        for path, why in _results(output, changed, in_process):
             if not why:
                 noted[path] = prints[path]
                 continue
@@ -111,9 +139,9 @@ def _remove(output: Path, path: str, noted: dict[str, str]) -> None:
     del noted[path]
 
 
-def _results(output: Path, jobs: dict[str, FigureJob], here: bool) -> Iterator[tuple[str, str]]:
-    """Each path once its figure is drawn, "" beside it, or why it could not be; here, or by several processes."""
-    if here or len(jobs) <= MANY:
+def _results(output: Path, jobs: dict[str, FigureJob], in_process: bool) -> Iterator[tuple[str, str]]:
+    """Each path once its figure is drawn, "" beside it, or why it could not be."""
+    if in_process or len(jobs) <= MANY:
         for path, job in progress(jobs.items(), "figures", len(jobs)) if jobs else ():
             yield path, _outcome(job, output / path)
         return

@@ -1,35 +1,59 @@
-"""Figures that compare scores: architectures, classes, augmentation, combined training, ensembles, TTA.
+"""Figures that compare scores: models, classes, augmentation, TTA, combined training, ensembles.
 
-All numbers are those of results.csv and per_class_results.csv.
+All are bars with a point per seed, and all numbers are those of results.csv and per_class_results.csv.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from evaluation import METRICS
-from fer.figures.jobs import FigureJob, joined, notes
-from fer.figures.plots_compare import plot_bars
+from fer.figures.engine import FigureJob
 from fer.figures.result_rows import (
-    honest_rows,
     is_ensemble,
     models_in_order,
+    networks_first,
     own_rows,
     pictures,
     repeats,
+    rows_selected_on_validation,
     values,
     with_classes,
 )
+from fer.figures.style import (
+    COLOURS,
+    HATCHES,
+    LEGEND_LINE,
+    MARK,
+    WIDTH,
+    legend_columns,
+    legend_rows,
+    score_text,
+    titled_figure,
+)
+from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy
 from fer.settings.settings import EMOTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WORDS = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_precision": "macro precision",
     "macro_recall": "macro recall", "macro_f1": "macro-F1", "macro_auc": "macro AUC", "cohen_kappa": "Cohen's kappa",
 }  # fmt: skip
 BEFORE, AFTER = "preprocessed", "augmented"
+# By series and category: a value per seed.
+Series = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+# ---------------------------------------------------------------- models and classes
 
 
 def metric_jobs(study: StoredStudy) -> Iterator[FigureJob]:
@@ -84,13 +108,13 @@ def _gains(classes: pd.DataFrame, kind: str) -> dict[str, dict[str, list[float]]
 
 def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per TTA policy: what it adds to the accuracy of each model, on the test set of its own training set."""
-    rows = honest_rows(study)
+    rows = rows_selected_on_validation(study)
     if rows.empty:
         return
     own = rows[rows["own"] & rows["tta_gain"].notna()]
     policies = sorted(own["tta"].unique())
     for policy in policies:
-        part = own[own["tta"] == policy].sort_values("label", key=_models_first, kind="stable")
+        part = own[own["tta"] == policy].sort_values("label", key=_in_order, kind="stable")
         panels = {
             f"{train_on} ({pictures(some)})": values(some, "variant", "label", "tta_gain")
             for train_on, some in part.groupby("train_on")
@@ -104,8 +128,8 @@ def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         yield FigureJob(name, plot_bars, title, details | {"panel_height": 1.9})
 
 
-def _models_first(labels: pd.Series) -> pd.Series:
-    return labels.map(lambda label: (label.startswith("ensemble_"), label))
+def _in_order(labels: pd.Series) -> pd.Series:
+    return labels.map(networks_first)
 
 
 # ---------------------------------------------------------------- combined training, ensembles
@@ -113,7 +137,7 @@ def _models_first(labels: pd.Series) -> pd.Series:
 
 def combined_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per variant: accuracy on each test set of a model trained on that dataset alone and on several together."""
-    rows = honest_rows(study)
+    rows = rows_selected_on_validation(study)
     if rows.empty:
         return
     fits = rows["matching"] & (rows["tta"] == "none") & rows["section"].isin(["individual", "combined", "ensemble"])
@@ -148,7 +172,7 @@ def combined_jobs(study: StoredStudy) -> Iterator[FigureJob]:
 
 def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per training set, variant and test set: the ensembles beside the networks that vote in them."""
-    rows = honest_rows(study)
+    rows = rows_selected_on_validation(study)
     if rows.empty:
         return
     rows = rows[rows["matching"]]
@@ -169,3 +193,116 @@ def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         ]
         name = f"ensemble_results/{train_on}_{variant}_ensembles_{test_on}"
         yield FigureJob(name, plot_bars, title, {"panels": panels, "axis": "score"})
+
+
+# ---------------------------------------------------------------- bars with a point per seed
+
+
+def plot_bars(
+    title: list[str],
+    panels: Mapping[str, Series],
+    axis: str,
+    least: float = 1.0,
+    columns: int = 1,
+    signed: bool = False,
+    panel_height: float = 2.4,
+) -> Figure:
+    """A panel per heading: a group per category, in it a bar per series, its height the mean of the values.
+
+    Points are the single values where there are several. All panels have one scale: 0 to 1; where `signed`, as far
+    below 0 as above, at least to `least`. A series keeps its colour in all panels.
+    """
+    series = list(dict.fromkeys(name for parts in panels.values() for name in parts))
+    rows = -(-len(panels) // columns)
+    below = 0.48 + LEGEND_LINE * legend_rows(series) * (len(series) > 1)
+    body = panel_height * rows + 0.62 * (rows - 1) + 0.32 + below
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, (heading, parts) in zip(grid, panels.items(), strict=False):
+        _bar_panel(axes, parts, series, signed, WIDTH / columns)
+        axes.set_title(heading, size=9)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    _limits(grid[0], panels, least, signed)
+    for axes in grid[::columns]:
+        axes.set_ylabel(axis)
+    if len(series) > 1:
+        series_legend(figure, series)
+    figure.subplots_adjust(
+        left=0.8 / WIDTH, right=1 - 0.1 / WIDTH, bottom=below / height, top=top - 0.32 / height,
+        hspace=0.62 / panel_height, wspace=0.04,
+    )  # fmt: skip
+    return figure
+
+
+def _bar_panel(axes: Axes, parts: Series, series: Sequence[str], signed: bool, width: float) -> None:
+    categories = list(dict.fromkeys(kind for found in parts.values() for kind in found))
+    shown = [name for name in series if parts.get(name)]
+    bar = 0.84 / max(len(shown), 1)
+    inches = min(bar, 0.3) * (width - 0.75) / max(len(categories), 1)
+    for number, name in enumerate(shown):
+        offset = (number - (len(shown) - 1) / 2) * min(bar, 0.3)
+        for place, kind in enumerate(categories):
+            if parts[name].get(kind):
+                found = np.asarray(parts[name][kind], dtype=float)
+                axes.bar(place + offset, found.mean(), min(bar, 0.3) * 0.94, edgecolor="white", linewidth=0.5,
+                         **look(series.index(name)))  # type: ignore[arg-type] # fmt: skip
+                _points(axes, place + offset, found, min(bar, 0.3))
+                _mean(axes, place + offset, found, signed, inches)
+    for place, kind in enumerate(categories):
+        if not any(parts[name].get(kind) for name in shown):
+            axes.text(place, 0, " no pictures", ha="center", va="bottom", size=8, color=MARK, rotation=90)
+    across = max(int((width - 0.75) / max(len(categories), 1) * 12), 8)
+    axes.set_xticks(range(len(categories)), [textwrap.fill(kind, across) for kind in categories], size=8)
+    axes.set_xlim(-0.5, max(len(categories), 1) - 0.5)
+    axes.tick_params(axis="x", length=0)
+    axes.axhline(0, color=MARK, linewidth=0.8)
+    axes.grid(axis="y")
+
+
+def _points(axes: Axes, x: float, values: np.ndarray, bar: float) -> None:
+    if len(values) > 1:
+        places = x + np.linspace(-0.25, 0.25, len(values)) * bar
+        axes.plot(places, values, "o", color="white", markeredgecolor="#222222", markersize=2.6, markeredgewidth=0.6)
+
+
+def _mean(axes: Axes, x: float, values: np.ndarray, signed: bool, inches: float) -> None:
+    """The mean as a number beyond the outermost point, upright where the bar is narrow, left out where it is a line."""
+    if inches < 0.09:
+        return
+    mean = float(values.mean())
+    below = signed and mean < 0
+    place, side, shift = (values.min(), "top", -4) if below else (max(values.max(), 0.0), "bottom", 4)
+    axes.annotate(
+        score_text(mean, signed), (x, place), xytext=(0, shift), textcoords="offset points", ha="center", va=side,
+        size=6.5, rotation=90 if inches < 0.4 else 0,
+    )  # fmt: skip
+
+
+def _limits(axes: Axes, panels: Mapping[str, Series], least: float, signed: bool) -> None:
+    """Room beyond the highest bar for its number; the ticks of a score still end at 1."""
+    found = [
+        value for parts in panels.values() for kinds in parts.values() for some in kinds.values() for value in some
+    ]
+    low, high = min([0.0, *found]), max([0.0, *found])
+    if signed:
+        reach = max(-low, high, least) * 1.6
+        axes.set_ylim(-reach, reach)
+        axes.yaxis.set_major_formatter("{x:+.2f}" if reach > 0.2 else "{x:+.3f}")
+        return
+    axes.set_yticks(np.arange(-1, 1.01, 0.2))
+    axes.set_ylim(low * 1.3, 1.2 if high > 0.8 else 1.0)
+
+
+def series_legend(figure: Figure, series: Sequence[str]) -> None:
+    """A legend under the figure, a patch per series."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(edgecolor="white", label=name, **look(place)) for place, name in enumerate(series)]  # type: ignore[arg-type]
+    figure.legend(handles=handles, ncols=legend_columns(series), loc="lower left", bbox_to_anchor=(0.05, 0), fontsize=8)
+
+
+def look(place: int) -> dict[str, str]:
+    """Colour and hatch of the series at `place`: the hatch changes where the colours begin again."""
+    return {"facecolor": COLOURS[place % len(COLOURS)], "hatch": HATCHES[place // len(COLOURS) % len(HATCHES)]}

@@ -1,15 +1,23 @@
-"""Figures of the datasets: class distributions before and after balancing."""
+"""Figures of class distributions: pictures per class before and after balancing, of datasets and of their unions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from fer.figures.jobs import BALANCE_WORDS, FigureJob, joined, notes
-from fer.figures.style import plot_distribution, plot_stacked_distribution
+import numpy as np
+import pandas as pd
+
+from fer.figures.engine import FigureJob
+from fer.figures.style import COLOURS, titled_figure
+from fer.figures.titles import BALANCE_WORDS, joined, notes
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts
+from fer.settings.settings import EMOTIONS
 from utils import InputError, log
 
-# ---------------------------------------------------------------- class distributions
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def distribution_jobs(study: StoredStudy) -> Iterator[FigureJob]:
@@ -89,3 +97,70 @@ def _size(run: StoredRun) -> int:
 
 def _balance_words(run: StoredRun) -> str:
     return f"{run.run['variant']}: {BALANCE_WORDS[run.run['balance']]}"
+
+
+# ---------------------------------------------------------------- how they look
+
+
+def plot_distribution(title: list[str], bars: dict[str, list[int]]) -> Figure:
+    """Bars per class side by side; `bars` maps a legend entry to its count per class."""
+    import seaborn
+
+    figure, top = titled_figure(title, 9, 4.2)
+    axes = figure.subplots()
+    long = pd.DataFrame(
+        [(EMOTIONS[c], part, n) for part, counts in bars.items() for c, n in enumerate(counts)],
+        columns=["class", "part", "pictures"],
+    )
+    colours = COLOURS[: len(bars)]
+    seaborn.barplot(long, x="class", y="pictures", hue="part", palette=colours, saturation=1, ax=axes)
+    narrow = {"rotation": 90, "padding": 3} if len(bars) > 2 else {"padding": 1}
+    for container in axes.containers:
+        axes.bar_label(container, fmt="{:,.0f}", size=7.5, **narrow)  # type: ignore[arg-type]
+    axes.margins(y=0.18 if len(bars) > 2 else 0.06)
+    axes.set(xlabel="")
+    columns = len(bars) if len(bars) <= 3 else 2
+    _legend_above(axes, columns)
+    _count_axis(axes)
+    above = 0.05 * -(-len(bars) // columns) + 0.01
+    figure.subplots_adjust(left=0.095, right=0.99, bottom=0.065, top=top - above)
+    return figure
+
+
+def plot_stacked_distribution(title: list[str], panels: dict[str, dict[str, list[int]]]) -> Figure:
+    """One panel per entry, in each the datasets stacked, the same scale in all."""
+    width = max(4.6 * len(panels), 7)
+    figure, top = titled_figure(title, width, 4.2)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    rows_of_legend = (max(len(parts) for parts in panels.values()) + 1) // 2
+    for axes, (heading, parts) in zip(row, panels.items(), strict=True):
+        _stack(axes, parts)
+        total = sum(sum(counts) for counts in parts.values())
+        axes.set_title(f"{heading} (n = {total:,})", pad=8 + 14 * rows_of_legend)
+        _legend_above(axes, columns=2)
+        _count_axis(axes)
+    row[0].set_ylabel("pictures")
+    above = 0.05 * rows_of_legend + 0.07
+    figure.subplots_adjust(left=0.85 / width, right=0.99, bottom=0.065, top=top - above, wspace=0.06)
+    return figure
+
+
+def _stack(axes: Axes, parts: dict[str, list[int]]) -> None:
+    base = np.zeros(len(EMOTIONS), dtype=int)
+    for colour, (name, counts) in zip(COLOURS, parts.items(), strict=False):
+        label = f"{name} (n = {sum(counts):,})"
+        axes.bar(EMOTIONS, counts, bottom=base, color=colour, edgecolor="white", label=label)
+        base += counts
+    for place, total in enumerate(base):
+        axes.annotate(f"{total:,}", (place, total), xytext=(0, 2), textcoords="offset points", ha="center", size=7.5)
+    axes.margins(y=0.08)
+
+
+def _legend_above(axes: Axes, columns: int) -> None:
+    axes.legend(title=None, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+
+
+def _count_axis(axes: Axes) -> None:
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y")
+    axes.tick_params(axis="x", length=0)
