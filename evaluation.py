@@ -5,6 +5,7 @@ Everything after `Predictions` is a pure function of files; torch is needed only
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -149,21 +150,37 @@ ARRAYS = ("classes", "sample_ids", "labels", "probabilities")
 
 
 def store_predictions(path: Path, predictions: Predictions) -> None:
-    """Write predictions as .npz, whole or not at all."""
+    """Write predictions as .npz, whole or not at all, with a checksum of what they hold."""
+    fields = {name: np.asarray(value) for name, value in predictions.__dict__.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **predictions.__dict__)
+        np.savez_compressed(stream, **fields, checksum=np.asarray(_checksum(fields)))  # type: ignore[arg-type]
+
+
+def _checksum(fields: dict[str, np.ndarray]) -> str:
+    """32 hexadecimal digits of the SHA-256 of all values, with their names, kinds and shapes."""
+    digest = hashlib.sha256()
+    for name in Predictions.__annotations__:
+        digest.update(f"{name} {fields[name].dtype.str} {fields[name].shape} ".encode())
+        digest.update(np.ascontiguousarray(fields[name]).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def load_predictions(path: Path) -> Predictions:
-    """Read predictions. Raises InputError when the file is not there, truncated or not one of ours."""
+    """Read predictions; a file without a checksum, of an earlier version, is taken as it is.
+
+    Raises InputError when the file is not there, truncated, changed since it was written, or not one of ours.
+    """
     if not path.is_file():
         raise InputError(f"{path} is not there yet. Run main.py: it is made from the weights.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Predictions.__annotations__}
+            checksum = str(stored["checksum"]) if "checksum" in stored else None
         kinds = [fields[name].dtype.kind + str(fields[name].ndim) for name in ARRAYS]
         if kinds != ["U1", "U1", "i1", "f2"]:
             raise ValueError(f"{', '.join(ARRAYS)} are of the kinds {kinds}")
+        if checksum not in (None, _checksum(fields)):
+            raise ValueError("its checksum does not match: it was changed since it was written")
     except DAMAGED as error:
         raise InputError(f"{path} is damaged ({error}). Run main.py: it is made again from the weights.") from error
     for name in ("run", "test_on", "split", "test_variant", "tta", "key"):

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from face_datasets import face_settings, files_below, noise_pictures, prepare
+from fake_study import FakeStudy
 from PIL import Image
 
 import training
@@ -21,6 +22,7 @@ from evaluation import load_predictions, store_predictions
 from fer.data.samples import load_samples, read_samples
 from fer.faces.packs import Pack, pack_or_load
 from fer.results.study_files import read_class_counts
+from fer.results.tables import write_tables
 from fer.runs.run import PlannedRun
 from fer.settings.settings import Settings
 from fer.statistics.groups import read_row_facts
@@ -128,6 +130,12 @@ def test_damaged_predictions_are_named_and_made_again(tiny_settings: Make, caplo
         assert again.labels.tolist() == whole.labels.tolist()
         assert np.array_equal(again.probabilities, whole.probabilities)
         assert again.classes == whole.classes
+    with np.load(path) as stored:
+        changed = dict(stored)
+    changed["probabilities"] = changed["probabilities"][:, ::-1]
+    np.savez_compressed(path, **changed)
+    assert execute(study, [planned]) == {}
+    assert np.array_equal(load_predictions(path).probabilities, whole.probabilities)
     reads = settings.output_path / "test_reads.csv"
     for text in (b"\x00\xff\x80junk", b"test_on,run\nalpha,x\n", b""):
         reads.write_bytes(text)
@@ -239,3 +247,15 @@ def test_a_changed_pack_is_named_and_made_again(tmp_path: Path, caplog: pytest.L
     caplog.clear()
     packed()
     assert not caplog.text
+
+
+def test_a_report_leaves_out_predictions_that_lost_rows(tmp_path: Path) -> None:
+    (planned,) = FakeStudy(tmp_path, ("studio",), (("studio",),), tta=("none",)).plan()
+    path = next((planned.folder / "predictions").glob("*__test__*"))
+    with np.load(path) as stored:
+        fields = dict(stored)
+    right = fields["probabilities"].argmax(1) == fields["labels"]
+    np.savez_compressed(path, **fields | {n: fields[n][right] for n in ("sample_ids", "labels", "probabilities")})
+    results, _ = write_tables(tmp_path)
+    assert planned.name not in set(results["run"])
+    assert path.name in (tmp_path / "tables" / "left_out.json").read_text()

@@ -183,3 +183,17 @@ def test_damaged_predictions_are_named(tmp_path: Path, damage: bytes | None) -> 
     path.write_bytes(path.read_bytes()[:300] if damage is None else damage)
     with pytest.raises(InputError, match=r"p\.npz is damaged"):
         load_predictions(path)
+
+
+@pytest.mark.parametrize("name", ["sample_ids", "labels", "probabilities", "key"])
+def test_changed_predictions_are_named_and_older_ones_are_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "p.npz"
+    store_predictions(path, PREDICTIONS)
+    with np.load(path) as stored:
+        fields = dict(stored)
+    np.savez_compressed(path, **fields | {name: fields[name][::-1] if fields[name].ndim else np.asarray("other")})
+    with pytest.raises(InputError, match="it was changed since it was written"):
+        load_predictions(path)
+    del fields["checksum"]
+    np.savez_compressed(path, **fields)
+    assert load_predictions(path).labels.tolist() == [0, 1]
