@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.data.samples import BOX, face_contents
+from fer.data.samples import BOX, prepared_contents
 from fer.faces.detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
 from fer.layouts.pictures import UnreadablePicture, open_picture
@@ -108,7 +108,7 @@ def preprocess_or_load(
 
 def _wanted(samples: pd.DataFrame) -> pd.DataFrame:
     table = samples[["sample_id", "split", "label", "path", "original_path", *BOX]].assign(
-        content=face_contents(samples)
+        content=prepared_contents(samples)
     )
     classes = table["label"].map(dict(enumerate(EMOTIONS)))
     return table.assign(

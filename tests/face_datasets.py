@@ -34,8 +34,8 @@ def rows_for(faces: str) -> DatasetRow:
 def table(root: Path, paths: list[str], **columns: Any) -> pd.DataFrame:
     """Samples of pictures below `root`; columns given override the defaults."""
     base: dict[str, Any] = {
-        "sample_id": [f"set/{path}" for path in paths], "path": paths, "original_path": "", "label": HAPPY,
-        "dataset": "set", "split": "train",
+        "sample_id": [f"set/{path}" for path in paths], "path": paths, "original_path": "", "photo_content": "",
+        "label": HAPPY, "dataset": "set", "split": "train",
         "content": [content_hash(open_picture(root, path)) for path in paths],
         "box_left": np.nan, "box_top": np.nan, "box_right": np.nan, "box_bottom": np.nan,
     }  # fmt: skip

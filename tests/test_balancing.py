@@ -77,7 +77,8 @@ def faces(tmp_path: Path) -> tuple[pd.DataFrame, Path, pd.DataFrame]:
     train = pd.DataFrame(
         {"sample_id": ids, "split": "train", "label": labels, "content": [f"{n:032x}" for n in range(len(labels))]}
     )
-    manifest = pd.DataFrame({"sample_id": ids, "file": [f"train/{n}.png" for n in range(len(labels))]})
+    files = [f"train/{n}.png" for n in range(len(labels))]
+    manifest = pd.DataFrame({"sample_id": ids, "file": files, "content": train["content"]})
     return train, folder, manifest
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import draw_class_picture
+from conftest import TINY_MODEL, draw_class_picture
 from PIL import Image
 
 import data_loader
@@ -26,6 +26,7 @@ from fer.data.samples import BOX
 from fer.faces.packs import Pack, pack_or_load
 from fer.layouts.pictures import open_picture
 from fer.settings.settings import EMOTIONS, Settings
+from fer.study.disk_need import packed_shape
 from fer.study.plan import open_study
 from fer.study.variants import test_faces as faces_of_split
 from model_utils import load_state, save_state
@@ -131,6 +132,22 @@ def test_folds_share_one_pack_and_its_prepared_pictures(tiny_settings: Callable[
     assert sorted(tested) == sorted(study.datasets["alpha"].samples["sample_id"])
     assert len(list((settings.output_path / "cache").rglob("*.npy"))) == 1
     assert len(list(settings.datasets_path.rglob("*.png"))) == len(tested)
+
+
+def test_a_picture_that_leaves_changes_no_side_and_no_channels(tiny_settings: Callable[..., Settings]) -> None:
+    settings = tiny_settings(MODEL_CONFIG={"tiny_plain": TINY_MODEL | {"input_size": 32}})
+    root = settings.resolve(settings.datasets["alpha"].path)
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 30, 3), dtype=np.uint8)  # larger than all others, in colour
+    for emotion in ("happy", "sad"):
+        Image.fromarray(pixels).save(root / "train" / emotion / "disputed.png")
+    for policy in ("keep", "drop"):
+        chosen = settings.model_copy(update={"conflicts": policy})
+        study = open_study(chosen)
+        data = study.datasets["alpha"]
+        assert (data.samples["width"].max() == 30) == (policy == "keep")
+        assert faces_of_split(data, "test", "raw", 32, chosen).packs[0].shape[1:] == (30, 30, 3)
+        assert packed_shape(data, "raw", 32, chosen) == (30, 3)
+    assert len(list((settings.output_path / "cache").rglob("*.npy"))) == 1
 
 
 def test_equal_pixels_with_other_boxes_are_other_packs(tmp_path: Path) -> None:

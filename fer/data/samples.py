@@ -11,6 +11,7 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 | split | train, val or test |
 | group | number of the connected component over same subject, same photo, same source picture |
 | content | which face: hash of the decoded source picture, plus the box where one is given; see data/copies.py |
+| photo_content | checksum of the file at `original_path`; "" where there is none or it cannot be opened |
 | width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
 | subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from fer.data.conflicts import settle_conflicts
 from fer.data.copies import pictures, settle_copies
 from fer.data.readers import Listing, listing_signature, read_dataset
 from fer.data.rejections import rejection_notes
+from fer.layouts.file_states import file_state
 from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import (
@@ -45,7 +48,7 @@ from utils import (
 )
 
 # Raise when the meaning of a cached samples table changes.
-SAMPLES_VERSION = 4
+SAMPLES_VERSION = 5
 SPLITS = ("train", "val", "test")
 PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
 BOX = ["box_left", "box_top", "box_right", "box_bottom"]
@@ -53,7 +56,9 @@ READABLE = ["sample_id", "path", "label", "split", "content"]
 REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
 SETTLED = ("copies", "conflicts")
 STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
-TEXT_COLUMNS = ("sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content")
+TEXT_COLUMNS = (
+    "sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content", "photo_content",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,18 @@ class DatasetSamples:
         used = self.samples.assign(label=self.samples["delivered"])
         both = pd.concat([used, left[used.columns].astype(used.dtypes)]) if len(left) else used
         return both.sort_values("sample_id", ignore_index=True)
+
+    @cached_property
+    def largest_side(self) -> int:
+        """Of the delivered faces in `unsettled`, in pixels: one size of pack for all splits and policies."""
+        left = self.rejected.loc[self.rejected["step"].isin(SETTLED), ["width", "height"]]
+        return int(pd.concat([self.samples[["width", "height"]], left]).to_numpy(dtype=float).max())
+
+    @cached_property
+    def is_gray(self) -> bool:
+        """Whether all faces in `unsettled` are gray."""
+        left = self.rejected.loc[self.rejected["step"].isin(SETTLED), "gray"]
+        return bool(self.samples["gray"].all()) and bool(left.astype(bool).all())
 
 
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
@@ -259,8 +276,21 @@ def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFra
         for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
             facts.update(zip(positions, found, strict=True))
     table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
+    table["photo_content"] = _photo_contents(rows["original_path"], root)
     bad = table["reason"] != ""
     return table[~bad].drop(columns=["reason"]), table[bad].assign(step="readable")
+
+
+def _photo_contents(photos: pd.Series, root: Path) -> pd.Series:
+    """Checksum of each photo's file, read once; its pixels are decoded only where faces are looked for in it."""
+    names = sorted(set(photos) - {""})
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(names, pool.map(_photo_content, [root / name for name in names]), strict=True))
+    return photos.map({**found, "": ""}).astype("str")
+
+
+def _photo_content(file: Path) -> str:
+    return "" if file_state(file).problem else file_fingerprint(file, 32)
 
 
 def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
@@ -301,6 +331,12 @@ def face_contents(rows: pd.DataFrame) -> pd.Series:
         for content, plain, box in zip(rows["content"], bare, boxes, strict=True)
     ]
     return pd.Series(faces, index=rows.index, dtype="str")
+
+
+def prepared_contents(rows: pd.DataFrame) -> pd.Series:
+    """What identifies each prepared face beside its recipe: `face_contents`, and the photo it is looked for in."""
+    photo = rows["photo_content"]
+    return face_contents(rows) + ("@" + photo).where(photo != "", "")
 
 
 # ---------------------------------------------------------------- groups and splits

@@ -117,8 +117,8 @@ def extras_recipe(folder: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _wanted_extras(train: pd.DataFrame, manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
-    files = manifest.loc[manifest["file"] != "", ["sample_id", "file"]]
-    rows = train[["sample_id", "split", "label", "content"]].merge(files, on="sample_id", validate="1:1")
+    files = manifest.loc[manifest["file"] != "", ["sample_id", "file", "content"]]
+    rows = train[["sample_id", "split", "label"]].merge(files, on="sample_id", validate="1:1")
     rows = rows.sort_values("sample_id", ignore_index=True)
     drawn = rows.iloc[oversampled(rows["label"].to_numpy(), seed)[len(rows) :]]
     copy = drawn.groupby("sample_id").cumcount() + 1

@@ -134,11 +134,6 @@ def _read_at(stream: BinaryIO, target: memoryview, place: int) -> int:
     return stream.readinto(target)  # type: ignore[attr-defined]
 
 
-def pack_size(widths: pd.Series, heights: pd.Series, network_size: int) -> int:
-    """min(source size, network size): the smallest side that loses nothing, in pixels."""
-    return int(min(max(widths.max(), heights.max()), network_size))
-
-
 def pack_or_load(files: pd.DataFrame, root: Path, size: int, gray: bool, folder: Path, name: str) -> Pack:
     """Decode `files` into a pack of side `size`, or find the one made before.
 

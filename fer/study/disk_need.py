@@ -158,7 +158,7 @@ def wanted_pictures(study: Study, runs: Iterable[PlannedRun]) -> dict[str, set[t
 
 def packed_shape(data: DatasetSamples, variant: str, size: int, settings: Settings) -> tuple[int, int]:
     """Side in pixels and channels of the packed pictures of a dataset and variant, for a network of `size` pixels."""
-    gray = bool(data.samples["gray"].all()) or (variant != "raw" and settings.grayscale)
+    gray = data.is_gray or (variant != "raw" and settings.grayscale)
     return picture_recipe(data, variant, size, settings)["pack"][1], 1 if gray else 3
 
 
@@ -188,7 +188,7 @@ def _audit_bytes(study: Study, name: str) -> int:
     if any((study.settings.output_path / "cache" / "packed").glob(f"{name}__audit__*.npy")):
         return 0
     data = study.datasets[name]
-    side = min(QUALITY_SIDE, int(data.samples[["width", "height"]].to_numpy().max()))
+    side = min(QUALITY_SIDE, data.largest_side)
     return len(data.unsettled) * side * side
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from data_loader import FaceRows
 from fer.data.samples import BOX, DatasetSamples
 from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
-from fer.faces.packs import PACK_VERSION, Pack, pack_or_load, pack_size
+from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, Settings
 from preprocessing import detection_rates, preprocess_or_load
@@ -26,7 +26,10 @@ def scored_variant(variant: str) -> str:
 
 
 def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> dict[str, Any]:
-    """All that shapes the pixels of `variant` beside the source pictures, as plain values without paths."""
+    """All that shapes the pixels of `variant` beside the delivered pictures, as plain values without paths.
+
+    `photos`: the whole photos in which the faces of all rows in use are looked for, where there are any.
+    """
     recipe: dict[str, Any] = {
         "variant": variant,
         "faces": data.row.faces,
@@ -35,6 +38,8 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
     if variant != "raw":
         recipe["preparation"] = preparation_recipe(settings, data.row)
         recipe["no_face"] = settings.no_face if data.row.faces != "cropped" else "keep"  # a crop is always a face
+        if (data.samples["photo_content"] != "").any():
+            recipe["photos"] = fingerprint(data.samples["photo_content"].tolist(), 32)
     if _has_extras(variant, settings):
         recipe["extras"] = [
             EXTRAS_VERSION,
@@ -56,7 +61,7 @@ def draws_rows(variant: str, settings: Settings) -> bool:
 
 def _side(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> int:
     """Side of the packed pictures: prepared faces of cropped sets hold no more than their source does."""
-    source = pack_size(data.samples["width"], data.samples["height"], network_size)
+    source = min(data.largest_side, network_size)
     if variant == "raw":
         return source
     return min(settings.face_size, source if data.row.faces == "cropped" else network_size)
@@ -81,7 +86,7 @@ class _PackedFaces:
 
 def _packed(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> _PackedFaces:
     """The rows of `data.samples`, and those other splits and policies would use, as raw or preprocessed pictures."""
-    files, root, gray = data.unsettled, data.root, bool(data.samples["gray"].all())
+    files, root, gray = data.unsettled, data.root, data.is_gray
     if variant != "raw":
         root, files = _prepared_files(data, settings)
         gray = gray or settings.grayscale
@@ -224,7 +229,7 @@ def _extras(data: DatasetSamples, is_train: pd.Series, network_size: int, settin
     assert not strays.any(), f"extra copies left training: {extras.loc[strays, 'source_id'].tolist()[:3]}"
     side = _side(data, "augmented", network_size, settings)
     files = _whole_pictures(extras["file"], extras["content"])
-    gray = settings.grayscale or bool(data.samples["gray"].all())
+    gray = settings.grayscale or data.is_gray
     cache = settings.output_path / "cache" / "packed"
     pack = pack_or_load(files, folder, side, gray, cache, f"{data.name}__extras")
     return FaceRows.from_pack(pack, np.arange(len(extras)), extras["label"].to_numpy(), extras["sample_id"].tolist())
