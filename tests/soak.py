@@ -192,9 +192,9 @@ def _write_study(folder: Path) -> None:
 def _import_everything() -> None:
     import importlib
 
-    for path in [*PROJECT.glob("*.py"), *(PROJECT / "fer").glob("*.py")]:
+    for path in [*PROJECT.glob("*.py"), *(PROJECT / "fer").rglob("*.py")]:
         if path.stem not in ("config", "__init__"):
-            importlib.import_module(path.stem if path.parent == PROJECT else f"fer.{path.stem}")
+            importlib.import_module(".".join(path.relative_to(PROJECT).with_suffix("").parts))
     sys.modules["fer.figures.engine"].__dict__.update(MANY=10**9, _draw=_draw_empty)
     for name in ("albumentations", "timm", "imblearn.over_sampling", "seaborn", "statsmodels.api", "scikit_posthocs"):
         importlib.import_module(name)
