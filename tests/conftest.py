@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fer.settings.settings import EMOTIONS, Settings, check_settings
 
 # Tests run side by side: more threads than cores would only slow them. Timing is never tested.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell's background job ignores Ctrl-C, and so would every command the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("fer", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("fer")
 

@@ -93,3 +93,11 @@ def test_public_functions_have_a_docstring(name: str) -> None:
     assert ast.get_docstring(tree)
     public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
     assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+
+def test_tests_stand_in_the_rooms_they_test() -> None:
+    folders = {path.name for path in (PROJECT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= set(ROOMS)
+    for test in (PROJECT / "tests").glob("*/test_*.py"):
+        subjects = {room(name) for name, path in modules().items() if path.stem == test.stem.removeprefix("test_")}
+        assert not subjects or test.parent.name in subjects, test

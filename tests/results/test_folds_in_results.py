@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_study import FakeStudy
+from made_results import Study, with_oracles
 from rich.console import Console
-from test_comparisons import Study, with_oracles
 
 from evaluation import load_predictions
 from fer.figures.draw import figure_jobs

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_results import Study
 from statsmodels.stats.contingency_tables import mcnemar
-from test_comparisons import Study
-from test_significance import coverage
 
+from benchmarks import interval_coverage as coverage
 from fer.statistics.comparisons import write_statistics
 from fer.statistics.groups import gap_level, results_by_group
 from fer.statistics.significance import ALPHA, EffectiveSize, Resampled, compare
