@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
 from fer.data.samples import SPLITS, refuse_changed
+from fer.metrics.metrics import RESAMPLED
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json
-from fer.settings.settings import EMOTIONS
+from fer.settings.settings import EMOTIONS, Comparison, Settings
 from utils import InputError, read_csv, read_sealed
 
 HISTORY_COLUMNS = (
@@ -92,8 +93,8 @@ class PredictionEntry:
 class StoredStudy:
     """The present plan as far as it is done: `planned` describes all runs by name, `runs` are the finished ones.
 
-    `left_out`: in words, what is not made of them since a part of it is not there (fer.results.ensembles,
-    fer.results.pooling).
+    `primary_metric` and `primary_comparisons`: what the study asks, as config.py declared. `left_out`: in words, what
+    is not made of them since a part of it is not there (fer.results.ensembles, fer.results.pooling).
     """
 
     output: Path
@@ -104,6 +105,8 @@ class StoredStudy:
     sample_data: frozenset[str]
     limit: int | None
     rejects_no_face: bool
+    primary_metric: str = Settings.model_fields["primary_metric"].default
+    primary_comparisons: tuple[str, ...] = Settings.model_fields["primary_comparisons"].default
     left_out: tuple[str, ...] = ()
 
     def is_sample(self, *names: str) -> bool:
@@ -129,6 +132,7 @@ def read_study(output: Path) -> StoredStudy:
             sample_data=frozenset(stored["sample_data"]),
             limit=stored["config"]["LIMIT_PER_SPLIT"],
             rejects_no_face=stored["config"]["NO_FACE"] == "reject",
+            **_declared(stored["config"]),
         )
     except FileNotFoundError as error:
         raise InputError(
@@ -160,6 +164,16 @@ def _checked(stored: dict[str, Any]) -> dict[str, Any]:
     if not (limit is None or is_count(limit)) or not all(map(is_count, rows)):
         raise ValueError("a count of rows is no whole number")
     return stored
+
+
+def _declared(config: dict[str, Any]) -> dict[str, Any]:
+    """The primary metric and comparisons; empty for a study made before they could be declared."""
+    if "PRIMARY_METRIC" not in config:
+        return {}
+    metric, comparisons = config["PRIMARY_METRIC"], tuple(config["PRIMARY_COMPARISONS"])
+    if metric not in RESAMPLED or not set(comparisons) <= set(get_args(Comparison)):
+        raise ValueError(f"{metric!r} or {comparisons!r} is no metric or comparison")
+    return {"primary_metric": metric, "primary_comparisons": comparisons}
 
 
 def _read_run(output: Path, name: str) -> StoredRun | None:

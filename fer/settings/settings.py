@@ -27,6 +27,7 @@ from pydantic import (
 
 from fer.layouts.emotions import EMOTIONS as EMOTIONS
 from fer.layouts.layouts import LAYOUTS
+from fer.metrics.metrics import RESAMPLED
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.views.policies import TTA_POLICIES
@@ -136,13 +137,16 @@ Strength = Annotated[float, Interval(ge=0, le=2)]
 if TYPE_CHECKING:
     Family: TypeAlias = str
     TtaPolicy: TypeAlias = str
+    Metric: TypeAlias = str
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
+    Metric = Literal[RESAMPLED]
 Variant = Literal["raw", "preprocessed", "augmented"]
 TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(_as_tuple)]
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
+Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
 Augmentation = Literal["none", "light", "strong"]
 
 
@@ -285,6 +289,8 @@ class Settings(_Record):
     oracle: bool = False
 
     tta: Several[TtaPolicy] = ("none", "three_views")
+    primary_metric: Metric = "macro_f1"
+    primary_comparisons: Several[Comparison] = ("models", "variants", "training sets")
     evaluate_test: bool = True
     plot_format: Literal["png", "pdf", "svg"] = "png"
 

@@ -22,6 +22,7 @@ import fer.results.scores as scores
 from fer.report.paper_tables import paper_tables
 from fer.report.summary import print_summary
 from fer.results.scores import MAJORITY
+from fer.results.study_files import read_study
 from fer.results.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
 from fer.settings.settings import EMOTIONS, PROJECT
 from utils import InputError, log
@@ -473,3 +474,16 @@ def test_reading_a_finished_study_needs_no_heavy_package() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_study_knows_what_it_declared(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, train_on=(("studio",),))
+    assert (read_study(tmp_path).primary_metric, len(read_study(tmp_path).primary_comparisons)) == ("macro_f1", 3)
+    path = study.output / "study.json"
+    stored = json.loads(path.read_text())
+    declared = {"PRIMARY_METRIC": "accuracy", "PRIMARY_COMPARISONS": ["TTA"]}
+    path.write_text(json.dumps(stored | {"config": stored["config"] | declared}))
+    assert (read_study(tmp_path).primary_metric, read_study(tmp_path).primary_comparisons) == ("accuracy", ("TTA",))
+    path.write_text(json.dumps(stored | {"config": stored["config"] | declared | {"PRIMARY_METRIC": "<b>"}}))
+    with pytest.raises(InputError, match="no metric"):
+        read_study(tmp_path)

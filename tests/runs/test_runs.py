@@ -83,7 +83,7 @@ def test_a_setting_added_later_stays_out_while_it_reproduces_what_was(
 
 IRRELEVANT = {
     "WORKERS": 1, "PLOT_FORMAT": "svg", "TTA": ("none",), "EVALUATE_TEST": False, "AMP": "off", "MOMENTUM": 0.5,
-    "AUGMENT_ENGINE": "batch", "NO_FACE": "reject",
+    "AUGMENT_ENGINE": "batch", "NO_FACE": "reject", "PRIMARY_METRIC": "accuracy", "PRIMARY_COMPARISONS": ("TTA",),
 }  # fmt: skip
 RELEVANT = {
     "EPOCHS": 3, "LEARNING_RATE": 0.1, "SPLIT_SEED": 7, "VAL_FRACTION": 0.3, "LIMIT_PER_SPLIT": 21, "SEEDS": (1,),

@@ -182,6 +182,9 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> N
         ("ACTIVE_DATASETS", ["rafdb", "rafdb"], "more than once"),
         ("BALANCE", "oversampel", 'Did you mean "oversample"?'),
         ("BALANCE", 3, "a table with"),
+        ("PRIMARY_METRIC", "macro_f2", 'Did you mean "macro_f1"?'),
+        ("PRIMARY_METRIC", "macro_auc", '"cohen_kappa"'),
+        ("PRIMARY_COMPARISONS", (), "one or more"),
         ("MODEL_CONFIG", {}, "one or more rows"),
         ("MODEL_CONFIG", ["resnet50"], "one or more rows"),
     ],
@@ -196,6 +199,7 @@ def test_a_bad_value_is_told_with_what_is_allowed(name: str, value: object, word
     [
         ({"EPOCS": 3}, "EPOCS", 'Did you mean "EPOCHS"?'),
         ({"VARIANTS": ("raw", "preprocesed")}, "VARIANTS[1] = ", 'Did you mean "preprocessed"?'),
+        ({"PRIMARY_COMPARISONS": ("model",)}, "PRIMARY_COMPARISONS[0] = ", 'Did you mean "models"?'),
         ({"BALANCE": {"augmentd": "none"}}, "BALANCE", 'Did you mean "augmented"?'),
         ({"BALANCE": {"raw": "nothing"}}, 'BALANCE.raw = "nothing"', '"undersample"'),
         ({"MODEL_CONFIG": {"net": 32}}, "MODEL_CONFIG.net = 32", '"batch_size"'),
