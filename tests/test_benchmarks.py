@@ -121,6 +121,7 @@ def test_the_same_list_changes_every_picture(tmp_path: Path) -> None:
     assert all(not torch.equal(a, b) for a, b in zip(changed, as_packed, strict=True))
 
 
+@pytest.mark.slow
 def test_input_pipeline_measures_every_list_and_worker_count() -> None:
     rows = input_pipeline.run({"images": 8, "rounds": 1, "batch": 8, "workers": [0, 1]})
     found = {(row["pictures"], row["list"], row["workers"]) for row in rows}
@@ -168,6 +169,7 @@ def test_views_measure_every_network_and_kind(monkeypatch: pytest.MonkeyPatch) -
     assert [row["pictures"] for row in second] == list(made_pictures.KINDS)
 
 
+@pytest.mark.slow
 def test_both_sides_find_the_same_faces(tmp_path: Path) -> None:
     tasks = face_finding.tasks_of(made_pictures.photos(tmp_path, 3))
     with ThreadPoolExecutor(2) as pool:
@@ -181,11 +183,13 @@ def test_both_sides_find_the_same_faces(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- stages
 
 
+@pytest.mark.slow
 def test_reading_counts_every_file() -> None:
     rows = reading.run({"images": 140, "rounds": 1, "again": 1, "fer2013": None})
     assert [(row["what"], row["files"]) for row in rows] == [("first", 140), ("again", 140)]
 
 
+@pytest.mark.slow
 def test_growth_measures_every_stage_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[Any] = []
     monkeypatch.setattr(growth.pipeline, "report", lambda *arguments: reported.append(arguments))
@@ -196,6 +200,7 @@ def test_growth_measures_every_stage_at_every_size(monkeypatch: pytest.MonkeyPat
     assert not growth._row("x", [harness.Round(1, 1, 1), harness.Round(1, 9, 9)], [1, 3])["reached"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LINUX, reason="anonymous memory is read from Linux's /proc")
 def test_memory_sees_what_is_held_and_not_what_is_mapped(tmp_path: Path) -> None:
     before, watch = memory.anonymous_mb(os.getpid()), memory.Watch()
@@ -208,6 +213,7 @@ def test_memory_sees_what_is_held_and_not_what_is_mapped(tmp_path: Path) -> None
     assert watch.main - before < 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LINUX, reason="anonymous memory is read from Linux's /proc")
 def test_memory_measures_main_and_workers_of_every_stage(tmp_path: Path) -> None:
     dataset = made_pictures.class_folders(tmp_path / "dataset", 98)
@@ -217,6 +223,7 @@ def test_memory_measures_main_and_workers_of_every_stage(tmp_path: Path) -> None
     assert rows["train"]["worker MB"] > 1
 
 
+@pytest.mark.slow
 def test_the_study_that_is_rerun_has_36_runs(tmp_path: Path) -> None:
     path = rerun.study_file(tmp_path, 6)
     settings = load_settings(path, [])

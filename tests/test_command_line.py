@@ -49,6 +49,7 @@ def started(*arguments: str, **how: Any) -> subprocess.Popen:
 # ---------------------------------------------------------------- first contact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["--check", "--plan", "--audit", "--report", "--no-train"])
 def test_only_a_plain_run_chooses_the_demo(asked: str, fresh_clone: Path, capsys: Any) -> None:
     assert program.main([asked]) == 2
@@ -74,6 +75,7 @@ def test_a_report_of_the_working_folder_is_not_of_the_output_folder(
     assert f"{fresh_clone / 'saidas'} holds no study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_check_ends_with_the_next_command(
     tiny_settings: Callable[..., Settings], tmp_path: Path, fresh_clone: Path, capsys: Any
 ) -> None:
@@ -119,6 +121,7 @@ def test_without_the_environment_one_line_says_how_to_install() -> None:
 # ---------------------------------------------------------------- Ctrl-C
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("delay", [0.3, 0.8, 1.6])
 def test_ctrl_c_in_the_first_seconds_is_one_line(
@@ -133,6 +136,7 @@ def test_ctrl_c_in_the_first_seconds_is_one_line(
     assert said.count(LINE) == 1 and "Traceback" not in said
 
 
+@pytest.mark.slow
 @POSIX
 def test_ctrl_c_that_nobody_answers_ends_the_process_all_the_same(tmp_path: Path) -> None:
     """A library that computes for long, swallows the exception, or waits for its workers."""
@@ -150,6 +154,7 @@ def test_ctrl_c_that_nobody_answers_ends_the_process_all_the_same(tmp_path: Path
     assert said.count(LINE) == 1 and "Traceback" not in said
 
 
+@pytest.mark.slow
 @POSIX
 def test_ctrl_c_while_workers_start_leaves_none_and_says_one_line(
     tiny_settings: Callable[..., Settings], tmp_path: Path
@@ -204,6 +209,7 @@ def test_a_file_where_the_output_folder_should_be_is_named(
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_standard_output_is_a_message(tiny_settings: Callable[..., Settings], tmp_path: Path) -> None:
     study = study_of(tiny_settings(), tmp_path / "study.py")
@@ -214,6 +220,7 @@ def test_a_full_standard_output_is_a_message(tiny_settings: Callable[..., Settin
     assert "standard output takes nothing more" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(closed: str, tiny_settings: Callable[..., Settings], tmp_path: Path) -> None:
@@ -263,6 +270,7 @@ def test_check_prints_brackets_in_paths(tiny_settings: Callable[..., Settings], 
     assert "[/bold]x" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_a_terminal_of_ascii_gets_replacements(tiny_settings: Callable[..., Settings], tmp_path: Path) -> None:
     folder = tmp_path / "saídas ± …"
     study = study_of(tiny_settings(OUTPUT_DIR=str(folder)), tmp_path / "study.py")

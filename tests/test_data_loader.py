@@ -90,6 +90,7 @@ def test_batches_do_not_depend_on_worker_count(faces: FaceRows, workers: int) ->
         assert torch.equal(truth, labels)
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_in_a_spawned_worker(faces: FaceRows) -> None:
     source = BatchSource(faces, 16, seed=5, shuffle=True, augmentation=AUGMENTATION)
     copy = pickle.loads(pickle.dumps(source))

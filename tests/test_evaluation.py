@@ -57,6 +57,7 @@ def test_metrics_against_a_hand_computed_case_with_an_absent_class() -> None:
     assert got["n_classes"] == 3
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.integers(2, 60), st.booleans())
 def test_scores_are_those_of_scikit_learn(seed: int, rows: int, ties: bool) -> None:
     """Also with ties, classes without a row, and classes nobody predicted."""

@@ -65,6 +65,7 @@ def run(study: Path, *arguments: str) -> int:
     return main(["--config", str(study), *arguments])
 
 
+@pytest.mark.slow
 def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta", VARIANTS=("raw", "augmented"), EXPERIMENTS=("individual", "combined"))
     assert run(study) == 0
@@ -95,6 +96,7 @@ def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callab
     assert snapshot(output) == before
 
 
+@pytest.mark.slow
 def test_each_run_counts_once_on_each_test_set(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta")
     run(study)
@@ -103,6 +105,7 @@ def test_each_run_counts_once_on_each_test_set(study_file: Callable[..., Path]) 
     assert reads.groupby("test_on").size().to_dict() == {"alpha": 2, "beta": 2}
 
 
+@pytest.mark.slow
 def test_searching_without_the_test_set_never_scores_it(study_file: Callable[..., Path]) -> None:
     study = study_file(EVALUATE_TEST=False)
     assert run(study) == 0
@@ -112,6 +115,7 @@ def test_searching_without_the_test_set_never_scores_it(study_file: Callable[...
     assert len(pd.read_csv(output / "validation_results.csv")) > 0
 
 
+@pytest.mark.slow
 def test_deleting_a_folder_repeats_exactly_that(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta")
     run(study)
@@ -130,6 +134,7 @@ def test_deleting_a_folder_repeats_exactly_that(study_file: Callable[..., Path])
     pd.testing.assert_frame_equal(fresh, pd.read_csv(pd.io.common.StringIO(first)).drop(columns=timing))
 
 
+@pytest.mark.slow
 def test_changing_a_value_back_finds_the_old_weights(study_file: Callable[..., Path], capsys: Any) -> None:
     study = study_file()
     run(study)
@@ -141,6 +146,7 @@ def test_changing_a_value_back_finds_the_old_weights(study_file: Callable[..., P
     assert len(json.loads((output_of(study) / "study.json").read_text())["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_plan_and_check_train_nothing_and_import_no_torch(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta")
     run(study)
@@ -159,6 +165,7 @@ def test_plan_and_check_train_nothing_and_import_no_torch(study_file: Callable[.
     assert snapshot(output_of(study)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiments", [("individual", "combined"), ("leave_one_out",)])
 def test_one_active_dataset_is_never_refused(
     study_file: Callable[..., Path], capfd: pytest.CaptureFixture, experiments: tuple[str, ...]
@@ -176,6 +183,7 @@ def test_check_on_a_fresh_study_writes_nothing(study_file: Callable[..., Path]) 
     assert not output_of(study).exists()
 
 
+@pytest.mark.slow
 def test_it_works_from_any_working_directory(study_file: Callable[..., Path], tmp_path: Path) -> None:
     study = study_file()
     done = subprocess.run(
@@ -188,6 +196,7 @@ def test_it_works_from_any_working_directory(study_file: Callable[..., Path], tm
     assert (output_of(study) / "results.csv").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0, 1, 2])
 def test_killed_at_a_random_moment_it_resumes_to_the_same_weights(
     study_file: Callable[..., Path], tmp_path: Path, moment: int
@@ -212,6 +221,7 @@ def test_killed_at_a_random_moment_it_resumes_to_the_same_weights(
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_no_train_scores_what_is_there_and_lists_what_is_missing(study_file: Callable[..., Path], caplog: Any) -> None:
     study = study_file("alpha", "beta")
     run(study)
@@ -226,6 +236,7 @@ def test_no_train_scores_what_is_there_and_lists_what_is_missing(study_file: Cal
     assert gone.name in log_file.read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_run_does_not_stop_the_others_and_the_exit_code_says_so(
     study_file: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -240,6 +251,7 @@ def test_a_failed_run_does_not_stop_the_others_and_the_exit_code_says_so(
     assert (pd.read_csv(output_of(study) / "results.csv")["model"] == "tiny_plain").any()
 
 
+@pytest.mark.slow
 def test_a_run_held_by_another_process_is_left_to_it(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta", EPOCHS=1)
     run(study)
@@ -285,6 +297,7 @@ def test_an_output_folder_that_is_a_file_is_named(study_file: Callable[..., Path
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_clear_word_and_keeps_what_is_finished(
     study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -310,6 +323,7 @@ def test_a_full_disk_stops_with_a_clear_word_and_keeps_what_is_finished(
     assert not list(output_of(study).rglob(".partial-*"))
 
 
+@pytest.mark.slow
 def test_damaged_predictions_are_made_again(study_file: Callable[..., Path]) -> None:
     study = study_file()
     run(study)
@@ -320,6 +334,7 @@ def test_damaged_predictions_are_made_again(study_file: Callable[..., Path]) -> 
     assert (output_of(study) / "results.csv").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_weights_that_would_run_code_fail_that_run_only(study_file: Callable[..., Path], tmp_path: Path) -> None:
     study = study_file("alpha", "beta")
     run(study)
@@ -339,6 +354,7 @@ def test_weights_that_would_run_code_fail_that_run_only(study_file: Callable[...
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_to_do(study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     import training
 

@@ -52,6 +52,7 @@ def test_weights_that_cannot_be_fetched_name_the_three_ways_out(monkeypatch: pyt
         build_network("resnet50", row(weights="a1_in1k"), 7, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("name", ["resnet10t", "tiny_residual"])
 def test_a_local_file_fills_everything_but_the_head(tmp_path: Path, suffix: str, name: str) -> None:

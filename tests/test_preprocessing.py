@@ -100,6 +100,7 @@ GOLDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faces", ["whole", "box", "cropped"])
 def test_prepared_pixels_of_the_golden_picture(faces: str, tmp_path: Path, settings: Callable[..., Settings]) -> None:
     golden_picture().save(tmp_path / "golden.png")
@@ -117,6 +118,7 @@ def test_prepared_pixels_of_the_golden_picture(faces: str, tmp_path: Path, setti
 # ---------------------------------------------------------------- formats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grayscale", "mode"), [(True, "L"), (False, "RGB")])
 @pytest.mark.parametrize(("save_format", "suffix"), [("png", ".png"), ("jpeg", ".jpg")])
 def test_mode_and_format_follow_the_settings(

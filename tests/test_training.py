@@ -66,6 +66,7 @@ def same(first: Path, second: Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", ["macro_f1", "accuracy", "loss", "last"])
 def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_path: Path, selection: str) -> None:
     job = prepare(selection=selection, hyper={"epochs": 6, "learning_rate": 0.02})
@@ -83,6 +84,7 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
         assert METRICS[name](faces.label, found) == pytest.approx(kept[f"val_{name}"], abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_histories_hold_precision_and_recall(
     prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ VARIED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIED)
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_a_resumed_run_equals_an_uninterrupted_one(
@@ -163,6 +166,7 @@ def test_early_epochs_train_at_the_smaller_sizes(prepare: Callable[..., Prepared
     assert [training.train_size(job.run, epoch) for epoch in range(10)] == [8] * 4 + [12] * 3 + [16] * 3
 
 
+@pytest.mark.slow
 def test_seeds_differ_and_the_same_seed_repeats(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     prepare(seed=1).fit(tmp_path / "a")
     prepare(seed=1).fit(tmp_path / "b")
@@ -171,11 +175,13 @@ def test_seeds_differ_and_the_same_seed_repeats(prepare: Callable[..., Prepared]
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_it_learns_well_above_chance(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     facts = prepare(hyper={"epochs": 12, "learning_rate": 0.01}).fit(tmp_path / "run")
     assert facts["best_validation"]["val_accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_patience_stops_after_epochs_without_a_better_loss(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     facts = prepare(hyper={"epochs": 30, "learning_rate": 1e-9, "patience": 2, "optimizer": "sgd"}).fit(tmp_path / "r")
     history = pd.read_csv(tmp_path / "r" / "history.csv")
@@ -183,11 +189,13 @@ def test_patience_stops_after_epochs_without_a_better_loss(prepare: Callable[...
     assert facts["epochs"] == best + 2 < 30
 
 
+@pytest.mark.slow
 def test_non_finite_loss_names_epoch_and_step(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"epoch \d+, step \d+.*LEARNING_RATE"):
         prepare(hyper={"learning_rate": 1e30, "optimizer": "sgd", "epochs": 5}).fit(tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_micro_batch_and_says_so(
     prepare: Callable[..., Prepared],
     tmp_path: Path,
@@ -236,6 +244,7 @@ def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> Non
     assert np.allclose(weight.numpy() * counts, weight.numpy()[0] * counts[0])
 
 
+@pytest.mark.slow
 def test_a_combined_run_is_selected_by_the_mean_over_datasets(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     job = prepare("alpha", "beta", settings={"EXPERIMENTS": ("combined",)})
     assert set(job.validation) == {"alpha", "beta"}
@@ -281,6 +290,7 @@ def test_weights_of_another_network_are_refused(prepare: Callable[..., Prepared]
         load_weights(network, tmp_path / "weights.pth")
 
 
+@pytest.mark.slow
 def test_a_pack_removed_while_in_use_is_named(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     job = prepare()
     gone = FaceRows((Pack(tmp_path / "gone.npy", (9, 16, 16, 1)),), *(getattr(job.train, n) for n in

@@ -61,6 +61,7 @@ def short(findings: AuditFindings, kind: str) -> list[set[str]]:
     return [set(group["sample_id"]) for _, group in copies.groupby("group")]
 
 
+@pytest.mark.slow
 def test_planted_copies_are_found_and_counted(planted: tuple[dict[str, DatasetSamples], Settings]) -> None:
     findings = audit_or_load(*planted)
     assert sorted(short(findings, "exact"), key=min) == [
@@ -116,6 +117,7 @@ def test_a_second_audit_only_reads(
         pd.testing.assert_frame_equal(second.quality[name], table, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_an_audit_that_fails_is_reported_and_stops_nothing(
     planted: tuple[dict[str, DatasetSamples], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +135,7 @@ def test_an_audit_that_fails_is_reported_and_stops_nothing(
     assert not (folder / "left_out.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["label", "table gone", "marker gone", "other datasets", "digit", "cell", "empty"])
 def test_another_state_is_audited_again(
     planted: tuple[dict[str, DatasetSamples], Settings], monkeypatch: pytest.MonkeyPatch, damage: str

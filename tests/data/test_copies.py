@@ -97,6 +97,7 @@ def test_copies_carved_into_validation_are_counted(tiny_settings: Make) -> None:
     assert len(Copies(settings.output_path).find(("alpha",), "alpha").identical) == 42
 
 
+@pytest.mark.slow
 def test_what_left_validation_judges_nothing(tiny_settings: Make, tmp_path: Path) -> None:
     """28 of alpha's 100 validation pictures are beta's test pictures: a combined run must not weigh or fit on them."""
     settings = tiny_settings("alpha", "beta", EPOCHS=1, MODEL_CONFIG=two_models(), EXPERIMENTS=("both",))
@@ -138,6 +139,7 @@ def free(settings: Settings, name: str) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["drop", "majority"])
 def test_conflicts_never_change_a_label_that_a_fold_tests_on(tiny_settings: Make, policy: str) -> None:
     settings = tiny_settings(SPLITS="kfold", FOLDS=3, CONFLICTS=policy)
@@ -166,6 +168,7 @@ def test_conflicts_never_change_a_label_that_a_fold_tests_on(tiny_settings: Make
     pd.testing.assert_frame_equal(cached.samples, with_fold(data, "r0f0", settings).samples, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_folds_say_which_test_pictures_are_copies(tiny_settings: Make) -> None:
     """Twelve of beta's test pictures stand in alpha: in each fold, those count that alpha does not test on itself."""
     settings = tiny_settings("alpha", "beta", EPOCHS=1, SPLITS="kfold", FOLDS=2)

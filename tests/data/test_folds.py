@@ -91,6 +91,7 @@ def test_each_fold_is_a_run_of_its_own_with_its_own_rows(tiny_settings: Callable
     assert all(f"s42-{planned.run.split}__" in planned.name for planned in runs)
 
 
+@pytest.mark.slow
 def test_folds_are_trained_and_scored_on_their_own_rows(tiny_settings: Callable[..., Settings]) -> None:
     settings = free_settings(tiny_settings, SPLITS="kfold", FOLDS=2, VARIANTS=("augmented",), EPOCHS=1)
     study = open_study(settings)

@@ -80,6 +80,7 @@ def restored() -> Iterator[Callable[[Path], bytes]]:
 # ---------------------------------------------------------------- files of a study
 
 
+@pytest.mark.slow
 def test_run_json_is_the_same_or_not_used(study: FakeStudy, restored: Callable[[Path], bytes]) -> None:
     planned = study.plan()[0]
     path = planned.folder / "run.json"
@@ -231,6 +232,7 @@ FER2013 = ("emotion,pixels,Usage\n" + "".join(f"{n},{' '.join(['7'] * 16)},Train
 RAFDB = "".join(f"{part}_{n:05}.jpg {n}\n" for part in ("train", "test") for n in range(1, 8)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "file", "data"),
     [("expw", "label/label.lst", EXPW), ("fer2013", "fer2013.csv", FER2013),
@@ -268,6 +270,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(name.upper() for name in Settings.model_fields))
 def test_any_value_of_a_setting_is_taken_or_refused_by_name(name: str) -> None:
     @settings(max_examples=max(3, TRIES // 10), deadline=None, database=None)

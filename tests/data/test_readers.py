@@ -590,6 +590,7 @@ def as_lines(data: bytes) -> list[str]:
     return data.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(RAFDB_LINE | RAFDB_LINE | JUNK, max_size=12), NEWLINE)
 @example([b"train_1.jpg 3"], b"\r\n")
@@ -606,6 +607,7 @@ def test_any_rafdb_label_file_is_accounted_for(lines: list[bytes], newline: byte
         check_lines(root, "rafdb", as_lines(newline.join(lines)))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(EXPW_LINE | EXPW_LINE | JUNK, max_size=12), NEWLINE)
 @example([b"x.jpg 0 0 0 50 50 50 3", b"x.jpg 0 0 1 50 50 50 3"], b"\n")
@@ -616,6 +618,7 @@ def test_any_expw_label_file_is_accounted_for(lines: list[bytes], newline: bytes
         check_lines(root, "expw", as_lines(newline.join(lines)))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(TABLE_LINE | TABLE_LINE | JUNK, max_size=12))
 @example([b"3,1 2,Training", b"", b"4,1 2,PublicTest"])

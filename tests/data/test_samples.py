@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pytest
 from conftest import draw_class_picture
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ OFFICIAL = st.sampled_from(["train", "train", "train", "val", "test", ""])
 ANY_ROWS = st.lists(st.tuples(st.integers(0, 6), OFFICIAL, st.just(""), st.just(""), CONTENT), min_size=1, max_size=80)
 
 
+@pytest.mark.slow
 @given(FREE_ROWS, st.integers(0, 99))
 def test_no_group_in_two_splits_where_none_is_official(table: list, seed: int) -> None:
     rows = rows_of(table)
@@ -48,6 +50,7 @@ def test_no_group_in_two_splits_where_none_is_official(table: list, seed: int) -
         assert (named.groupby(column)["split"].nunique() == 1).all()
 
 
+@pytest.mark.slow
 @given(ANY_ROWS, st.integers(0, 99))
 def test_dropping_copies_leaves_no_content_in_two_splits_and_every_test_row(table: list, seed: int) -> None:
     rows = rows_of(table)
@@ -60,6 +63,7 @@ def test_dropping_copies_leaves_no_content_in_two_splits_and_every_test_row(tabl
     assert (removed["reason"] != "").all()
 
 
+@pytest.mark.slow
 @given(ANY_ROWS)
 def test_official_rows_never_move(table: list) -> None:
     rows = rows_of(table)

@@ -25,6 +25,7 @@ LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array)
 # ---------------------------------------------------------------- which rows
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(0, 3))
 def test_oversampling_keeps_every_row_and_fills_up_each_class(labels: np.ndarray, seed: int) -> None:
     positions = oversampled(labels, seed)

@@ -43,6 +43,7 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
 # ---------------------------------------------------------------- detection and cutting out
 
 
+@pytest.mark.slow
 def test_eyes_are_level_after_alignment_and_only_then(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     for turned in (-25, 20):
         studio_face(tmp_path / f"{turned}.png", turned=turned)

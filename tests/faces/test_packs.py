@@ -90,6 +90,7 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["raw", "preprocessed"])
 def test_splits_and_policies_share_one_pack_and_its_prepared_pictures(
     tiny_settings: Callable[..., Settings], variant: str

@@ -155,6 +155,7 @@ preprocessing.preprocess_or_load(samples, root, row, settings, "set")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "noted"), [(0, 4), (3, 4), (11, 4), (13, 200)])
 def test_a_killed_process_is_continued_to_the_same_files(
     after: int, noted: int, tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
@@ -268,6 +269,7 @@ def test_damaged_files_of_a_prepared_folder_say_what_to_do(tmp_path: Path, setti
 # ---------------------------------------------------------------- several processes
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_files(
     tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +285,7 @@ def test_workers_make_the_same_files(
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_folder(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     root = tmp_path / "in"
     samples = noise_pictures(root, 30)
@@ -301,6 +304,7 @@ def die(_: prepared.Row) -> Any:
     os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "CHUNK", 1)
     wanted = noise_pictures(tmp_path / "in", 4).assign(source="x", folder="train/happy", stem=list("abcd"))
@@ -309,6 +313,7 @@ def test_a_worker_that_dies_says_what_to_set(tmp_path: Path, monkeypatch: pytest
         prepared.make_or_load(job)
 
 
+@pytest.mark.slow
 def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     script = (
         "import multiprocessing, os, sys, time\n"
@@ -342,6 +347,7 @@ def gone(process: int, seconds: float = 20) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_importing_preprocessing_loads_no_heavy_package() -> None:
     code = (
         "import sys, preprocessing, fer.faces.balancing, fer.faces.augmentation; "

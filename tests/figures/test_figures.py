@@ -59,6 +59,7 @@ SMALL = {
 PREDICTED = {name for name in SMALL if name.startswith(("confusion", "error"))}
 
 
+@pytest.mark.slow
 def test_names_are_short_where_the_study_has_one_of_each(small: FakeStudy) -> None:
     assert drawn(small) == SMALL == set(times(small))
 
@@ -107,6 +108,7 @@ def test_runs_that_share_a_name_are_told_apart_by_their_hash(small: FakeStudy) -
     assert curves == {f"{slug}_{run.name[-8:]}.png", f"{slug}_0123abcd.png"}
 
 
+@pytest.mark.slow
 def test_second_call_draws_nothing(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = drawn(small)
     before = times(small)
@@ -119,6 +121,7 @@ def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
     return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
 
 
+@pytest.mark.slow
 def test_only_what_shows_a_change_is_drawn_again(small: FakeStudy) -> None:
     drawn(small)
     before = times(small)
@@ -139,6 +142,7 @@ def test_only_what_shows_a_change_is_drawn_again(small: FakeStudy) -> None:
     assert changed(before, times(small)) == {"confusion_matrices/studio_tiny_cm.png"}
 
 
+@pytest.mark.slow
 def test_other_format_replaces_and_foreign_files_stay(small: FakeStudy) -> None:
     drawn(small)
     own = small.output / "confusion_matrices" / "my_notes.png"
@@ -147,6 +151,7 @@ def test_other_format_replaces_and_foreign_files_stay(small: FakeStudy) -> None:
     assert set(times(small)) == {"confusion_matrices/my_notes.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plot_format", ["png", "pdf", "svg"])
 def test_equal_figures_have_equal_bytes(small: FakeStudy, tmp_path: Path, plot_format: str) -> None:
     for number, (path, job) in enumerate(planned(small).items()):
@@ -155,6 +160,7 @@ def test_equal_figures_have_equal_bytes(small: FakeStudy, tmp_path: Path, plot_f
         assert twice[0].read_bytes() == twice[1].read_bytes(), path
 
 
+@pytest.mark.slow
 def test_figures_of_runs_that_left_the_plan_are_removed(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, ("studio",), (("studio",),), seeds=(1, 2), tta=("none",))
     both = drawn(study)
@@ -166,6 +172,7 @@ def test_figures_of_runs_that_left_the_plan_are_removed(tmp_path: Path) -> None:
     assert any("_s2" in name for name in both)
 
 
+@pytest.mark.slow
 def test_damaged_files_leave_out_their_figure_and_name_it(small: FakeStudy, logged: pytest.LogCaptureFixture) -> None:
     drawn(small)
     folder = small.plan()[0].folder
@@ -183,6 +190,7 @@ def test_damaged_files_leave_out_their_figure_and_name_it(small: FakeStudy, logg
     assert drawn(small) == left | PREDICTED
 
 
+@pytest.mark.slow
 def test_damaged_samples_table_leaves_out_its_distributions(small: FakeStudy, logged: pytest.LogCaptureFixture) -> None:
     (small.output / "samples" / "studio_samples.csv").write_text("nothing of use\n")
     assert drawn(small) == {name for name in SMALL if "dist" not in name}
@@ -194,6 +202,7 @@ def test_study_without_a_finished_run_shows_its_datasets(tmp_path: Path) -> None
     assert drawn(study) == {f"class_distributions/{name}_dist_original.png" for name in study.datasets}
 
 
+@pytest.mark.slow
 def test_stopping_half_way_keeps_what_is_drawn(small: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = engine._draw
     done: list[Path] = []
@@ -265,6 +274,7 @@ def test_bars_stand_for_the_counts() -> None:
     assert heights == [before, after]
 
 
+@pytest.mark.slow
 def test_stacked_panels_share_their_scale() -> None:
     small, large = [1] * 7, [100] * 7
     panels = {"raw": {"a": small, "b": small}, "augmented": {"a": small, "b": large}}

@@ -37,6 +37,7 @@ def jobs_of(output: Path) -> dict[str, FigureJob]:
     return figure_jobs(with_derived(read_study(output)), "png")
 
 
+@pytest.mark.slow
 def test_every_kind_has_its_figures_and_says_the_limit(study: FakeStudy) -> None:
     jobs = jobs_of(study.output)
     expected = {
@@ -53,6 +54,7 @@ def test_every_kind_has_its_figures_and_says_the_limit(study: FakeStudy) -> None
     assert not any(name.startswith("error_analysis/wild_from_studio_") for name in jobs)
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_tables(study: FakeStudy) -> None:
     table = read_results(study.output)
     rows = table[(table["train_on"] == "studio") & (table["variant"] == "augmented") & (table["tta"] == "none")]
@@ -109,6 +111,7 @@ def test_architectures_of_different_length_with_gaps() -> None:
     assert len(np.asarray(thick.get_xdata())) == 3
 
 
+@pytest.mark.slow
 def test_damage_is_left_out_by_name_and_the_rest_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By several processes."""
     monkeypatch.setattr(engine, "MANY", 3)

@@ -43,6 +43,7 @@ def texts(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_without_a_finished_run_and_once(tiny_settings: Callable[..., Settings]) -> None:
     study, runs = opened(tiny_settings("alpha", VARIANTS=("augmented",)))
     first = drawn(study, runs)
@@ -50,6 +51,7 @@ def test_samples_are_drawn_without_a_finished_run_and_once(tiny_settings: Callab
     assert drawn(study, runs) == first
 
 
+@pytest.mark.slow
 def test_a_grid_shows_the_same_faces_in_each_group(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_forest_names_the_better_side_first() -> None:
     assert ends == [pytest.approx((0.03, 0.07)), pytest.approx((-0.01, 0.03))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 45])
 def test_a_forest_of_any_size_fits_its_page(count: int) -> None:
     pairs = [pair(f"network_number_{i}", "ensemble_weighted", 0.001 * i, "first is better") for i in range(count)]

@@ -23,6 +23,7 @@ def grown_by(megabytes: int) -> float:
     return memory.ram_mb
 
 
+@pytest.mark.slow
 def test_a_small_run_after_a_large_one_has_its_own_peak() -> None:
     assert 230 < grown_by(256) < 330
     assert grown_by(32) < 90

@@ -30,6 +30,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_curves_of_a_running_network(tmp_path: Path) -> None:
     folder = unfinished(tmp_path / "out")
     write_live_page(tmp_path / "out", "png")
@@ -44,6 +45,7 @@ def test_the_page_shows_the_curves_of_a_running_network(tmp_path: Path) -> None:
     assert (tmp_path / "out" / figure).read_bytes() != before
 
 
+@pytest.mark.slow
 def test_it_is_written_while_the_block_runs_and_its_figures_leave_with_it(tmp_path: Path) -> None:
     folder = unfinished(tmp_path / "out")
     figure = tmp_path / "out" / f"learning_curves/live_{folder.name}.png"
@@ -54,6 +56,7 @@ def test_it_is_written_while_the_block_runs_and_its_figures_leave_with_it(tmp_pa
     assert json.loads((tmp_path / "out" / LIVE_FIGURES).read_text()) == {}
 
 
+@pytest.mark.slow
 def test_nothing_that_fails_in_it_ends_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:  # type: ignore[no-untyped-def]
     def broken() -> None:
         raise OSError(28, "No space left on device")

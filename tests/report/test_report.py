@@ -78,6 +78,7 @@ def test_states_of_runs_done_running_failed_interrupted_and_to_do(tmp_path: Path
     assert "The study is not complete" in page
 
 
+@pytest.mark.slow
 def test_top_says_data_protocol_machines_and_what_is_not_known(tmp_path: Path) -> None:
     study = make_study(tmp_path, train_on=(("studio",),), sample_data=("wild",), limit=30)
     page = report_on(tmp_path)
@@ -155,6 +156,7 @@ def test_a_run_whose_record_is_none_is_left_out_and_named(tmp_path: Path, change
     assert any(f"{planned.name}/run.json" in reason for reason in left_out(study))
 
 
+@pytest.mark.slow
 def test_whatever_is_damaged_is_left_out_and_said(tmp_path: Path) -> None:
     study = make_study(tmp_path, train_on=(("studio",),), seeds=(1, 2, 3))
     first, second, third = study.plan()
@@ -235,6 +237,7 @@ def opened(browser: Browser, path: Path, **options: Any) -> tuple[Page, list[str
     return page, wrong
 
 
+@pytest.mark.slow
 @in_browser
 def test_tables_sort_by_mouse_and_keyboard_within_their_block(browser: Browser, study_page: Path) -> None:
     page, wrong = opened(browser, study_page)
@@ -253,6 +256,7 @@ def test_tables_sort_by_mouse_and_keyboard_within_their_block(browser: Browser, 
     assert wrong == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_figures_are_lazy_open_large_and_close_with_escape(browser: Browser, study_page: Path) -> None:
     page, wrong = opened(browser, study_page)
@@ -273,6 +277,7 @@ def test_figures_are_lazy_open_large_and_close_with_escape(browser: Browser, stu
     assert wrong == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_titles_are_text_in_the_lightbox_too_and_no_script_of_the_page_runs(browser: Browser, tmp_path: Path) -> None:
     make_study(tmp_path, finished=False)
@@ -292,6 +297,7 @@ def test_titles_are_text_in_the_lightbox_too_and_no_script_of_the_page_runs(brow
     assert page.title() != "1", "the content security policy lets no inline script run"
 
 
+@pytest.mark.slow
 @in_browser
 def test_dark_and_light_follow_the_system_and_the_switch(browser: Browser, study_page: Path) -> None:
     def brightness(page: Page) -> float:
@@ -310,6 +316,7 @@ def test_dark_and_light_follow_the_system_and_the_switch(browser: Browser, study
         page.close()
 
 
+@pytest.mark.slow
 @in_browser
 def test_nothing_is_wider_than_a_phone(browser: Browser, study_page: Path) -> None:
     page, wrong = opened(browser, study_page, viewport={"width": 390, "height": 844})
@@ -317,6 +324,7 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, study_page: Path) -> No
     assert wrong == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_page_without_a_run_opens(browser: Browser, tmp_path: Path) -> None:
     make_study(tmp_path, finished=False)
@@ -326,6 +334,7 @@ def test_page_without_a_run_opens(browser: Browser, tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @in_browser
 def test_two_hundred_runs_and_many_figures_load_only_what_is_seen(browser: Browser, tmp_path: Path) -> None:
     names = tuple(f"net{number}" for number in range(100))

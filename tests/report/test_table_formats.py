@@ -110,6 +110,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFram
     return output, results
 
 
+@pytest.mark.slow
 def test_wide_results_hold_mean_spread_and_n_over_seeds(written: tuple[Path, pd.DataFrame]) -> None:
     output, results = written
     wide = pd.read_csv(output / "comprehensive_results.csv")

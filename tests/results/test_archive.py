@@ -31,6 +31,7 @@ def test_tables_made_from_the_archive_are_the_same(tmp_path: Path) -> None:
     assert (there / "results.csv").read_bytes() == (tmp_path / "here" / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_report_of_a_file_leaves_nothing_beside_it_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

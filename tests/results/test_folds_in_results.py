@@ -63,6 +63,7 @@ def summary(results: pd.DataFrame, validation: pd.DataFrame, **more: Any) -> str
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_every_table_and_figure_is_made_of_pooled_folds(tmp_path: Path) -> None:
     study = make(tmp_path)
     results, validation = write_tables(tmp_path)
@@ -117,6 +118,7 @@ def test_folds_on_another_sets_own_rows_are_averaged_and_no_seeds(tmp_path: Path
     pd.testing.assert_frame_equal(per_training(means), means)
 
 
+@pytest.mark.slow
 def test_folds_are_not_counted_as_seeds(tmp_path: Path) -> None:
     make(tmp_path, models=("cnn", "vit"))
     write_statistics(tmp_path)
@@ -132,6 +134,7 @@ def test_folds_are_not_counted_as_seeds(tmp_path: Path) -> None:
         assert "other seeds and other pictures" not in one["scope"]
 
 
+@pytest.mark.slow
 def test_three_seeds_of_folds_are_three_seeds(tmp_path: Path) -> None:
     make(tmp_path, models=("cnn", "vit"), seeds=(1, 2, 3), datasets=("studio",))
     write_statistics(tmp_path)
@@ -175,6 +178,7 @@ def test_calibration_and_groups_are_of_pooled_folds(tmp_path: Path) -> None:
     assert set(calibration["probabilities"]) == {"as trained", "temperature"}
 
 
+@pytest.mark.slow
 def test_a_training_costs_once_whatever_it_was_tested_on(tmp_path: Path) -> None:
     study = make(tmp_path, seeds=(1, 2))
     for planned in study.plan():
@@ -199,6 +203,7 @@ def test_an_oracle_is_no_training_that_cost_anything(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- ensembles
 
 
+@pytest.mark.slow
 def test_only_whole_teams_vote(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, ("studio",), (("studio",),), models=("a", "b", "c"), seeds=(1, 2, 3), tta=("none",))
     gone = next(planned for planned in study.plan() if (planned.run.model, planned.run.seed) == ("b", 2))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from fake_study import FakeStudy
 
 from fer.report.page import write_report
@@ -29,6 +30,7 @@ def test_a_network_that_learned_is_not_named(tmp_path: Path) -> None:
     assert not_learned(*tables_of(FakeStudy(tmp_path), None)) == []
 
 
+@pytest.mark.slow
 def test_at_the_majority_class_it_did_not_learn(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path)
     (sentence,) = not_learned(*tables_of(study, 3))  # the majority class
@@ -49,6 +51,7 @@ def test_a_balanced_training_is_judged_by_balanced_accuracy(tmp_path: Path) -> N
     assert not_learned(results, validation) == []
 
 
+@pytest.mark.slow
 def test_of_many_the_first_are_listed_and_the_others_counted(tmp_path: Path) -> None:
     results, validation = write_tables(FakeStudy(tmp_path, seeds=(1, 2, 3, 4)).output)
     results.loc[results["model"] == "tiny", "accuracy"] = 0.0

@@ -176,6 +176,7 @@ def test_new_key_with_other_probabilities_is_scored_again(small: FakeStudy) -> N
     assert results.loc[results["run"] == planned.name, "accuracy"].item() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "classes", "key", "nan", "gone"])
 def test_damaged_predictions_are_left_out_named_and_taken_back_once_mended(
     tmp_path: Path, logged: pytest.LogCaptureFixture, damage: str
@@ -455,6 +456,7 @@ def test_summary_says_how_many_rows_it_does_not_show(tmp_path: Path, monkeypatch
     assert summary(*write_tables(tmp_path)).count("… 2 more in results.csv") == 2
 
 
+@pytest.mark.slow
 def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> None:
     FakeStudy(tmp_path, models=("vit_small_patch16_224",), seeds=(1, 2))
     results, validation = write_tables(tmp_path)
@@ -467,6 +469,7 @@ def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> No
         assert [number for number in numbers if number not in text] == []
 
 
+@pytest.mark.slow
 def test_reading_a_finished_study_needs_no_heavy_package() -> None:
     code = (
         "import sys, fer.results.tables, fer.report.summary, fer.figures.draw;"

@@ -101,6 +101,7 @@ ONE_CHANGE = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(changes=st.lists(st.sampled_from(ONE_CHANGE), max_size=4, unique_by=lambda change: change[0]))
 def test_a_key_changes_exactly_when_the_weights_do(trainings: Trainings, changes: list[tuple[str, Any]]) -> None:
@@ -109,6 +110,7 @@ def test_a_key_changes_exactly_when_the_weights_do(trainings: Trainings, changes
     assert trainings.key_of.setdefault(weights, key) == key, "the same training under another key"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "balance"), [("raw", "oversample"), ("raw", "undersample"), ("augmented", "oversample")]
 )

@@ -114,11 +114,13 @@ def test_half_precision_is_another_run_and_the_plan_says_how_to_pin_it(tmp_path:
     assert "PRECISION: 'bf16' -> 'fp32'" in said and "pins it" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IRRELEVANT)
 def test_the_key_ignores_what_does_not_shape_weights(tiny_settings: Callable[..., Settings], name: str) -> None:
     assert names(tiny_settings(**{name: IRRELEVANT[name]})) == names(tiny_settings())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RELEVANT)
 def test_the_key_follows_what_shapes_weights(tiny_settings: Callable[..., Settings], name: str) -> None:
     assert names(tiny_settings(**{name: RELEVANT[name]})) != names(tiny_settings())

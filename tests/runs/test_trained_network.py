@@ -58,6 +58,7 @@ def note_digest(planned: PlannedRun) -> None:
     write_sealed(planned.folder / "run.json", stored | {"weights_sha256": digest})
 
 
+@pytest.mark.slow
 def test_a_tag_with_other_statistics_is_scored_as_it_was_trained(
     tiny_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_tag_with_other_statistics_is_scored_as_it_was_trained(
     assert found == pytest.approx({name: noted[name] for name in found}, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_of_an_older_version_take_their_statistics_from_their_own_key(
     tiny_settings: Callable[..., Settings],
 ) -> None:
@@ -94,6 +96,7 @@ VARIED: list[tuple[tuple[str, ...], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names", "changes"), VARIED)
 def test_stored_validation_predictions_score_what_the_kept_epoch_did(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], changes: dict
@@ -113,6 +116,7 @@ def test_stored_validation_predictions_score_what_the_kept_epoch_did(
     assert all(then == pytest.approx(now, abs=1e-6) for then, now in compared)
 
 
+@pytest.mark.slow
 def test_other_numbers_than_in_training_are_never_stored(tiny_settings: Callable[..., Settings]) -> None:
     study, (planned,) = trained(tiny_settings())
     path = planned.folder / "weights.pth"
@@ -126,6 +130,7 @@ def test_other_numbers_than_in_training_are_never_stored(tiny_settings: Callable
     assert {file: file.read_bytes() for file in (planned.folder / "predictions").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_weights_swapped_between_seeds_are_refused_and_named(tiny_settings: Callable[..., Settings]) -> None:
     study, (first, second) = trained(tiny_settings(SEEDS=(1, 2)))
     ours, theirs = ((run.folder / "weights.pth").read_bytes() for run in (first, second))
@@ -139,6 +144,7 @@ def test_weights_swapped_between_seeds_are_refused_and_named(tiny_settings: Call
     assert missing_predictions(study, first)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused_and_never_finished(tiny_settings: Callable[..., Settings]) -> None:
     _, (planned,) = trained(tiny_settings())
     path = planned.folder / "weights.pth"
@@ -154,6 +160,7 @@ def test_weights_that_are_not_finite_are_refused_and_never_finished(tiny_setting
     assert not planned.finished
 
 
+@pytest.mark.slow
 def test_another_class_order_is_refused(tiny_settings: Callable[..., Settings]) -> None:
     _, (planned,) = trained(tiny_settings())
     path = planned.folder / "weights.pth"

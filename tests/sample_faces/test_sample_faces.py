@@ -65,6 +65,7 @@ def test_a_face_is_fixed_by_its_generator(domain: int) -> None:
     assert first.tobytes() != other.tobytes()
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_set_can_be_drawn_alone(samples: Path) -> None:
     name, number = list(studio_labels(samples).items())[17]
     label = next(EMOTIONS.index(emotion) for emotion, raf in RAF_NUMBERS.items() if raf == number)
@@ -83,6 +84,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return shared / (areas - shared)
 
 
+@pytest.mark.slow
 def test_the_detector_finds_the_faces() -> None:
     from facenet_pytorch import MTCNN
 
@@ -211,6 +213,7 @@ def test_a_complete_set_is_not_drawn_again(samples: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in samples.rglob("*.jpg")} == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_is_drawn_to_the_same_bytes(samples: Path) -> None:
     wild, untouched = samples / "sample_wild", samples / "sample_studio" / MARKER
     before, stamp = contents(wild), untouched.stat().st_mtime_ns

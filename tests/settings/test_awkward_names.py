@@ -34,6 +34,7 @@ def test_a_table_keeps_its_words(tmp_path: Path) -> None:
     assert table["value"].dtype == float
 
 
+@pytest.mark.slow
 def test_datasets_and_people_keep_their_names(tiny_settings: Callable[..., Settings]) -> None:
     plain = tiny_settings(*NAMES)
     for name in NAMES:
@@ -54,6 +55,7 @@ def test_datasets_and_people_keep_their_names(tiny_settings: Callable[..., Setti
     assert sorted(set(read.class_mix["dataset"])) == sorted(set(made.class_mix["dataset"])) == sorted(NAMES)
 
 
+@pytest.mark.slow
 def test_a_report_keeps_the_names_of_datasets(tmp_path: Path) -> None:
     FakeStudy(tmp_path, datasets=NAMES, train_on=[(name,) for name in NAMES], seeds=(1, 2))
     written, _ = write_tables(tmp_path)

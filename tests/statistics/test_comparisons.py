@@ -154,6 +154,7 @@ def test_equal_networks_are_a_tie(small: Study) -> None:
     assert (row["p"], row["verdict"]) == (1, "no difference shown")
 
 
+@pytest.mark.slow
 def test_families_hold_what_differs_in_one_thing(tmp_path: Path) -> None:
     sets = (("studio",), ("wild",), ("studio", "wild"))
     study = Study(tmp_path, train_on=sets, variants=("raw", "preprocessed", "augmented"), models=("cnn",))
@@ -256,6 +257,7 @@ def test_groups_by_face_size_and_a_note_on_what_is_missing(small: Study) -> None
 # ---------------------------------------------------------------- made once, and damage
 
 
+@pytest.mark.slow
 def test_nothing_new_costs_nothing(small: Study) -> None:
     folder = write_statistics(small.output)
     before = stamps(folder)
@@ -270,6 +272,7 @@ def test_nothing_new_costs_nothing(small: Study) -> None:
     assert stamps(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["a prediction", "a group", "a missing file"])
 def test_what_changed_is_made_anew(small: Study, change: str) -> None:
     folder = write_statistics(small.output)

@@ -217,6 +217,7 @@ def test_rows_that_come_in_groups_need_the_bootstrap() -> None:
     assert held["accuracy (Wilson)"] < 0.85
 
 
+@pytest.mark.slow
 def test_equal_networks_rarely_differ() -> None:
     world = coverage.World(coverage.RARE * 2, coverage.habits(coverage.RECALLS), group_size=2)
     alarms = coverage.false_alarms_networks(world, 0.5, SIMULATIONS, resamples=300)
@@ -224,6 +225,7 @@ def test_equal_networks_rarely_differ() -> None:
     assert max(alarms.values()) < 0.095
 
 
+@pytest.mark.slow
 def test_equal_architectures_rarely_differ() -> None:
     world = coverage.World(coverage.LARGE // 2, coverage.habits(coverage.RECALLS))
     alarms = coverage.false_alarms_architectures(world, seeds=3, seed_sd=0.02, simulations=150, resamples=300)

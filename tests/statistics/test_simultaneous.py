@@ -93,6 +93,7 @@ def test_pairs_that_move_together_cost_less_than_apart() -> None:
     assert together(apart)[1] < 0.008
 
 
+@pytest.mark.slow
 def test_no_page_shows_an_interval_that_contradicts_its_verdict(tmp_path: Path) -> None:
     study = Study(tmp_path, models=("cnn", "vit", "resnet"), variants=("raw", "preprocessed"), seeds=(1, 2, 3))
     write_statistics(study.output)
@@ -118,6 +119,7 @@ def test_rounding_hides_no_sign() -> None:
 # ---------------------------------------------------------------- truth (more: benchmarks/interval_coverage.py)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_family_hold_together() -> None:
     world = coverage.World(coverage.LARGE // 5, coverage.habits(coverage.RECALLS))
     held = coverage.cover_family(world, networks=5, simulations=150, resamples=300)
@@ -128,6 +130,7 @@ def test_intervals_of_a_family_hold_together() -> None:
 # ---------------------------------------------------------------- groups
 
 
+@pytest.mark.slow
 def test_the_worst_of_equal_groups_is_rarely_called_worst() -> None:
     alarms = coverage.false_alarms_groups(groups=12, rows=60, accuracy=0.6, simulations=300)
     assert alarms["worst group"] < 0.09

@@ -76,6 +76,7 @@ def _other_progress(path: Path, stored: dict[str, Any]) -> None:
     save_state(path, stored | {"progress": stored["progress"] | {"epoch": 7}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [_junk, _foreign, _other_network, _flipped, _other_progress])
 def test_a_damaged_checkpoint_is_named_and_the_run_starts_again(
     tiny_settings: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: Callable[..., None]
@@ -113,6 +114,7 @@ def _texts(found: Any) -> dict[str, Any]:
     return {"labels": found.labels.astype(str)}
 
 
+@pytest.mark.slow
 def test_damaged_predictions_are_named_and_made_again(tiny_settings: Make, caplog: pytest.LogCaptureFixture) -> None:
     settings = tiny_settings(EPOCHS=1)
     study = open_study(settings)

@@ -41,6 +41,7 @@ def test_a_training_two_experiments_want_is_planned_once(tiny_settings: Callable
     assert len(trainings(settings)) == len(set(trainings(settings))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "experiments", "trained", "idle"),
     [
@@ -59,6 +60,7 @@ def test_an_experiment_with_too_few_datasets_has_nothing_to_do_and_says_so(
     assert "\n" not in said and all(f'"{name}"' in said for name in idle) and bool(said) == bool(idle)
 
 
+@pytest.mark.slow
 def test_an_oracle_is_another_epoch_of_the_same_training(tiny_settings: Callable[..., Settings]) -> None:
     alone = open_study(tiny_settings(EPOCHS=6))
     assert execute(alone, planned_runs(alone)) == {}

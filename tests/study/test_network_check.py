@@ -60,6 +60,7 @@ def families() -> list[str]:
     return sorted(by_family.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", families())
 def test_every_torchvision_family_answers_with_logits_and_has_a_head(name: str) -> None:
     assert row_problems(name, row(input_size=224), []) == []
@@ -83,6 +84,7 @@ def test_normalisation_without_parameters_learns_its_statistics_unless_the_backb
     assert not network[0].training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10t", "tiny_residual", "shufflenet_v2_x0_5"])
 def test_a_file_of_another_network_is_never_a_silent_random_start(name: str, tmp_path: Path) -> None:
     right, _ = build_network(name, row(), 7, False)

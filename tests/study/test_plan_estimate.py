@@ -67,6 +67,7 @@ def test_a_plain_run_times_nothing_and_says_what_it_does_not_know(tiny_settings:
     assert any("tiny_plain" in line and "--plan" in line for line in describe_estimate(found))
 
 
+@pytest.mark.slow
 def test_a_finished_run_tells_the_speed_of_another(tiny_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tiny_settings(SEEDS=(1,))
     study, runs = opened(first)
@@ -149,6 +150,7 @@ def test_a_damaged_file_of_speeds_is_named_and_measured_again(
 # ---------------------------------------------------------------- disk
 
 
+@pytest.mark.slow
 def test_the_disk_asked_for_is_the_disk_taken(tiny_settings: Make) -> None:
     settings = tiny_settings(VARIANTS=("raw", "augmented"), SEEDS=(1, 2), EPOCHS=1)
     study, runs = opened(settings)

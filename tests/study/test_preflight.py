@@ -62,6 +62,7 @@ def study_file(tmp_path: Path) -> Callable[[Settings], list[str]]:
 # ---------------------------------------------------------------- names and tags
 
 
+@pytest.mark.slow
 def test_own_networks_are_those_that_register() -> None:
     code = (
         "import timm; a = set(timm.list_models()); import fer.networks.small_networks; "
@@ -100,6 +101,7 @@ def test_all_problems_come_at_once(tiny_settings: Callable[..., Settings], offli
 # ---------------------------------------------------------------- weights
 
 
+@pytest.mark.slow
 def test_weights_are_tried_once_a_tag_and_told_once(tiny_settings: Callable[..., Settings], offline: list[str]) -> None:
     models = {"resnet50": RESNET, "again": RESNET | {"architecture": "resnet50"}, "tiny_plain": TINY}
     models["resnet18"] = RESNET
@@ -159,6 +161,7 @@ def server() -> Iterator[str]:
     serving.server_close()
 
 
+@pytest.mark.slow
 def test_any_answer_counts_and_none_within_the_time_does_not(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "SHORT_TRY", 0.5)
     with socket.socket() as taken:  # bound but not listening: refuses
@@ -183,6 +186,7 @@ def test_servers_that_never_answer_are_waited_for_once(monkeypatch: pytest.Monke
 # ---------------------------------------------------------------- commands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argument", ["--check", "--plan", None])
 @pytest.mark.parametrize("trouble", ["weights", "device"])
 def test_nothing_is_decoded_before_it_is_told(
@@ -204,6 +208,7 @@ def test_nothing_is_decoded_before_it_is_told(
     assert not (output / "cache").exists() and not (output / "samples").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_study_needs_neither_weights_nor_a_network_connection(
     tiny_settings: Callable[..., Settings],
     offline: list[str],
@@ -227,6 +232,7 @@ def test_a_finished_study_needs_neither_weights_nor_a_network_connection(
     assert len(offline) == 1
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_had_stop_their_runs_once_and_the_others_go_on(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,6 +281,7 @@ def test_an_impossible_run_is_an_input_error(tiny_settings: Callable[..., Settin
 # ---------------------------------------------------------------- what --plan says of finished runs
 
 
+@pytest.mark.slow
 def test_the_plan_tells_gone_weights_and_missing_predictions_from_done(
     tiny_settings: Callable[..., Settings],
     study_file: Callable[[Settings], list[str]],

@@ -33,6 +33,7 @@ CHOICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "balance"), CHOICES)
 def test_balancing_touches_training_only(tiny_settings: Callable[..., Settings], variant: str, balance: str) -> None:
     study, train, validation, counts = prepare(tiny_settings(VARIANTS=(variant,), BALANCE=balance))
@@ -82,6 +83,7 @@ def test_rejecting_rows_without_a_face_spares_validation_and_test(
     assert same["alpha"].sample_ids == validation["alpha"].sample_ids
 
 
+@pytest.mark.slow
 def test_a_combined_run_is_the_union_of_the_separately_balanced_sets(tiny_settings: Callable[..., Settings]) -> None:
     alone = [prepare(tiny_settings(name, VARIANTS=("augmented",)))[1] for name in ("alpha", "beta")]
     _, both, _, _ = prepare(tiny_settings("alpha", "beta", VARIANTS=("augmented",), EXPERIMENTS=("combined",)))
@@ -105,6 +107,7 @@ def draw_noise(folder: Path, names: list[str], seed: int) -> None:
         Image.fromarray(pixels).save(folder / f"{name}.jpg")
 
 
+@pytest.mark.slow
 def test_the_photos_behind_crops_belong_to_what_is_prepared_and_trained(tmp_path: Path) -> None:
     root = tmp_path / "in"
     rafdb_with_crops(root)

@@ -23,6 +23,7 @@ def trained(settings: Settings) -> str:
     return runs[0].name
 
 
+@pytest.mark.slow
 def test_a_run_trained_again_is_the_same(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     name = trained(settings)
@@ -45,6 +46,7 @@ def test_the_start_of_a_name_is_enough_where_it_is_one_run_s(tmp_path: Path) -> 
         finished_run("", tmp_path)
 
 
+@pytest.mark.slow
 def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     name = trained(settings)
@@ -65,6 +67,7 @@ def test_other_weights_and_another_machine_are_named(tiny_settings: Callable[...
     assert "threads: 64 there" in found.sentences()[0]
 
 
+@pytest.mark.slow
 def test_changed_pictures_are_named(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     name = trained(settings)
@@ -74,6 +77,7 @@ def test_changed_pictures_are_named(tiny_settings: Callable[..., Settings]) -> N
         verify_run(name, settings)
 
 
+@pytest.mark.slow
 def test_an_unknown_run_lists_the_finished_ones(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     name = trained(settings)
