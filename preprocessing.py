@@ -25,7 +25,7 @@ import pandas as pd
 from PIL import Image
 
 from fer.data.samples import BOX, prepared_contents
-from fer.faces.detection import Box, Crop, Face, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
+from fer.faces.detection import Box, Crop, DetectedFace, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
@@ -187,7 +187,7 @@ def _pixels(root: Path, path: str) -> np.ndarray:
 
 def _locate(
     views: list[np.ndarray], box: Box | None, rules: dict[str, Any]
-) -> tuple[np.ndarray, Crop, str, Face | None]:
+) -> tuple[np.ndarray, Crop, str, DetectedFace | None]:
     """The picture to cut from, where to cut, how that was found, and the detection if there was one."""
     delivered = views[-1]
     if rules["faces"] == "cropped":
@@ -202,7 +202,7 @@ def _locate(
     return delivered, _all_of(delivered), WHOLE_PICTURE if len(views) == 1 else GIVEN_CROP, None
 
 
-def _find(pixels: np.ndarray, box: Box | None, rules: dict[str, Any]) -> Face | None:
+def _find(pixels: np.ndarray, box: Box | None, rules: dict[str, Any]) -> DetectedFace | None:
     left, top, right, bottom = box or (0, 0, pixels.shape[1], pixels.shape[0])
     if box is not None and rules["faces"] == "box":
         faces = find_near_box(pixels, box, rules["detection_threshold"])

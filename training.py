@@ -69,7 +69,7 @@ def make_machine(settings: Settings) -> Machine:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Where the epoch with the best test accuracy is kept beside the honest one: test rows per dataset, folder."""
+    """Where the epoch with the best test accuracy is kept too: test rows per dataset, folder."""
 
     test: dict[str, FaceRows]
     folder: Path

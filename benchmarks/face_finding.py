@@ -28,7 +28,7 @@ import numpy as np
 from made_pictures import expw_like, photos, raf_like
 
 from fer.data.samples import BOX
-from fer.faces.detection import Box, Face, choose_face, find_in_picture, find_near_box, overlap
+from fer.faces.detection import Box, DetectedFace, choose_face, find_in_picture, find_near_box, overlap
 from fer.layouts.pictures import open_picture
 
 THRESHOLD = 0.9
@@ -56,7 +56,7 @@ def tasks_of(pictures: Any) -> list[Task]:
 # ---------------------------------------------------------------- both sides
 
 
-def our_face(task: Task) -> Face | None:
+def our_face(task: Task) -> DetectedFace | None:
     """The face preprocessing would cut out for this row."""
     height, width = task.pixels.shape[:2]
     if task.box is None:
@@ -73,14 +73,16 @@ def their_detector() -> Any:
     return MTCNN(keep_all=True)
 
 
-def their_faces(detector: Any, pixels: np.ndarray) -> list[Face]:
+def their_faces(detector: Any, pixels: np.ndarray) -> list[DetectedFace]:
     """Every face of a picture, with the same threshold."""
     rgb = pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=2)
     boxes, confidences, points = detector.detect(rgb, landmarks=True)
     if boxes is None:
         return []
     found = zip(boxes.tolist(), confidences, points[:, :2].tolist(), strict=True)
-    return [Face(tuple(box), float(sure), (tuple(a), tuple(b))) for box, sure, (a, b) in found if sure >= THRESHOLD]
+    return [
+        DetectedFace(tuple(box), float(sure), (tuple(a), tuple(b))) for box, sure, (a, b) in found if sure >= THRESHOLD
+    ]
 
 
 def each_picture_once(tasks: list[Task]) -> list[np.ndarray]:
@@ -111,7 +113,7 @@ def agreement(tasks: list[Task], detector: Any) -> harness.Row:
     }
 
 
-def _eye_distance(face: Face, other: Face) -> float:
+def _eye_distance(face: DetectedFace, other: DetectedFace) -> float:
     apart = np.linalg.norm(np.array(face.eyes) - np.array(other.eyes), axis=1).mean()
     return float(apart / max(math.dist(*other.eyes), 1e-9))
 

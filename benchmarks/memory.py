@@ -85,7 +85,7 @@ class Watch:
 def measure(settings: Settings) -> list[harness.Row]:
     """Main and worker memory of each stage, in MB."""
     from fer.study.plan import open_study, planned_runs
-    from fer.study.variants import test_faces, training_faces
+    from fer.study.variants import scored_faces, training_faces
     from preprocessing import preprocess_or_load
 
     rows: list[harness.Row] = []
@@ -105,7 +105,7 @@ def measure(settings: Settings) -> list[harness.Row]:
     train, _, _ = stage("extras, pack", lambda: training_faces(study.datasets, samples, run, settings))
     stage("import torch", lambda: __import__("training"))
     stage("train", lambda: _train(train, run, settings))
-    faces = test_faces(data, "test", "preprocessed", run.hyper.input_size, settings)
+    faces = scored_faces(data, "test", "preprocessed", run.hyper.input_size, settings)
     stage("evaluate", lambda: _evaluate(faces, run, settings))
     return rows
 

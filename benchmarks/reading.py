@@ -20,7 +20,7 @@ from made_pictures import class_folders
 
 from fer.settings.settings import Settings, check_settings
 from fer.study.plan import open_study
-from fer.study.variants import test_faces
+from fer.study.variants import scored_faces
 
 AIMS = {"first": 45.0, "again": 1.0}
 
@@ -40,7 +40,7 @@ def read_and_pack(settings: Settings) -> tuple[harness.Round, harness.Round]:
     """Both stages once."""
     study, reading = harness.timed(partial(open_study, settings))
     data = study.datasets["measured"]
-    _, packing = harness.timed(partial(test_faces, data, "train", "raw", 48, settings))
+    _, packing = harness.timed(partial(scored_faces, data, "train", "raw", 48, settings))
     count = len(data.samples) + len(data.rejected)
     return harness.Round(count, reading.wall, reading.cpu), harness.Round(count, packing.wall, packing.cpu)
 

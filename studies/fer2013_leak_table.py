@@ -31,14 +31,14 @@ Answers = dict[tuple[str, int], pd.DataFrame]
 
 
 def read_answers(output: Path) -> Answers:
-    """(honest | oracle, seed) ▶ a row a test picture: label, predicted, group; index sample_id."""
+    """(validation | oracle, seed) ▶ a row a test picture: label, predicted, group; index sample_id."""
     study = read_study(output)
     groups = read_samples(output / "samples" / "fer2013_samples.csv").set_index("sample_id")["group"]
     answers = {}
     for entry in study.predictions:
         if entry.split == "test" and entry.tta == "none":
             found = read_predictions(entry)
-            kind = "oracle" if entry.run.run["selection"] == ORACLE else "honest"
+            kind = "oracle" if entry.run.run["selection"] == ORACLE else "validation"
             table = pd.DataFrame({"label": found.labels, "predicted": found.predicted}, index=found.sample_ids)
             answers[kind, entry.run.run["seed"]] = table.assign(group=groups.reindex(found.sample_ids).to_numpy())
     return answers
@@ -77,18 +77,18 @@ def main(folders: list[Path]) -> str:
     first, second = [], []
     for name, wanted in masks.items():
         size = effective_size("accuracy", table["label"].to_numpy()[wanted], table["group"].to_numpy()[wanted])
-        sides = {arm: accuracies(answers, "honest", wanted) for arm, answers in arms.items()}
+        sides = {arm: accuracies(answers, "validation", wanted) for arm, answers in arms.items()}
         for arm, side in sides.items():
             gain = "" if arm == base else words(compare(side, sides[base], size))
             seeds = len(side)
             first.append([f"{name} (n = {wanted.sum():,})", arm, spread(side), seeds, gain])
-            peeked = accuracies(arms[arm], "oracle", wanted)
-            paired = words(compare(peeked, side, size, paired=True))
-            second.append([f"{name} (n = {wanted.sum():,})", arm, spread(side), spread(peeked), seeds, paired])
+            oracle = accuracies(arms[arm], "oracle", wanted)
+            paired = words(compare(oracle, side, size, paired=True))
+            second.append([f"{name} (n = {wanted.sum():,})", arm, spread(side), spread(oracle), seeds, paired])
     return "\n\n".join(
         [
             markdown(["test pictures", "arm", "accuracy %", "seeds", f"minus {base}, points [95 %]"], first),
-            markdown(["test pictures", "arm", "honest %", "oracle %", "seeds", "oracle minus honest, points"], second),
+            markdown(["test pictures", "arm", "by validation %", "oracle %", "seeds", "difference, points"], second),
         ]
     )
 

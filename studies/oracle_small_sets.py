@@ -2,8 +2,8 @@
 
     python main.py --config studies/oracle_small_sets.py
 
-The recipe of studies/fer2013_leak.py, thirty epochs, five seeds. The optimism (oracle minus honest) is a column of
-results.csv, with its interval over seeds in statistics/optimism.csv.
+The recipe of studies/fer2013_leak.py, thirty epochs, five seeds. The optimism (oracle minus its counterpart, whose
+epoch is chosen on validation) is a column of results.csv, with its interval over seeds in statistics/optimism.csv.
 """
 
 ACTIVE_DATASETS = ("rafdb", "expw")

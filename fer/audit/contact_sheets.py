@@ -29,7 +29,7 @@ SHEETS = {
 }
 
 
-class Face(NamedTuple):
+class SheetFace(NamedTuple):
     """One picture of a sheet: dataset folder, path in it, content (its part after ":" is the face box), mirrored."""
 
     root: Path
@@ -41,7 +41,7 @@ class Face(NamedTuple):
 class Tile(NamedTuple):
     """Faces shown side by side, and the lines below them."""
 
-    faces: tuple[Face, ...]
+    faces: tuple[SheetFace, ...]
     caption: tuple[str, ...]
 
 
@@ -77,7 +77,7 @@ def delivered_face(root: Path, path: str, content: str) -> Image.Image:
     return crop_box(picture, (left, top, right, bottom))
 
 
-def _shown(face: Face) -> Image.Image:
+def _shown(face: SheetFace) -> Image.Image:
     picture = delivered_face(face.root, face.path, face.content)
     picture = picture.convert("L").resize((FACE, FACE), Image.Resampling.BICUBIC)
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if face.mirrored else picture
@@ -121,15 +121,15 @@ def draw_sheets(
             draw_sheet(f"{title}: {len(shown)} of {len(tiles[name])}{sample}", shown, path)
 
 
-def _faces(datasets: dict[str, DatasetSamples]) -> dict[str, Face]:
+def _faces(datasets: dict[str, DatasetSamples]) -> dict[str, SheetFace]:
     faces = {}
     for data in datasets.values():
         for name, path, content in data.readable[["sample_id", "path", "content"]].itertuples(index=False):
-            faces[name] = Face(data.root, path, content)
+            faces[name] = SheetFace(data.root, path, content)
     return faces
 
 
-def _conflicts(copies: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
+def _conflicts(copies: pd.DataFrame, faces: dict[str, SheetFace]) -> Sequence[Tile]:
     """One tile for each face delivered with several labels: the face once, a line for each label it carries."""
     exact = copies[copies["kind"] == "exact"]
     disputed = conflicting(exact.assign(content=[faces[name].content for name in exact["sample_id"]]))
@@ -144,7 +144,7 @@ def _conflicts(copies: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
     return tiles
 
 
-def _pairs(pairs: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
+def _pairs(pairs: pd.DataFrame, faces: dict[str, SheetFace]) -> Sequence[Tile]:
     tiles = []
     for pair in pairs.sort_values("similarity", ascending=False).to_dict("records"):
         shown = (faces[pair["left"]], faces[pair["right"]]._replace(mirrored=pair["mirrored"]))
@@ -157,7 +157,7 @@ def _pairs(pairs: pd.DataFrame, faces: dict[str, Face]) -> Sequence[Tile]:
     return tiles
 
 
-def _flagged(quality: dict[str, pd.DataFrame], faces: dict[str, Face]) -> Sequence[Tile]:
+def _flagged(quality: dict[str, pd.DataFrame], faces: dict[str, SheetFace]) -> Sequence[Tile]:
     """Sorted by dataset and flag, the blurriest first."""
     return [
         Tile((faces[row["sample_id"]],), (f"{name} {row['flag']}", f"sharpness {row['sharpness']:.2f}"))

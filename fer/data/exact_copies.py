@@ -22,10 +22,10 @@ COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_u
 
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """COPY_COLUMNS of the rows whose picture is delivered twice, in any dataset; groups numbered from 0."""
-    twins = rows[delivered_twice(rows)].sort_values("sample_id")
-    group = pd.factorize(pictures(twins["content"]))[0]
-    twins = twins.assign(kind="exact", group=group, similarity=1.0)
-    return twins.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
+    found = rows[delivered_twice(rows)].sort_values("sample_id")
+    group = pd.factorize(pictures(found["content"]))[0]
+    found = found.assign(kind="exact", group=group, similarity=1.0)
+    return found.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
 
 
 def count_exact(rows: pd.DataFrame) -> dict[str, Any]:
@@ -36,13 +36,13 @@ def count_exact(rows: pd.DataFrame) -> dict[str, Any]:
     face; `across`: "test in train" is how many test rows have a copy in training, and so on for each two splits.
     """
     rows = rows.assign(picture=pictures(rows["content"]))
-    twins = rows[delivered_twice(rows)]
+    copies = rows[delivered_twice(rows)]
     disputed, in_training = conflicting(rows), conflicting(rows[rows["split"] == "train"])
     return {
         "rows": len(rows),
         "distinct": int(rows["picture"].nunique()),
-        "groups": int(twins["picture"].nunique()),
-        "rows_in_groups": len(twins),
+        "groups": int(copies["picture"].nunique()),
+        "rows_in_groups": len(copies),
         "conflicting_groups": int(disputed["picture"].nunique()),
         "conflicting_rows": len(disputed),
         "conflicting_training_groups": int(in_training["picture"].nunique()),

@@ -37,7 +37,7 @@ MOST_SAMPLES = 16
 
 
 @dataclass(frozen=True)
-class Face:
+class DetectedFace:
     """One detection: `box`, `confidence` in 0..1, centres of the eyes (left in the picture, right)."""
 
     box: Box
@@ -119,7 +119,7 @@ def find_faces(
     region: Box | None = None,
     scale: float = 1.0,
     smallest: float = 20.0,
-) -> list[Face]:
+) -> list[DetectedFace]:
     """Every face of confidence `threshold` or more in `region` (None: all) of uint8 [H, W] or [H, W, 3].
 
     The region is enlarged by `scale` before MTCNN looks for faces of about `smallest` px and more in the
@@ -148,7 +148,7 @@ def find_faces(
     corners = (np.asarray(boxes, dtype=float).reshape(-1, 2, 2) * back + (left, top)).tolist()
     eyes = (np.asarray(points, dtype=float)[:, :2] * back + (left, top)).tolist()
     return [
-        Face((*first, *last), float(sure), (tuple(left_eye), tuple(right_eye)))
+        DetectedFace((*first, *last), float(sure), (tuple(left_eye), tuple(right_eye)))
         for (first, last), sure, (left_eye, right_eye) in zip(corners, confidences, eyes, strict=True)
         if sure >= threshold
     ]
@@ -176,14 +176,14 @@ def pyramid_start(smallest: float) -> float:
     return SMALLEST_FACE / PYRAMID_STEP**steps
 
 
-def find_in_picture(pixels: np.ndarray, threshold: float) -> list[Face]:
+def find_in_picture(pixels: np.ndarray, threshold: float) -> list[DetectedFace]:
     """Faces anywhere in a picture, brought to SHORT_SIDE or more and LONG_SIDE or less first."""
     short, long = sorted(pixels.shape[:2])
     scale = min(max(1.0, SHORT_SIDE / short), LONG_SIDE / long)
     return find_faces(pixels, threshold, scale=scale, smallest=SMALLEST_FACE * scale)
 
 
-def find_near_box(pixels: np.ndarray, box: Box, threshold: float) -> list[Face]:
+def find_near_box(pixels: np.ndarray, box: Box, threshold: float) -> list[DetectedFace]:
     """Faces around a given box that agree with it, looked for at about the box's size."""
     side = max(box[2] - box[0], box[3] - box[1])
     region = Crop.around(box, BOX_SURROUNDINGS).box
@@ -220,7 +220,9 @@ def agree(found: Box, given: Box) -> bool:
     return aside <= width / 4 and above <= height / 4 and 0.25 <= _area(found) / _area(given) <= 4
 
 
-def choose_face(faces: Sequence[Face], policy: Policy, centre: tuple[float, float], box: Box | None) -> Face | None:
+def choose_face(
+    faces: Sequence[DetectedFace], policy: Policy, centre: tuple[float, float], box: Box | None
+) -> DetectedFace | None:
     """One face of several: the largest, the one nearest to `centre`, or the best match of `box`.
 
     Policy "box" without a box is "central". None when there is no face.
@@ -241,7 +243,7 @@ def _distance(box: Box, point: tuple[float, float]) -> float:
 # ---------------------------------------------------------------- cutting it out
 
 
-def eye_angle(face: Face) -> float:
+def eye_angle(face: DetectedFace) -> float:
     """Degrees clockwise from level to the line between the eyes.
 
     0 where the eyes nearly cover each other (a profile): that line then says nothing about the head's roll.

@@ -29,7 +29,7 @@ from fer.results.study_files import PredictionEntry, StoredStudy, read_predictio
 from fer.runs.run import ORACLE, PlannedRun
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
-from fer.study.variants import picture_recipe, scored_variant, test_faces, training_faces
+from fer.study.variants import picture_recipe, scored_faces, scored_variant, training_faces
 from utils import InputError, fingerprint
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ SIDE, INCH = 96, 0.95  # pixels and inches of a picture's side
 CAPTION_LINE, GAP = 0.135, 0.06  # inches
 
 
-class Faces:
+class PackedPixels:
     """Pixels uint8 [S, S, C] by sample_id, gathered from their pack when asked for."""
 
     def __init__(self, rows: FaceRows):
@@ -104,7 +104,7 @@ def draw_samples(
 ) -> Figure:
     """The grid of one dataset. Raises InputError when a picture is gone."""
     train = data.rows("train").sort_values("content", kind="stable")
-    prepared = Faces(test_faces(data, "train", "preprocessed", size, study.settings)) if len(variants) > 1 else None
+    prepared = _faces_of(study, data, "preprocessed", size, "train") if len(variants) > 1 else None
     balanced = _balanced_faces(study, data, run) if run else None
     has_extras = balanced is not None and any("+aug" in name for name in balanced.places)
     online = run is not None and run.run.hyper.augmentation and run.run.hyper.augment_engine == "albumentations"
@@ -131,14 +131,14 @@ def draw_samples(
     return plot_picture_rows(title, rows, [(EXAMPLES, heading) for heading, there in words.items() if there])
 
 
-def _balanced_faces(study: Study, data: DatasetSamples, run: PlannedRun) -> Faces:
+def _balanced_faces(study: Study, data: DatasetSamples, run: PlannedRun) -> PackedPixels:
     """The rows an augmented run draws from this dataset, extra copies among them."""
     alone = replace(run.run, train_on=(data.name,))
     rows = {data.name: study.training(run.run.train_on).samples[data.name]}
-    return Faces(training_faces({data.name: data}, rows, alone, study.settings)[0])
+    return PackedPixels(training_faces({data.name: data}, rows, alone, study.settings)[0])
 
 
-def _examples(rows: pd.DataFrame, balanced: Faces | None) -> list[dict[str, Any]]:
+def _examples(rows: pd.DataFrame, balanced: PackedPixels | None) -> list[dict[str, Any]]:
     """Up to EXAMPLES rows, drawn by content; of those with an extra copy where there are enough."""
     with_copy = rows[[balanced is not None and f"{name}+aug1" in balanced for name in rows["sample_id"]]]
     chosen = with_copy if len(with_copy) >= EXAMPLES else rows
@@ -152,7 +152,7 @@ def _readable(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
         raise InputError(f"{data.root / row['path']} cannot be shown: {error}.") from error
 
 
-def _extra(balanced: Faces, sample_id: str) -> CaptionedPicture:
+def _extra(balanced: PackedPixels, sample_id: str) -> CaptionedPicture:
     name = f"{sample_id}+aug1"
     return (
         CaptionedPicture(balanced[name]) if name in balanced else CaptionedPicture(None, "none: class is large enough")
@@ -274,14 +274,14 @@ def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, ti
     return plot_picture_rows(title, rows)
 
 
-def _mistake(faces: Faces, found: Predictions, place: int) -> CaptionedPicture:
+def _mistake(faces: PackedPixels, found: Predictions, place: int) -> CaptionedPicture:
     row, label = found.probabilities[place], found.labels[place]
     said = f"said {EMOTIONS[row.argmax()]} {row.max():.2f}"
     return CaptionedPicture(faces[str(found.sample_ids[place])], f"{said}\ntrue {EMOTIONS[label]} {row[label]:.2f}")
 
 
-def _faces_of(study: Study, data: DatasetSamples, variant: str, size: int) -> Faces:
-    return Faces(test_faces(data, "test", variant, size, study.settings))
+def _faces_of(study: Study, data: DatasetSamples, variant: str, size: int, split: str = "test") -> PackedPixels:
+    return PackedPixels(scored_faces(data, split, variant, size, study.settings))
 
 
 # ---------------------------------------------------------------- rows of pictures

@@ -133,9 +133,9 @@ def _funnel_of(output: Path, name: str) -> tuple[int | None, int | None, str]:
 
 def protocol(study: StoredStudy, config: dict[str, Any]) -> list[str]:
     """How epochs were chosen, what was repeated, which rules of the config shape the numbers: sentences."""
-    honest = sorted({str(run.run["selection"]) for run in study.runs} - {ORACLE})
+    rules = sorted({str(run.run["selection"]) for run in study.runs} - {ORACLE})
     oracle = sum(run.run["selection"] == ORACLE for run in study.runs)
-    chosen = " or ".join(honest) or str(config.get("SELECT_BY", UNKNOWN))
+    chosen = " or ".join(rules) or str(config.get("SELECT_BY", UNKNOWN))
     return [
         f"Epoch kept: the best on validation rows by {chosen} (SELECT_BY). Combined runs: the mean over their datasets."
         if chosen != "last"

@@ -151,7 +151,7 @@ def wide_classes(results: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
 def cost_results(results: pd.DataFrame) -> pd.DataFrame:
     """One row per training set, variant and model: mean and sd of each cost over trainings, and n of them.
 
-    A training counts once, whatever it was tested on; an oracle is an epoch of its honest twin's training.
+    A training counts once, whatever it was tested on; an oracle is another epoch of a training counted already.
     """
     keys = ["train_on", "variant", "model"]
     results = per_training(results)

@@ -95,8 +95,8 @@ def _summary_table(name: str, part: pd.DataFrame, baseline: pd.DataFrame, is_tes
 
 def _summary_rows(groups: pd.DataFrame, several: bool) -> Iterator[tuple[list[str], list[str]]]:
     """Words and numbers of each row shown; with `several`, one variant was tested on several others."""
-    honest = groups[groups.index.get_level_values("selection") != ORACLE]
-    best = {metric: honest[metric, "mean"].max() for metric in SUMMARY_METRICS}
+    by_validation = groups[groups.index.get_level_values("selection") != ORACLE]
+    best = {metric: by_validation[metric, "mean"].max() for metric in SUMMARY_METRICS}
     for key, row in groups.head(SUMMARY_ROWS).iterrows():
         named = dict(zip(GROUP, key, strict=True))  # type: ignore[call-overload]
         numbers = []

@@ -16,7 +16,7 @@ whose `split` is the repeat; means are made of those rows, never of single folds
 | n_train, n_val, n_test, n_classes | rows before balancing, for validation, scored; classes among these |
 | accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
 | tta_gain | accuracy minus that of the same run on the same pictures without TTA; empty without TTA |
-| optimism | in rows of an oracle on a test set it saw: accuracy minus that of its honest twin; empty elsewhere |
+| optimism | in rows of an oracle on a test set it saw: accuracy minus that of its counterpart; empty elsewhere |
 | accuracy_without_copies, n_without_copies | test rows without an identical copy in training, see below |
 | n_near_copies | how many of these have a near copy there; empty where no audit tells |
 | accuracy_copies, n_copies | test rows that have an identical one |
@@ -227,9 +227,9 @@ def _optimism(table: pd.DataFrame) -> pd.Series:
     oracle = table["selection"] == ORACLE
     pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
     seen = np.array([set(tested.split("+")) <= set(trained.split("+")) for tested, trained in pairs], dtype=bool)
-    honest = table.loc[~oracle, [*same, "accuracy"]].drop_duplicates(same)
-    twins = table[same].merge(honest, on=same, how="left")["accuracy"]
-    return (table["accuracy"] - twins.to_numpy()).where(oracle & seen).astype(float)
+    counterparts = table.loc[~oracle, [*same, "accuracy"]].drop_duplicates(same)
+    others = table[same].merge(counterparts, on=same, how="left")["accuracy"]
+    return (table["accuracy"] - others.to_numpy()).where(oracle & seen).astype(float)
 
 
 def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def _has_close_calls(probabilities: np.ndarray, rounding: float) -> bool:
 
 
 def _kept_epoch(folder: Path, facts: dict[str, Any]) -> dict[str, float]:
-    """Scores of the kept epoch. (Oracles of older versions noted the honest epoch's: theirs are in the history.)"""
+    """Scores of the kept epoch. (Oracles of older versions noted another epoch: their scores are in the history.)"""
     noted = facts["best_validation"]
     if noted["epoch"] == facts["best_epoch"]:
         return noted

@@ -90,12 +90,15 @@ class Run:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its key's inputs and its folder. `honest`: the run whose training an oracle run looks at."""
+    """A run with its key's inputs and its folder.
+
+    `counterpart`, of an oracle: the run of the same training whose epoch is chosen on validation rows.
+    """
 
     run: Run
     inputs: dict[str, Any]
     folder: Path
-    honest: PlannedRun | None = None
+    counterpart: PlannedRun | None = None
 
     @property
     def name(self) -> str:
@@ -143,14 +146,15 @@ def _augmentation_version(hyper: Hyperparameters) -> int | None:
     return BATCH_AUGMENTATION_VERSION if hyper.augment_engine == "batch" else AUGMENTATION_VERSION
 
 
-def plan_oracle(honest: PlannedRun, test_rows: dict[str, str]) -> PlannedRun:
+def plan_oracle(counterpart: PlannedRun, test_rows: dict[str, str]) -> PlannedRun:
     """The oracle of a run: the epoch of its training with the best accuracy on `test_rows` (fingerprints).
 
-    Its key holds the honest run's whole key, since both are epochs of one training.
+    Its key holds the whole key of its counterpart, since both are epochs of one training.
     """
-    inputs = honest.inputs | {"selection": ORACLE, "epoch_of": fingerprint(honest.inputs, 32), "test_rows": test_rows}
-    run = replace(honest.run, selection=ORACLE)
-    return PlannedRun(run, inputs, honest.folder.parent / f"{run.slug}__{fingerprint(inputs)}", honest)
+    key = fingerprint(counterpart.inputs, 32)
+    inputs = counterpart.inputs | {"selection": ORACLE, "epoch_of": key, "test_rows": test_rows}
+    run = replace(counterpart.run, selection=ORACLE)
+    return PlannedRun(run, inputs, counterpart.folder.parent / f"{run.slug}__{fingerprint(inputs)}", counterpart)
 
 
 def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:

@@ -21,7 +21,7 @@ from fer.settings.settings import EMOTIONS
 from utils import InputError, lock_in, log, progress, read_json, write_json
 
 if TYPE_CHECKING:
-    from fer.sample_faces.scenes import Face
+    from fer.sample_faces.scenes import DrawnFace
 
 Array = np.ndarray
 VERSION = 1  # raise when the drawing changes, so that older sample data is drawn again
@@ -150,7 +150,7 @@ def write_wild(target: Path, seed: int, pictures: int) -> None:
     drawn = pictures - max(3, pictures // 150) - 1
     sizes = rng.choice((1, 2, 3), drawn, p=(0.68, 0.22, 0.1)).tolist()
     labels = _shuffled_labels(rng, class_counts(EXPW_ALL, sum(sizes), 16))
-    rows: dict[str, list[Face]] = {}
+    rows: dict[str, list[DrawnFace]] = {}
     for number, size in enumerate(progress(sizes, "Drawing the wild sample")):
         own = np.random.default_rng((seed, WILD, number))
         pixels, rows[names[number]] = wild_picture(own, [labels.pop() for _ in range(size)])
@@ -165,7 +165,7 @@ def write_wild(target: Path, seed: int, pictures: int) -> None:
     (target / "label/label.lst").write_text("\n".join([*lines, "", ""]), encoding="utf-8", newline="\n")
 
 
-def _label_line(name: str, number: int, face: Face) -> str:
+def _label_line(name: str, number: int, face: DrawnFace) -> str:
     """One row of label.lst: name, face number, top, left, right, bottom, confidence, label."""
     left, top, right, bottom = face.box
     return f"{name} {number} {top} {left} {right} {bottom} {face.confidence:.4f} {face.label}"

@@ -33,7 +33,7 @@ NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in rang
 
 
 @dataclass(frozen=True)
-class Face:
+class DrawnFace:
     """One drawn face: its box (left, top, right, bottom), eyes and mouth (3, 2), all in pixels."""
 
     label: int
@@ -45,7 +45,7 @@ class Face:
 # ---------------------------------------------------------------- one picture
 
 
-def studio_picture(rng: np.random.Generator, label: int) -> tuple[Array, Face]:
+def studio_picture(rng: np.random.Generator, label: int) -> tuple[Array, DrawnFace]:
     """A portrait before a plain backdrop: RGB uint8, 220 to 300 pixels a side."""
     width, height = rng.integers(220, 301, 2).tolist()
     picture = backdrop(rng, width, height)
@@ -55,7 +55,7 @@ def studio_picture(rng: np.random.Generator, label: int) -> tuple[Array, Face]:
     return add_noise(develop(picture), rng, rng.uniform(0.5, 3)), face
 
 
-def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array, list[Face]]:
+def wild_picture(rng: np.random.Generator, labels: Sequence[int]) -> tuple[Array, list[DrawnFace]]:
     """A snapshot with one to three people: RGB uint8, 300 to 450 pixels wide."""
     width, height = int(rng.integers(300, 451)), int(rng.integers(250, 351))
     picture = clutter(rng, width, height)
@@ -78,7 +78,7 @@ def add_person(
     domain: str,
     centre: tuple[float, float],
     unit: float,
-) -> Face:
+) -> DrawnFace:
     """Draw a person into a float RGB picture (3, H, W), in place; `unit` is half the width of the face."""
     manner = MANNERS[domain]
     who, light = draw_identity(rng), draw_light(rng, manner)
@@ -93,7 +93,7 @@ def add_person(
     if unsure:
         smear(picture, view)
     confidence = rng.uniform(2, 19.5) if unsure else max(100 - rng.exponential(5), 25)
-    return Face(label, detector_box(rng, who, expression, view), float(confidence), anchors(who, view))
+    return DrawnFace(label, detector_box(rng, who, expression, view), float(confidence), anchors(who, view))
 
 
 def anchors(who: Identity, view: View) -> Array:
@@ -137,7 +137,7 @@ def paint_body(picture: Array, rng: np.random.Generator, who: Identity, light: L
     canvas.paint(oval(0, 1.55, 0.75, 0.3), skin * 0.4, 0.6, 0.12, neck)
 
 
-def aligned(pixels: Array, face: Face) -> Array:
+def aligned(pixels: Array, face: DrawnFace) -> Array:
     """The 100x100 crop in which eyes and mouth stand where RAF-DB puts them: least-squares similarity."""
     source = face.anchors @ (1, 1j)
     target = np.array((33 + 35j, 67 + 35j, 50 + 73j))

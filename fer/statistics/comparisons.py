@@ -7,7 +7,7 @@ No network is loaded. Everything lies in `statistics/` under the output folder, 
 | intervals.csv | scored row of results.csv and score: value, low, high, method, n, n_groups |
 | seeds.csv | setup, test set, policy and score: mean, sd, n, min, max over n seeds × repeats, named apart |
 | comparisons.csv | pair and score in a family: see fer.statistics.families |
-| optimism.csv | run with an oracle twin, score, and test set the oracle saw: oracle minus honest; the mean over seeds |
+| optimism.csv | oracle, score, and test set it saw: oracle minus counterpart (chosen on validation); mean over seeds |
 | calibration.csv, reliability.csv, risk_coverage.csv | scored row, and way of mending, bin, or point |
 | groups.csv | scored row without TTA, attribute and group |
 | statements.json, statements.md | family and score: what holds, in words |
@@ -47,7 +47,7 @@ from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 2
+STATISTICS_VERSION = 3
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
@@ -57,7 +57,7 @@ SEED_COLUMNS = (
     "n_repeats", "seeds", "folds",
 )  # fmt: skip
 OPTIMISM_COLUMNS = (
-    *SETUP[:-1], "selection", "split", "seed", "n_seeds", "test_on", "test_variant", "tta", "metric", "honest",
+    *SETUP[:-1], "selection", "split", "seed", "n_seeds", "test_on", "test_variant", "tta", "metric", "counterpart",
     "oracle", "optimism", "low", "high", "weights_only", "method", "n", "n_groups",
 )  # fmt: skip
 RESULT_COLUMNS = (*KEYS, "train_on", "variant", "model", "seed", "split", "selection", *GROUP_COLUMNS)
@@ -248,7 +248,7 @@ def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
 
 
 def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
-    """Oracle minus honest where a run has both: per training, and the mean over trainings where there are several.
+    """Oracle minus counterpart, the epoch of the same training chosen on validation: per training, and their mean.
 
     Only on test sets the oracle saw, all of whose datasets it was trained on: elsewhere it chose nothing.
     """
@@ -261,15 +261,15 @@ def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
         grouped.setdefault(same, {}).setdefault(setup.selection, []).append(answer)
     for by_selection in grouped.values():
         oracles = by_selection.pop(ORACLE, [])
-        for honest in by_selection.values():
-            yield from _optimism(test_set.name, *paired_in_order(oracles, honest))
+        for counterparts in by_selection.values():
+            yield from _optimism(test_set.name, *paired_in_order(oracles, counterparts))
 
 
-def _optimism(test_on: str, oracles: list[Answer], honest: list[Answer]) -> Iterator[dict[str, Any]]:
-    pairs = [([oracle], [twin]) for oracle, twin in zip(oracles, honest, strict=True)]
+def _optimism(test_on: str, oracles: list[Answer], counterparts: list[Answer]) -> Iterator[dict[str, Any]]:
+    pairs = [([oracle], [other]) for oracle, other in zip(oracles, counterparts, strict=True)]
     same_rows = len({id(answer.rows) for answer in oracles}) == 1
     never_below_0 = _is_chosen_on(test_on, oracles)
-    for first, second in [*pairs, *([(oracles, honest)] if len(pairs) > 1 and same_rows else [])]:
+    for first, second in [*pairs, *([(oracles, counterparts)] if len(pairs) > 1 and same_rows else [])]:
         one = second[0]
         alone = len(first) == 1
         keys = _keys(test_on, one) | {"seed": one.seed if alone else None, "n_seeds": len({a.seed for a in first})}
@@ -280,7 +280,7 @@ def _optimism(test_on: str, oracles: list[Answer], honest: list[Answer]) -> Iter
             if never_below_0 and score == "accuracy":
                 low, high = max(low, 0.0), max(high, 0.0)
             yield keys | {
-                "metric": score, "oracle": values[0], "honest": values[1], "optimism": found.value, "low": low,
+                "metric": score, "oracle": values[0], "counterpart": values[1], "optimism": found.value, "low": low,
                 "high": high, "weights_only": found.weights_only, "method": found.method,
                 "n": len(one.rows), "n_groups": one.rows.draws.n_groups,
             }  # fmt: skip

@@ -72,14 +72,14 @@ class Family:
 
 def families(test_set: TestSet) -> Iterator[Family]:
     """The families of a test set that hold two members or more, in the order they are read."""
-    honest = [answer for answer in test_set.pooled if not answer.setup.is_oracle]
-    plain = [answer for answer in honest if answer.tta == "none"]
+    by_validation = [answer for answer in test_set.pooled if not answer.setup.is_oracle]
+    plain = [answer for answer in by_validation if answer.tta == "none"]
     found = [
         *_families("models", [answer for answer in plain if not _of_several(answer)], "model"),
         *(family for family in _families("ensembles", plain, "model") if any(map(family.is_ensemble, family.members))),
         *_variant_families(plain),
         *_families("training sets", plain, "train_on", "mixing"),
-        *_policy_families(honest),
+        *_policy_families(by_validation),
     ]
     yield from (family for family in found if len(family.members) > 1)
 

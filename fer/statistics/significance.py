@@ -151,8 +151,8 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     between seeds as far as rows do not explain it, over their number; degrees of freedom as in `_freedom_of_seeds`,
     since three seeds tell little of their own spread. (Plainly resampling seeds and groups at once counts what
     seed and rows do together three times over, Owen 2007, Ann. Appl. Stat. 1: it found true differences too rarely
-    in simulation.) `paired`: network i of both sides is one training: a policy against none, an oracle against its
-    honest twin.
+    in simulation.) `paired`: network i of both sides is one training: a policy against none, an oracle against
+    the epoch chosen on validation.
     """
     if paired:
         first, second = _one_side(first, second)

@@ -16,7 +16,7 @@ from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
-from fer.study.variants import scored_variant, test_faces, training_faces
+from fer.study.variants import scored_faces, scored_variant, training_faces
 from utils import DiskFullError, InputError, environment, file_fingerprint, log, write_sealed, write_text
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def _attempt(
     study = study.at(planned.run.split)
     if planned.finished and not missing_predictions(study, planned):
         return True
-    if planned.honest is not None and not planned.finished and not planned.honest.finished:
-        if planned.honest.name not in failures:
+    if planned.counterpart is not None and not planned.finished and not planned.counterpart.finished:
+        if planned.counterpart.name not in failures:
             return False  # another process trains the run whose epochs this one is chosen from
-        failures[planned.name] = f"{planned.honest.name}, whose epochs it is chosen from, failed"
+        failures[planned.name] = f"{planned.counterpart.name}, whose epochs it is chosen from, failed"
         return True
     if not planned.finished and _start_of(planned.run) in lost:
         failures[planned.name] = lost[_start_of(planned.run)]
@@ -136,14 +136,14 @@ def train_and_score(study: Study, planned: PlannedRun) -> None:
 def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
     """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
 
-    An oracle asked for when its honest run is long finished repeats that training in a scratch folder inside its own.
+    An oracle asked for when its counterpart is finished repeats that training in a scratch folder inside its own.
     """
-    if planned.honest is not None:
+    if planned.counterpart is not None:
         scratch = planned.folder / "training"
-        _fit(study, planned.honest, scratch, planned)
+        _fit(study, planned.counterpart, scratch, planned)
         shutil.rmtree(scratch)
         return
-    oracle = next((other for other in runs if other.honest is not None and other.honest.name == planned.name), None)
+    oracle = next((other for other in runs if other.counterpart and other.counterpart.name == planned.name), None)
     if oracle is None or oracle.finished:
         _fit(study, planned, planned.folder)
         return
@@ -162,8 +162,8 @@ def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | N
     watched = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
     facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched)
     if oracle is not None:
-        peeked_at = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
-        _finish(study, oracle, facts | peeked_at, counts, machine)
+        on_test = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
+        _finish(study, oracle, facts | on_test, counts, machine)
     if folder == planned.folder:
         _finish(study, planned, facts, counts, machine)
         (folder / "checkpoint.pth").unlink(missing_ok=True)
@@ -172,7 +172,7 @@ def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | N
 def _oracle_faces(study: Study, run: Run) -> dict[str, FaceRows]:
     """The test rows an oracle looks at after every epoch, per dataset trained on."""
     variant, size = scored_variant(run.variant), run.hyper.input_size
-    return {name: test_faces(study.datasets[name], "test", variant, size, study.settings) for name in run.train_on}
+    return {name: scored_faces(study.datasets[name], "test", variant, size, study.settings) for name in run.train_on}
 
 
 def _finish(

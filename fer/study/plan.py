@@ -78,7 +78,7 @@ class Study:
     def scored(self, train_on: tuple[str, ...], name: str, split: str) -> tuple[pd.DataFrame, str]:
         """The rows of a dataset that a run is scored on, and their fingerprint.
 
-        Validation rows are those the run was judged on: what left a combined training leaves its predictions too,
+        Validation rows are those its epoch was chosen on: what left a combined training leaves its predictions too,
         and with them temperatures and the weights of votes.
         """
         return self.tested[name] if split == "test" else self.training(train_on).validation[name]

@@ -147,16 +147,16 @@ def _training_seconds(study: Study, planned: PlannedRun, runs: list[PlannedRun],
     """All epochs of a run with their validation; an oracle's share is looking at the test rows after each."""
     run = planned.run
     study = study.at(run.split)
-    peeking = 0.0
+    watching = 0.0
     if run.selection == ORACLE:
         test_rows = sum(len(study.datasets[name].rows("test")) for name in run.train_on)
-        peeking = run.hyper.epochs * test_rows * speed.test
-        if any(planned.honest is other and not other.finished for other in runs):
-            return peeking  # taken from the honest run's training
+        watching = run.hyper.epochs * test_rows * speed.test
+        if any(planned.counterpart is other and not other.finished for other in runs):
+            return watching  # taken from the training of its counterpart
     tables = study.training(run.train_on).samples.values()
     rows = sum(trained_rows(table.loc[table["split"] == "train", "label"].to_numpy(), run.balance) for table in tables)
     val_rows = sum(int((table["split"] == "val").sum()) for table in tables)
-    return run.hyper.epochs * (rows * speed.train + val_rows * speed.test) + peeking
+    return run.hyper.epochs * (rows * speed.train + val_rows * speed.test) + watching
 
 
 def trained_rows(labels: np.ndarray, balance: str) -> int:

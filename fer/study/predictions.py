@@ -15,7 +15,7 @@ from fer.machine.precision import FULL, autocast_dtype
 from fer.runs.run import PlannedRun, Run, read_run_json
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
-from fer.study.variants import picture_recipe, scored_variant, test_faces
+from fer.study.variants import picture_recipe, scored_faces, scored_variant
 from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
 
 if TYPE_CHECKING:
@@ -82,14 +82,14 @@ def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
     rows, _ = study.scored(planned.run.train_on, file.test_on, file.split)
     # one answer per file as it is now: plan, scoring and waiting for other processes ask again and again
     place = (study.settings.output_path, study.fold, file, state.st_mtime_ns, state.st_size)
-    if place not in _judged:
-        _judged[place] = _problem(file, rows)
-        if _judged[place]:
-            log.warning("%s is made again: %s", file.path, _judged[place])
-    return _judged[place] == ""
+    if place not in _problems:
+        _problems[place] = _problem(file, rows)
+        if _problems[place]:
+            log.warning("%s is made again: %s", file.path, _problems[place])
+    return _problems[place] == ""
 
 
-_judged: dict[tuple[object, ...], str] = {}
+_problems: dict[tuple[object, ...], str] = {}
 
 
 def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
@@ -153,7 +153,7 @@ def _predictor(study: Study, planned: PlannedRun) -> Callable[[tuple[str, str, s
     def predict_rows(group: tuple[str, str, str]) -> Found:
         name, split, variant = group
         rows, _ = study.scored(planned.run.train_on, name, split)
-        faces = test_faces(study.datasets[name], split, variant, hyper.input_size, study.settings, rows["sample_id"])
+        faces = scored_faces(study.datasets[name], split, variant, hyper.input_size, study.settings, rows["sample_id"])
         asked = policies if split == "val" else study.settings.tta
         return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)
 

@@ -144,7 +144,7 @@ def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:
     return table.reindex(columns=["path", "content", *BOX])
 
 
-def test_faces(
+def scored_faces(
     data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings,
     among: pd.Series | None = None,
 ) -> FaceRows:  # fmt: skip

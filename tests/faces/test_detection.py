@@ -21,7 +21,7 @@ from PIL import Image
 import preprocessing
 from fer.faces.detection import (
     Crop,
-    Face,
+    DetectedFace,
     agree,
     choose_face,
     cut_out,
@@ -117,8 +117,8 @@ def test_the_pyramid_starts_on_one_of_its_own_steps(smallest: float, start: floa
 # ---------------------------------------------------------------- which of several faces
 
 
-def a_face(left: float, top: float, side: float) -> Face:
-    return Face((left, top, left + side, top + side), 0.99, ((0, 0), (1, 0)))
+def a_face(left: float, top: float, side: float) -> DetectedFace:
+    return DetectedFace((left, top, left + side, top + side), 0.99, ((0, 0), (1, 0)))
 
 
 def test_the_policy_chooses_among_faces() -> None:

@@ -28,7 +28,7 @@ from fer.layouts.pictures import open_picture
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.disk_need import packed_shape
 from fer.study.plan import open_study
-from fer.study.variants import test_faces as faces_of_split
+from fer.study.variants import scored_faces
 from model_utils import load_state, save_state
 from utils import DiskFullError, InputError, reserve
 
@@ -102,7 +102,7 @@ def test_splits_and_policies_share_one_pack_and_its_prepared_pictures(
         data = open_study(settings).datasets["alpha"]
         table = data.samples.set_index("sample_id")
         for split in SPLITS:
-            faces = faces_of_split(data, split, variant, 16, settings)
+            faces = scored_faces(data, split, variant, 16, settings)
             assert list(faces.sample_ids) == list(data.rows(split)["sample_id"])
             assert pixels_are_those_of_the_files(faces, data.root, table) if variant == "raw" else len(faces)
         seen.add(tuple(sorted(p.name for p in (settings.output_path / "cache").rglob("*.npy"))))
@@ -129,7 +129,7 @@ def test_folds_share_one_pack_and_its_prepared_pictures(tiny_settings: Callable[
     tested = []
     for fold in range(4):
         data = study.at(f"r0f{fold}").datasets["alpha"]
-        tested += faces_of_split(data, "test", "preprocessed", 16, settings).sample_ids
+        tested += scored_faces(data, "test", "preprocessed", 16, settings).sample_ids
     assert sorted(tested) == sorted(study.datasets["alpha"].samples["sample_id"])
     assert len(list((settings.output_path / "cache").rglob("*.npy"))) == 1
     assert len(list(settings.datasets_path.rglob("*.png"))) == len(tested)
@@ -146,7 +146,7 @@ def test_a_picture_that_leaves_changes_no_side_and_no_channels(tiny_settings: Ca
         study = open_study(chosen)
         data = study.datasets["alpha"]
         assert (data.samples["width"].max() == 30) == (policy == "keep")
-        assert faces_of_split(data, "test", "raw", 32, chosen).packs[0].shape[1:] == (30, 30, 3)
+        assert scored_faces(data, "test", "raw", 32, chosen).packs[0].shape[1:] == (30, 30, 3)
         assert packed_shape(data, "raw", 32, chosen) == (30, 3)
     assert len(list((settings.output_path / "cache").rglob("*.npy"))) == 1
 

@@ -16,7 +16,7 @@ from evaluation import Predictions
 from fer.faces.packs import Pack
 from fer.figures import pictures
 from fer.figures.draw import draw_picture_figures
-from fer.figures.pictures import CaptionedPicture, Faces, PictureRow, plot_picture_rows
+from fer.figures.pictures import CaptionedPicture, PackedPixels, PictureRow, plot_picture_rows
 from fer.figures.selection import masked, plot_detection_rates, plot_funnel
 from fer.layouts.pictures import open_picture
 from fer.results.study_files import read_study
@@ -106,7 +106,7 @@ def test_mistakes_are_the_most_confident_ones(tmp_path: Path, monkeypatch: pytes
     labels[11] = 3  # the surest one is right
     found = Predictions("run", "alpha", "test", "raw", "none", EMOTIONS, np.array(ids), labels, probabilities, "key")
     monkeypatch.setattr(pictures, "read_predictions", lambda _: found)
-    monkeypatch.setattr(pictures, "_faces_of", lambda *_: Faces(rows))
+    monkeypatch.setattr(pictures, "_faces_of", lambda *_: PackedPixels(rows))
     seen: list[Any] = []
     monkeypatch.setattr(pictures, "plot_picture_rows", lambda *shown: seen.append(shown))
     entry: Any = type("Entry", (), {"test_variant": "raw"})

@@ -363,7 +363,7 @@ def write_contents(output: Path, tests: dict[str, str], train: list[str], key: s
 
 
 def with_oracle(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables of one honest run and one better run whose epoch was chosen on the test set."""
+    """Tables of one run chosen on validation and one better run whose epoch was chosen on the test set."""
     counts = {"train": (3,) * 7, "val": (1,) * 7, "test": (2,) * 7}
     study = FakeStudy(tmp_path, ("studio",), (("studio",),), models=("tiny", "peeking"), class_counts=counts,
                       tta=("none",))  # fmt: skip
@@ -381,8 +381,8 @@ def test_optimism_stands_beside_the_oracle_of_the_same_training(tmp_path: Path) 
     path = next(tmp_path.glob("saved_models/*peeking*/run.json"))
     path.write_text(path.read_text().replace('"model": "peeking"', '"model": "tiny"'))
     results, validation = write_tables(tmp_path)
-    honest, oracle = (results[results["selection"] == rule].iloc[0] for rule in ("macro_f1", "oracle"))
-    assert oracle["optimism"] == pytest.approx(1 - honest["accuracy"])
+    chosen, oracle = (results[results["selection"] == rule].iloc[0] for rule in ("macro_f1", "oracle"))
+    assert oracle["optimism"] == pytest.approx(1 - chosen["accuracy"])
     assert results["optimism"].notna().sum() == 1
     assert "optimism" not in validation
 
@@ -390,11 +390,11 @@ def test_optimism_stands_beside_the_oracle_of_the_same_training(tmp_path: Path) 
 def test_oracle_rows_are_named_and_never_starred(tmp_path: Path) -> None:
     text = summary(*with_oracle(tmp_path))
     oracle = next(line for line in text.splitlines() if "peeking" in line)
-    honest = next(line for line in text.splitlines() if "tiny" in line)
+    chosen = next(line for line in text.splitlines() if "tiny" in line)
     assert "(ORACLE)" in oracle
     assert "100.0" in oracle
     assert "*" not in oracle
-    assert honest.count("*") == 3
+    assert chosen.count("*") == 3
     assert "chosen on the test set" in text
 
 

@@ -189,7 +189,7 @@ def test_six_data_sets_are_compared_by_their_ranks() -> None:
 # ---------------------------------------------------------------- oracles
 
 
-def test_optimism_is_oracle_minus_honest_and_kept_apart(tmp_path: Path) -> None:
+def test_optimism_is_oracle_minus_its_counterpart_and_kept_apart(tmp_path: Path) -> None:
     study = Study(tmp_path, ("studio",), (("studio",),), seeds=(1, 2, 3), tta=("none",))
     oracles = with_oracles(study)
     write_statistics(study.output)

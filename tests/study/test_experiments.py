@@ -1,4 +1,4 @@
-"""Promises about the plan: what each experiment trains on, and that an oracle never changes the honest run."""
+"""Promises about the plan: what each experiment trains on, and that an oracle never changes the run beside it."""
 
 from __future__ import annotations
 
@@ -64,26 +64,26 @@ def test_an_experiment_with_too_few_datasets_has_nothing_to_do_and_says_so(
 def test_an_oracle_is_another_epoch_of_the_same_training(tiny_settings: Callable[..., Settings]) -> None:
     alone = open_study(tiny_settings(EPOCHS=6))
     assert execute(alone, planned_runs(alone)) == {}
-    honest = planned_runs(alone)[0]
-    weights = file_fingerprint(honest.folder / "weights.pth")
+    chosen = planned_runs(alone)[0]
+    weights = file_fingerprint(chosen.folder / "weights.pth")
 
     both = open_study(tiny_settings(EPOCHS=6, ORACLE=True))
     runs = planned_runs(both)
     assert [planned.run.selection for planned in runs] == ["macro_f1", ORACLE]
-    assert runs[0].name == honest.name
-    assert execute(both, runs) == {}  # its honest run is finished: the training is repeated in its own folder
+    assert runs[0].name == chosen.name
+    assert execute(both, runs) == {}  # its counterpart is finished: the training is repeated in its own folder
     later = _facts(runs[1].folder)
 
-    (honest.folder / "run.json").unlink()
+    (chosen.folder / "run.json").unlink()
     (runs[1].folder / "run.json").unlink()
     assert execute(both, runs) == {}  # now both are taken from one training
-    assert file_fingerprint(honest.folder / "weights.pth") == weights
+    assert file_fingerprint(chosen.folder / "weights.pth") == weights
     assert _facts(runs[1].folder) == later
     assert not (runs[1].folder / "training").exists()
 
     history = pd.read_csv(runs[1].folder / "history.csv")
     assert history["test_accuracy"].max() == history["test_accuracy"].iloc[later[0] - 1]
-    assert "test_accuracy" not in pd.read_csv(honest.folder / "history.csv")
+    assert "test_accuracy" not in pd.read_csv(chosen.folder / "history.csv")
 
 
 def _facts(folder: Path) -> tuple[int, str]:
