@@ -99,13 +99,36 @@ AUGMENT_ENGINE = "albumentations"  # or "batch": whole batches on the device, fa
 #   input_size: pixels a side, 16 to 1024; a ViT's is part of its name
 # and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights (or beside them: the file of
 # that tag, fetched elsewhere), "options": {…} for timm.create_model, and "architecture": the timm name, when the row
-# is called otherwise.
+# is called otherwise. Any value from PRETRAINED to SELECT_BY below may stand in a row, in small letters, for its
+# network alone ("learning_rate": 3e-4, "epochs": 20), and "recipe": one of RECIPES.
 MODEL_CONFIG = {
     "resnet50": {"batch_size": 64, "weights": "a1_in1k", "input_size": 224},
     "efficientnet_b0": {"batch_size": 64, "weights": "ra_in1k", "input_size": 224},
     "densenet121": {"batch_size": 48, "weights": "ra_in1k", "input_size": 224},  # keeps all its feature maps
     "vit_small_patch16_224": {"batch_size": 64, "weights": "augreg_in21k_ft_in1k", "input_size": 224},
 }
+# Values of a training that go together, by name. The later wins: the values below < the recipe < a row's own.
+# Rows named here stand beside these four
+RECIPES = {
+    # these defaults, to compare others with. Measured: not yet
+    "baseline": {"optimizer": "adamw", "learning_rate": "auto", "schedule": "plateau", "patience": 10},
+    # pretrained weights, all of them trained a little: a few thousand faces or more. Measured: not yet
+    "finetune": {
+        "pretrained": True, "optimizer": "adamw", "learning_rate": 1e-4, "schedule": "onecycle", "patience": None,
+        "epochs": 30, "weight_decay": 0.05, "label_smoothing": 0.1, "dropout": 0.2,
+    },
+    # a small network from random weights on small faces. Measured with small_residual, train_sizes and strong
+    # augmentation (studies/fer2013_scratch.py): 63.2 ± 0.4 % on FER2013's PrivateTest, three views, three seeds
+    "from_scratch_small": {
+        "pretrained": False, "optimizer": "sgd", "learning_rate": 0.2, "schedule": "onecycle", "patience": None,
+        "epochs": 12, "weight_decay": 5e-4, "label_smoothing": 0.1, "dropout": 0.3, "select_by": "last",
+    },
+    # the head alone on frozen features: what the weights know of faces already. Measured: not yet
+    "linear_probe": {
+        "pretrained": True, "freeze": "backbone", "optimizer": "adamw", "learning_rate": 1e-3, "epochs": 20,
+    },
+}  # fmt: skip
+RECIPE = None  # one of RECIPES for every network whose row names none; None = the values below
 PRETRAINED = True  # False: every model starts from random weights, and nothing is fetched
 FREEZE = "none"  # "backbone" trains the new head only: fast, weaker
 DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training runs away from validation

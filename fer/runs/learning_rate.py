@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer.settings.settings import Settings
+from fer.settings.training_values import TrainingValues
 
 # Per optimizer: a whole network from random weights, a pretrained network, a new head on a frozen one.
 # Adam's 1e-3 is its authors' (Kingma and Ba 2015), SGD's 0.1 that of residual networks (He et al. 2016); pretrained
@@ -14,8 +14,8 @@ RATES = {
 }
 
 
-def learning_rate(settings: Settings, pretrained: bool) -> float:
-    """The rate in use: the number in the settings, or what "auto" means for a run that starts `pretrained` or not."""
+def learning_rate(settings: TrainingValues, pretrained: bool) -> float:
+    """The rate in use: the number in the values, or what "auto" means for a run that starts `pretrained` or not."""
     if settings.learning_rate != "auto":
         return settings.learning_rate
     scratch, whole, head = RATES[settings.optimizer]

@@ -7,16 +7,13 @@ What is allowed is written once, as the type of the field; `wording` makes the s
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
 
-from annotated_types import Interval, MinLen
+from annotated_types import Interval
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     ValidationError,
@@ -30,109 +27,38 @@ from fer.layouts.layouts import LAYOUTS
 from fer.metrics.metrics import RESAMPLED
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.messages import did_you_mean, problems_of, quote
+from fer.settings.recipes import RECIPES
+from fer.settings.training_values import (
+    Recipe,
+    SomeTrainingValues,
+    TrainingValues,
+    chosen,
+    keeps_random_features,
+    training_conflicts,
+)
+from fer.settings.value_types import (
+    Count,
+    Device,
+    Fraction,
+    Name,
+    OpenFraction,
+    Options,
+    PathText,
+    Pixels,
+    Record,
+    Seed,
+    Several,
+    Share,
+    Strength,
+    Table,
+    Text,
+    as_tuple,
+    pattern_with_group,
+)
 from fer.views.policies import TTA_POLICIES
 from utils import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
-LONGEST_NAME = 255  # bytes of one name in a path, on every common file system
-T = TypeVar("T")
-
-# ---------------------------------------------------------------- types and what they allow
-
-
-def _as_tuple(value: Any) -> Any:
-    """Lists, and a single value whose brackets or comma were forgotten, are taken as tuples."""
-    if isinstance(value, list):
-        return tuple(value)
-    return (value,) if isinstance(value, str | int) else value
-
-
-def _unique(values: tuple[T, ...]) -> tuple[T, ...]:
-    twice = sorted({quote(value) for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} stands there more than once. Name each once.")
-    return values
-
-
-def _folder_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", name) or "__" in name:
-        raise ValueError(
-            f"{quote(name)} becomes part of folder names. Use at most 64 letters, digits and . _ - "
-            'inside, without "__". A library\'s longer name goes into the row: "architecture": "…".'
-        )
-    return name
-
-
-def _no_twin_folders(table: dict[str, T]) -> dict[str, T]:
-    lowered = [name.lower() for name in table]
-    twins = [name for name in table if lowered.count(name.lower()) > 1]
-    if twins:
-        raise ValueError(f"{', '.join(twins)} differ in upper and lower case only. Rename one: some disks mix them.")
-    return table
-
-
-def _json_able(options: dict[str, Any]) -> dict[str, Any]:
-    try:
-        json.dumps(options, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"only numbers, texts, True, False, None, lists and tables can go there ({error}).") from error
-    return options
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("it is empty. Write a name.")
-    return text
-
-
-def _usable_path(text: str) -> str:
-    """What no file system takes, or no file of results could hold, is refused before it is met as an error."""
-    if "\0" in text or text.encode(errors="replace").decode() != text:
-        raise ValueError("a path is UTF-8 text without zero bytes. Rename the folder, or write its name anew.")
-    longest = max(text.split("/"), key=lambda part: len(part.encode()))
-    if len(longest.encode()) > LONGEST_NAME:
-        raise ValueError(
-            f"{quote(longest[:20])}… has {len(longest.encode())} bytes; a name may have {LONGEST_NAME}. Shorten it."
-        )
-    try:
-        Path(text).expanduser()
-    except RuntimeError as error:
-        raise ValueError("there is no such user here. Write the path out, or ~/ for your own folder.") from error
-    return text
-
-
-def _pattern_with_group(text: str) -> str:
-    try:
-        groups = re.compile(text).groups
-    except re.error as error:
-        raise ValueError(f"it is not a regular expression ({error}).") from error
-    if groups != 1:
-        raise ValueError(r"it needs exactly one group in round brackets that is the person, as in (S\d+)_.")
-    return text
-
-
-def _device_name(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise ValueError('write "auto", "cpu", "mps", "cuda", or one GPU of several as "cuda:1".')
-    return name
-
-
-Several = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), MinLen(1), AfterValidator(_unique)]
-Name = Annotated[str, AfterValidator(_folder_name)]
-Table = Annotated[dict[Name, T], MinLen(1), AfterValidator(_no_twin_folders)]
-Text = Annotated[str, AfterValidator(_not_blank)]
-PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
-Device = Annotated[str, AfterValidator(_device_name)]
-Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
-
-Count = Annotated[int, Interval(ge=1, le=1_000_000)]
-Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]
-Pixels = Annotated[int, Interval(ge=16, le=1024)]
-Share = Annotated[float, Interval(gt=0, lt=0.5)]  # of a dataset, put aside
-Fraction = Annotated[float, Interval(ge=0, le=1)]
-OpenFraction = Annotated[float, Interval(gt=0, lt=1)]
-BelowOne = Annotated[float, Interval(ge=0, lt=1)]
-Strength = Annotated[float, Interval(ge=0, le=2)]
 
 if TYPE_CHECKING:
     Family: TypeAlias = str
@@ -143,7 +69,6 @@ else:  # whatever is registered: an entry there is all that a new one needs
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
     Metric = Literal[RESAMPLED]
 Variant = Literal["raw", "preprocessed", "augmented"]
-TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(_as_tuple)]
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
@@ -156,24 +81,20 @@ Augmentation = Literal["none", "light", "strong"]
 def _strategies(value: Any) -> Any:
     """The names of older scripts are understood: "merged" is "combined", "both" is it and "individual"."""
     names = {"merged": ("combined",), "both": ("individual", "combined")}
-    given = _as_tuple(value)
+    given = as_tuple(value)
     if not isinstance(given, tuple):
         return value
     return tuple(part for one in given for part in (names.get(one, (one,)) if isinstance(one, str) else (one,)))
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DatasetRow(_Record):
+class DatasetRow(Record):
     """One row of DATASETS: where a dataset lies and how its pictures hold faces."""
 
     path: PathText
     layout: Family
     faces: Literal["whole", "box", "cropped"]
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
-    subject: Annotated[str, AfterValidator(_pattern_with_group)] | None = None
+    subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
     sample: bool = False
 
     @model_validator(mode="after")
@@ -188,10 +109,11 @@ class DatasetRow(_Record):
         return self
 
 
-class ModelRow(_Record):
+class ModelRow(SomeTrainingValues):
     """One row of MODEL_CONFIG. `weights` None with no `weights_file`: this row starts from random weights.
 
-    Both: the file holds the weights of that tag, and is read in place of fetching them.
+    Both: the file holds the weights of that tag, and is read in place of fetching them. Any value of a training
+    may stand here too, for this network alone; `recipe` names a row of RECIPES for it.
     """
 
     batch_size: Count
@@ -201,6 +123,7 @@ class ModelRow(_Record):
     architecture: Text | None = None
     weights_file: PathText | None = None
     options: Options = {}
+    recipe: Text | None = None
 
 
 def config_name(field: str) -> str:
@@ -208,13 +131,8 @@ def config_name(field: str) -> str:
     return "MODEL_CONFIG" if field == "models" else field.upper()
 
 
-class Settings(_Record):
-    """Every value of config.py, in its order; the defaults are those of the shipped file.
-
-    config.py explains each value. Paths are texts as written there: `resolve` makes them absolute.
-    """
-
-    model_config = ConfigDict(alias_generator=config_name, populate_by_name=True)
+class _Data(Record):
+    """Values from the datasets to the rows of networks."""
 
     active_datasets: Several[Name] = ("rafdb", "expw", "fer2013")
     datasets: Table[DatasetRow] = {
@@ -238,7 +156,7 @@ class Settings(_Record):
     variants: Several[Variant] = ("preprocessed", "augmented")
     test_variants: Several[Literal["same", "raw", "preprocessed"]] = ("same",)
     experiments: Annotated[Several[Experiment], BeforeValidator(_strategies)] = ("individual", "combined")
-    combinations: Annotated[tuple[Several[Name], ...], BeforeValidator(_as_tuple)] = ()
+    combinations: Annotated[tuple[Several[Name], ...], BeforeValidator(as_tuple)] = ()
     mixing: Several[Literal["natural", "balanced"]] = ("natural",)
     seeds: Several[Seed] = (42,)
 
@@ -269,23 +187,18 @@ class Settings(_Record):
         "densenet121": ModelRow(batch_size=48, weights="ra_in1k", input_size=224),
         "vit_small_patch16_224": ModelRow(batch_size=64, weights="augreg_in21k_ft_in1k", input_size=224),
     }
-    pretrained: bool = True
-    freeze: Literal["none", "backbone"] = "none"
-    dropout: BelowOne = 0.0
+    recipes: dict[Name, Recipe] = RECIPES
+    recipe: Text | None = None
 
-    epochs: Count = 50
-    learning_rate: Annotated[float, Interval(ge=1e-8, le=10)] | Literal["auto"] = "auto"
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    weight_decay: Fraction = 0.01
-    momentum: BelowOne = 0.9
-    schedule: Literal["plateau", "onecycle", "constant"] = "plateau"
-    plateau_patience: Annotated[int, Interval(ge=0, le=1_000_000)] = 3
-    plateau_factor: OpenFraction = 0.5
-    patience: Count | None = 10
-    label_smoothing: BelowOne = 0.0
-    ema_decay: BelowOne = 0.0
-    train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(_as_tuple)] = ()
-    select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
+
+class Settings(TrainingValues, _Data):
+    """Every value of config.py, in its order; the defaults are those of the shipped file.
+
+    config.py explains each value. Paths are texts as written there: `resolve` makes them absolute.
+    """
+
+    model_config = ConfigDict(alias_generator=config_name, populate_by_name=True)
+
     oracle: bool = False
 
     tta: Several[TtaPolicy] = ("none", "three_views")
@@ -307,6 +220,12 @@ class Settings(_Record):
         if isinstance(value, str):
             return dict.fromkeys(get_args(Variant), value)
         return cls.model_fields[str(info.field_name)].default | value if isinstance(value, dict) else value
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _beside_the_shipped(cls, value: Any) -> Any:
+        """A table of one's own stands beside the shipped recipes; a row of the same name replaces one."""
+        return RECIPES | value if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _agree(self, info: ValidationInfo) -> Settings:
@@ -330,6 +249,12 @@ class Settings(_Record):
         """DATASETS_DIR, absolute: where prepared pictures are written."""
         return self.resolve(self.datasets_dir)
 
+    def training_of(self, model: str) -> TrainingValues:
+        """What the training of a row of MODEL_CONFIG is told: these values < the recipe's < the row's own."""
+        row = self.models[model]
+        name = row.recipe or self.recipe
+        return chosen(self, *([self.recipes[name]] if name is not None else []), row)
+
     def balance_of(self, variant: str) -> Balance:
         """How the training rows of a variant are balanced."""
         return self.balance[cast(Variant, variant)]
@@ -339,7 +264,7 @@ class Settings(_Record):
         return self.online_augmentation[cast(Variant, variant)]
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able dump under the names and in the order of config.py, rows written out in full."""
+        """JSON-able dump under the names and in the order of config.py."""
         return self.model_dump(mode="json", by_alias=True)
 
 
@@ -359,53 +284,68 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 {"COMBINATIONS", "ACTIVE_DATASETS"},
                 f"COMBINATIONS holds {names}: each needs two or more of {', '.join(s.active_datasets)}.",
             )
-    yield from _schedule_conflicts(s)
-    yield from _size_conflicts(s)
+    yield from _unknown_recipes(s)
+    yield from _training_conflicts(s)
     if s.oracle and not s.evaluate_test:
         yield (
             {"ORACLE", "EVALUATE_TEST"},
             "ORACLE = True chooses an epoch by the test set, EVALUATE_TEST = False leaves that set unread. "
             "Set one of them to the other value.",
         )
-    random_start = [name for name, row in s.models.items() if row.weights is None and row.weights_file is None]
-    unsaid = [name for name in random_start if s.pretrained and "weights" not in s.models[name].model_fields_set]
+
+
+def _unknown_recipes(s: Settings) -> Iterator[tuple[set[str], str]]:
+    named = {"RECIPE": s.recipe} | {f'MODEL_CONFIG "{name}"': row.recipe for name, row in s.models.items()}
+    for place, name in named.items():
+        if name is not None and name not in s.recipes:
+            yield (
+                {"RECIPE", "RECIPES", "MODEL_CONFIG"},
+                f"{place} names the recipe {quote(name)}, but RECIPES has only {', '.join(s.recipes)}."
+                f"{did_you_mean(name, s.recipes)} Correct the name, or add the row.",
+            )
+
+
+def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
+    """What contradicts in the training of each network: a mistake of config.py's own values is told once."""
+    models = {name: row for name, row in s.models.items() if (row.recipe or s.recipe or "") in {"", *s.recipes}}
+    trainings = {name: s.training_of(name) for name in models}
+    own = dict(_told(training_conflicts(s)))
+    told = set()
+    for name, values in trainings.items():
+        for text, names in _told(training_conflicts(values)):
+            if text in own and text not in told:
+                yield names, text
+            elif text not in own:
+                yield names | {"MODEL_CONFIG", "RECIPES", "RECIPE"}, f'MODEL_CONFIG "{name}": {text}'
+            told.add(text)
+    yield from _weights_conflicts(s, trainings)
+
+
+def _told(problems: Iterator[tuple[set[str], str]]) -> list[tuple[str, set[str]]]:
+    return [(text, names) for names, text in problems]
+
+
+def _weights_conflicts(s: Settings, trainings: dict[str, TrainingValues]) -> Iterator[tuple[set[str], str]]:
+    """Rows that should start from weights and name none, and random weights that would be frozen."""
+    named = {name: s.models[name].weights is not None or s.models[name].weights_file is not None for name in trainings}
+    unsaid = [
+        name
+        for name, values in trainings.items()
+        if values.pretrained and not named[name] and "weights" not in s.models[name].model_fields_set
+    ]
     if unsaid:
         yield (
             {"PRETRAINED", "MODEL_CONFIG"},
             f"MODEL_CONFIG: {', '.join(unsaid)} should start from pretrained weights (PRETRAINED = True), but no row "
             'says which. Add "weights": the tag, "weights_file": a file, or "weights": None for a random start.',
         )
-    if s.freeze == "backbone" and (random_start or not s.pretrained):
-        who = ", ".join(random_start) if s.pretrained else "every model (PRETRAINED = False)"
+    frozen = [name for name, values in trainings.items() if keeps_random_features(values, named[name])]
+    if frozen:
+        why = "" if trainings[frozen[0]].pretrained else " (PRETRAINED = False)"
         yield (
-            {"FREEZE", "PRETRAINED", "MODEL_CONFIG"},
-            f'FREEZE = "backbone" would keep random features for ever in {who}. '
-            'Set FREEZE = "none", or give these models weights.',
-        )
-
-
-def _size_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
-    shares = [share for share, _ in s.train_sizes]
-    if shares != sorted(set(shares)):
-        yield (
-            {"TRAIN_SIZES"},
-            f"TRAIN_SIZES = {s.train_sizes}: each share of EPOCHS must be above the one before. Put them in order.",
-        )
-
-
-def _schedule_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
-    if s.schedule == "onecycle" and "patience" not in s.model_fields_set:
-        yield (
-            {"SCHEDULE", "PATIENCE"},
-            'SCHEDULE = "onecycle" plans the learning rate over all EPOCHS, and early stopping cuts it off. '
-            f"Say which is meant: PATIENCE = None runs all of it, PATIENCE = {s.patience} may stop early.",
-        )
-    too_soon = s.patience is not None and s.patience <= s.plateau_patience and s.patience < s.epochs
-    if s.schedule == "plateau" and too_soon:
-        yield (
-            {"SCHEDULE", "PATIENCE", "PLATEAU_PATIENCE", "EPOCHS"},
-            f"PATIENCE = {s.patience} stops a run before PLATEAU_PATIENCE = {s.plateau_patience} lowers the "
-            'learning rate. Raise PATIENCE, lower PLATEAU_PATIENCE, or set SCHEDULE = "constant".',
+            {"FREEZE", "PRETRAINED", "MODEL_CONFIG", "RECIPES", "RECIPE"},
+            f"FREEZE = {quote(trainings[frozen[0]].freeze)} would keep random features for ever in "
+            f'{", ".join(frozen)}{why}. Set FREEZE = "none", or give these models weights.',
         )
 
 

@@ -9,18 +9,22 @@ import torch
 from torch import nn
 
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from fer.settings.training_values import TrainingValues
 from model_utils import build_network
 from utils import InputError
 
 
 def network_problems(settings: Settings) -> list[str]:
     """Sentences about rows of MODEL_CONFIG that cannot train: unknown names, options, sides no network takes."""
-    smaller = [size for _, size in settings.train_sizes]
-    return [problem for name, row in settings.models.items() for problem in row_problems(name, row, smaller)]
+    return [
+        problem
+        for name, row in settings.models.items()
+        for problem in row_problems(name, row, settings.training_of(name))
+    ]
 
 
-def row_problems(name: str, row: ModelRow, train_sizes: list[int]) -> list[str]:
-    """The same for one row. `train_sizes`: sides in pixels of early epochs, beside the row's own `input_size`.
+def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
+    """The same for one row. Tried are its `input_size` and the smaller sides of early epochs.
 
     The network is built on torch's meta device, where shapes are followed and nothing is computed.
     """
@@ -29,7 +33,9 @@ def row_problems(name: str, row: ModelRow, train_sizes: list[int]) -> list[str]:
     except InputError as error:
         return error.problems
     batch = min(row.batch_size, 2)  # two tell as much as many; one alone is more than some can normalise
-    sides = {row.input_size: '"input_size"'} | dict.fromkeys(set(train_sizes) - {row.input_size}, "TRAIN_SIZES")
+    sides = {row.input_size: '"input_size"'} | dict.fromkeys(
+        {size for _, size in values.train_sizes} - {row.input_size}, "TRAIN_SIZES"
+    )
     found = (_probe(network, (batch, row.channels, side, side), device) for side in sides)
     return [
         f'MODEL_CONFIG "{name}": pictures of {side} px do not go through it ({problem}). '

@@ -18,6 +18,7 @@ from fer.machine.precision import resolved_precision
 from fer.runs.learning_rate import learning_rate
 from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.settings.settings import Settings
+from fer.settings.training_values import TrainingValues
 from fer.study.variants import draws_rows, picture_recipe
 from utils import InputError, file_fingerprint
 
@@ -155,7 +156,7 @@ def _plan(
         split=fold,
         balance=settings.balance_of(variant),
         mixing=mixing,
-        selection=settings.select_by,
+        selection=settings.training_of(model).select_by,
         hyper=_hyperparameters(settings, variant, model),
         balance_seed=settings.split_seed if draws_rows(variant, settings) else None,
     )
@@ -164,11 +165,11 @@ def _plan(
 
 
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
-    row = settings.models[model]
-    augmentation = _augmentation(settings, variant)
+    row, values = settings.models[model], settings.training_of(model)
     weights = _weights(settings, model)
-    shared = {name: getattr(settings, name) for name in SHARED_HYPERPARAMETERS}
-    unread = {name: Settings.model_fields[name].default for name in _unread(settings, augmentation)}
+    shared = {name: getattr(values, name) for name in TrainingValues.model_fields if name not in RESOLVED}
+    unread = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
+    augmentation = _augmentation(settings, variant)
     return Hyperparameters(
         architecture=row.architecture or model,
         weights=weights,
@@ -177,8 +178,9 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
         channels=row.channels,
         batch_size=row.batch_size,
         augmentation=augmentation,
+        augment_engine=settings.augment_engine if augmentation else "albumentations",
         precision=resolved_precision(settings.amp, settings.device),
-        learning_rate=learning_rate(settings, weights is not None),
+        learning_rate=learning_rate(values, weights is not None),
         **(shared | unread),
     )
 
@@ -191,24 +193,21 @@ def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
     return {"kind": kind, "strength": strength, "probability": getattr(settings, f"{kind}_probability")}
 
 
-def _unread(settings: Settings, augmentation: dict[str, Any] | None) -> list[str]:
+def _unread(values: TrainingValues) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
-    momentum = ["momentum"] if settings.optimizer != "sgd" else []
-    plateau = ["plateau_patience", "plateau_factor"] if settings.schedule != "plateau" else []
-    return momentum + plateau + ([] if augmentation else ["augment_engine"])
+    momentum = ["momentum"] if values.optimizer != "sgd" else []
+    plateau = ["plateau_patience", "plateau_factor"] if values.schedule != "plateau" else []
+    return momentum + plateau
 
 
-# Hyperparameters that config.py sets once for all models.
-SHARED_HYPERPARAMETERS = (
-    "dropout", "freeze", "epochs", "optimizer", "weight_decay", "momentum", "schedule",
-    "plateau_patience", "plateau_factor", "patience", "label_smoothing", "ema_decay", "train_sizes", "augment_engine",
-)  # fmt: skip
+# Values of a training that enter a run otherwise: as `weights`, as the rate "auto" stands for, as `Run.selection`.
+RESOLVED = ("pretrained", "learning_rate", "select_by")
 
 
 def _weights(settings: Settings, model: str) -> str | None:
     """The timm tag, or the fingerprint of a local file, a network starts from; None from scratch."""
     row = settings.models[model]
-    if not settings.pretrained:
+    if not settings.training_of(model).pretrained:
         return None
     if row.weights_file is None:
         return row.weights

@@ -39,7 +39,9 @@ def refuse_impossible(settings: Settings, runs: Iterable[PlannedRun]) -> None:
 def model_problems(settings: Settings, models: Collection[str]) -> list[str]:
     """What keeps these rows of MODEL_CONFIG from being trained on this machine."""
     device = _device_problem(settings.device)
-    unknown = {name: network_problem(name, settings.models[name], settings.pretrained) for name in models}
+    unknown = {
+        name: network_problem(name, settings.models[name], settings.training_of(name).pretrained) for name in models
+    }
     files = [_file_problem(settings, name) for name in models]
     weights = _weights_problem(settings, [name for name, problem in unknown.items() if not problem])
     shapes = _shape_problems(settings, [name for name, problem in unknown.items() if not problem])
@@ -50,8 +52,8 @@ def _shape_problems(settings: Settings, models: Iterable[str]) -> list[str]:
     """Options these networks have not, and sides in pixels that do not go through them."""
     from fer.study.network_check import row_problems
 
-    smaller = [size for _, size in settings.train_sizes]
-    return [problem for name in models for problem in row_problems(name, settings.models[name], smaller)]
+    rows = {name: settings.models[name] for name in models}
+    return [text for name, row in rows.items() for text in row_problems(name, row, settings.training_of(name))]
 
 
 def _was_trained(settings: Settings, model: str) -> bool:
@@ -61,7 +63,7 @@ def _was_trained(settings: Settings, model: str) -> bool:
         stored = read_run_json(folder)
         if stored is not None and row.weights_file is None:
             hyper = stored["inputs"]["hyper"]
-            same = hyper["weights"] == fetched_tag(row, settings.pretrained)
+            same = hyper["weights"] == fetched_tag(row, settings.training_of(model).pretrained)
             if same and hyper["architecture"] == (row.architecture or model):
                 return True
     return False
@@ -79,7 +81,7 @@ def _device_problem(device: str) -> str | None:
 
 def _file_problem(settings: Settings, model: str) -> str | None:
     file = settings.models[model].weights_file
-    if not settings.pretrained or file is None or settings.resolve(file).is_file():
+    if not settings.training_of(model).pretrained or file is None or settings.resolve(file).is_file():
         return None
     return f'MODEL_CONFIG "{model}": weights_file {settings.resolve(file)} does not exist.'
 
@@ -90,7 +92,10 @@ def _file_problem(settings: Settings, model: str) -> str | None:
 def _weights_problem(settings: Settings, models: Iterable[str]) -> str | None:
     """One sentence for all pretrained weights that are neither here nor to be fetched."""
     rows = {name: settings.models[name] for name in models}
-    tags = {(row.architecture or name, fetched_tag(row, settings.pretrained)) for name, row in rows.items()}
+    tags = {
+        (row.architecture or name, fetched_tag(row, settings.training_of(name).pretrained))
+        for name, row in rows.items()
+    }
     sources = {weights_source(architecture, tag) for architecture, tag in tags if tag is not None}
     missing = sorted((source for source in sources if not source.here), key=lambda source: source.name)
     failed = try_all({source.url for source in missing})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import TINY_MODEL
 from fake_study import run_record
 
 import fer.runs.run as runs
@@ -177,3 +178,18 @@ def test_a_run_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert not second
     with locked(tmp_path / "run") as again:
         assert again
+
+
+def test_a_row_sets_values_for_its_network_alone(tiny_settings: Callable[..., Settings]) -> None:
+    rows = {"tiny_plain": TINY_MODEL, "tiny_residual": TINY_MODEL | {"epochs": 3, "learning_rate": 0.1}}
+    plain, other = planned_runs(open_study(tiny_settings(MODEL_CONFIG=rows)))
+    assert [plain.name] == names(tiny_settings())
+    assert (other.run.hyper.epochs, other.run.hyper.learning_rate) == (3, 0.1)
+
+
+def test_a_recipe_makes_no_new_run_where_it_says_what_is_set_already(tiny_settings: Callable[..., Settings]) -> None:
+    said = {"EPOCHS": 2, "LEARNING_RATE": 3e-3}
+    recipes = {"same": {"epochs": 2, "learning_rate": 3e-3}, "longer": {"epochs": 4}}
+    assert names(tiny_settings(RECIPES=recipes, RECIPE="same", EPOCHS=9)) == names(tiny_settings(**said))
+    assert names(tiny_settings(RECIPES=recipes, RECIPE="longer")) == names(tiny_settings(EPOCHS=4))
+    assert names(tiny_settings(RECIPE="baseline", LEARNING_RATE=1e-3)) == names(tiny_settings(LEARNING_RATE="auto"))

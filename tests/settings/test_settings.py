@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import config
-from fer.settings.settings import PROJECT, Settings, check_settings, load_settings
+from fer.settings.recipes import RECIPES
+from fer.settings.settings import PROJECT, ModelRow, Settings, check_settings, load_settings
+from fer.settings.training_values import TrainingValues
 from utils import InputError
 
 ROW = {"batch_size": 8, "weights": None, "input_size": 48}
@@ -322,3 +324,51 @@ def test_what_is_registered_can_be_chosen_without_another_edit() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "('mirror',)" in done.stdout and "as its owners ship it" in done.stdout
+
+
+# ---------------------------------------------------------------- values of one network's training
+
+
+def test_defaults_config_recipe_and_row_win_in_this_order() -> None:
+    rows = {"plain": ROW, "own": ROW | {"recipe": "probe", "epochs": 7}, "named": ROW | {"recipe": "other"}}
+    recipes = {"probe": {"epochs": 20, "dropout": 0.4}, "other": {"weight_decay": 0.5}}
+    values = {"MODEL_CONFIG": rows, "RECIPES": recipes, "DROPOUT": 0.1, "WEIGHT_DECAY": 0.2}
+    settings = check_settings(values | {"RECIPE": "probe"})
+    found = {name: settings.training_of(name) for name in rows}
+    assert [v.epochs for v in found.values()] == [20, 7, 50]
+    assert [v.dropout for v in found.values()] == [0.4, 0.4, 0.1]
+    assert [v.weight_decay for v in found.values()] == [0.2, 0.2, 0.5]
+    assert check_settings(values).training_of("plain").epochs == 50
+
+
+@pytest.mark.parametrize("name", TrainingValues.model_fields)
+def test_a_row_takes_every_value_of_a_training(name: str) -> None:
+    default = getattr(Settings(), name)
+    row = ModelRow(**ROW | {name: default})
+    assert row.given() == {name: default} and ModelRow(**ROW).given() == {}
+    assert name in row.model_dump() and name not in ModelRow(**ROW).model_dump()
+
+
+def test_own_recipes_stand_beside_the_shipped() -> None:
+    settings = check_settings({"RECIPES": {"mine": {"epochs": 3}, "linear_probe": {"freeze": "backbone"}}})
+    assert list(settings.recipes) == ["baseline", "finetune", "from_scratch_small", "linear_probe", "mine"]
+    assert settings.recipes["linear_probe"].given() == {"freeze": "backbone"}
+    assert check_settings(settings.describe()) == settings
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_shipped_recipe_agrees_with_itself(name: str) -> None:
+    """Whatever stands in config.py beside it: a recipe holds all that its own values contradict otherwise."""
+    table = {"net": {"batch_size": 8, "weights": "x", "input_size": 48}}
+    assert check_settings({"RECIPE": name, "MODEL_CONFIG": table}).recipe == name
+
+
+def test_a_mistake_in_one_row_is_told_of_that_row() -> None:
+    rows = {"good": ROW, "bad": ROW | {"schedule": "onecycle"}}
+    (problem,) = problems(MODEL_CONFIG=rows)
+    assert problem.startswith('MODEL_CONFIG "bad": SCHEDULE = "onecycle"')
+    assert check_settings({"SCHEDULE": "onecycle", "MODEL_CONFIG": {"net": ROW | {"patience": 5}}})
+    (problem,) = problems(MODEL_CONFIG={"net": ROW | {"recipe": "fine_tune"}})
+    assert 'MODEL_CONFIG "net" names the recipe "fine_tune"' in problem and 'Did you mean "finetune"?' in problem
+    (problem,) = problems(MODEL_CONFIG={"net": ROW | {"dropuot": 0.1}})
+    assert 'Did you mean "dropout"?' in problem

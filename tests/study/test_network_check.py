@@ -11,6 +11,7 @@ from torchvision import models
 
 from fer.networks.torchvision_networks import torchvision_names
 from fer.settings.settings import ModelRow, check_settings
+from fer.settings.training_values import TrainingValues
 from fer.study.network_check import network_problems, row_problems
 from model_utils import build_network, freeze_backbone, head_parameters, save_state, train_mode
 from utils import InputError
@@ -29,7 +30,7 @@ def row(**changes: object) -> ModelRow:
      ("resnet18", {"channels": "many"}, '"options": {\'channels\': \'many\'}')],
 )  # fmt: skip
 def test_an_unknown_option_is_an_error_with_the_near_name(name: str, options: dict, told: str) -> None:
-    (problem,) = row_problems(name, row(options=options), [])
+    (problem,) = row_problems(name, row(options=options), TrainingValues())
     assert told in problem
     with pytest.raises(InputError):
         build_network(name, row(options=options), 7, False)
@@ -42,7 +43,7 @@ def test_an_unknown_option_is_an_error_with_the_near_name(name: str, options: di
      ("resnett18", {}, "no network")],
 )  # fmt: skip
 def test_an_input_no_network_takes_is_told(name: str, changes: dict, told: str) -> None:
-    (problem,) = row_problems(name, row(**changes), [])
+    (problem,) = row_problems(name, row(**changes), TrainingValues())
     assert told in problem
 
 
@@ -63,7 +64,7 @@ def families() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", families())
 def test_every_torchvision_family_answers_with_logits_and_has_a_head(name: str) -> None:
-    assert row_problems(name, row(input_size=224), []) == []
+    assert row_problems(name, row(input_size=224), TrainingValues()) == []
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet"])
