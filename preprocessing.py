@@ -24,9 +24,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.data.samples import BOX, prepared_contents
+from fer.data.decoding import prepared_contents
 from fer.faces.detection import Box, Crop, DetectedFace, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
@@ -107,7 +108,7 @@ def preprocess_or_load(
 
 
 def _wanted(samples: pd.DataFrame) -> pd.DataFrame:
-    table = samples[["sample_id", "split", "label", "path", "original_path", *BOX]].assign(
+    table = samples[["sample_id", "split", "label", "path", "original_path", *BOX_COLUMNS]].assign(
         content=prepared_contents(samples)
     )
     classes = table["label"].map(dict(enumerate(EMOTIONS)))
@@ -161,7 +162,7 @@ def prepare_face(sample: Row, root: Path, rules: dict[str, Any]) -> tuple[Image.
 
 
 def _box_of(sample: Row) -> Box | None:
-    left, top, right, bottom = (float(sample[edge]) for edge in BOX)
+    left, top, right, bottom = (float(sample[edge]) for edge in BOX_COLUMNS)
     return None if np.isnan([left, top, right, bottom]).any() else (left, top, right, bottom)
 
 

@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer.audit.audit import audit_packed, write_audit
 from fer.audit.quality import QUALITY_SIDE
-from fer.data.samples import BOX, DatasetSamples, load_samples
+from fer.data.samples import DatasetSamples, load_samples
 from fer.faces.packs import pack_or_load
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings, load_settings
 from utils import progress, start_logging, write_json
 
@@ -65,7 +66,7 @@ def many_pictures(settings: Settings, count: int) -> np.ndarray:
     import cv2
 
     data = load_samples(settings.active_datasets[0], settings)
-    files = data.samples.drop_duplicates("content")[["path", "content", *BOX]]
+    files = data.samples.drop_duplicates("content")[["path", "content", *BOX_COLUMNS]]
     cache = settings.output_path / "cache" / "packed"
     source = pack_or_load(files, data.root, QUALITY_SIDE, True, cache, f"{data.name}__growth").open()
     draws = np.random.default_rng(settings.split_seed)

@@ -27,8 +27,8 @@ import harness
 import numpy as np
 from made_pictures import expw_like, photos, raf_like
 
-from fer.data.samples import BOX
 from fer.faces.detection import Box, DetectedFace, choose_face, find_in_picture, find_near_box, overlap
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
 
 THRESHOLD = 0.9
@@ -46,7 +46,7 @@ class Task:
 
 def tasks_of(pictures: Any) -> list[Task]:
     """One task for each row."""
-    boxes = pictures.files[BOX].to_numpy()
+    boxes = pictures.files[BOX_COLUMNS].to_numpy()
     given = [None if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
     paths = pictures.files["path"].tolist()
     decoded = {path: np.asarray(open_picture(pictures.root, path)) for path in dict.fromkeys(paths)}

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.data.samples import BOX
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.settings.settings import EMOTIONS
 
 DRAWN = 210  # faces drawn anew; 30 a class
@@ -67,7 +67,7 @@ def _crops(root: Path, count: int, side: int, mode: str) -> Pictures:
 
 def _table(paths: list[str], boxes: list[tuple[float, ...]] | None) -> pd.DataFrame:
     table = pd.DataFrame({"path": paths, "content": [f"{path}:{i}" for i, path in enumerate(paths)]})
-    table[BOX] = np.nan if boxes is None else np.array(boxes, dtype=float)
+    table[BOX_COLUMNS] = np.nan if boxes is None else np.array(boxes, dtype=float)
     return table
 
 

@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer.audit.near_copies import find_near_copies, make_thumbnails
 from fer.audit.quality import QUALITY_SIDE
-from fer.data.samples import BOX, DatasetSamples, load_samples
+from fer.data.samples import DatasetSamples, load_samples
 from fer.faces.packs import pack_or_load
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import crop_box, open_picture
 from fer.settings.settings import Settings, load_settings
 from utils import start_logging, write_json
@@ -91,7 +92,9 @@ def _distinct(data: DatasetSamples, settings: Settings) -> tuple[pd.DataFrame, n
     samples = data.samples.drop_duplicates("content").reset_index(drop=True)
     side = min(QUALITY_SIDE, int(samples[["width", "height"]].to_numpy().max()))
     cache = settings.output_path / "cache" / "packed"
-    pack = pack_or_load(samples[["path", "content", *BOX]], data.root, side, True, cache, f"{data.name}__planted")
+    pack = pack_or_load(
+        samples[["path", "content", *BOX_COLUMNS]], data.root, side, True, cache, f"{data.name}__planted"
+    )
     shorter = samples[["width", "height"]].min(axis=1)
     return samples[["dataset", "path", "content", "gray"]].assign(shorter=shorter), make_thumbnails(pack.open())
 
@@ -129,7 +132,7 @@ def _thumbnail(picture: Image.Image, data: DatasetSamples, folder: Path) -> np.n
     """uint8 [1, 32, 32] of a picture that goes the way of all others: a file, a pack, a thumbnail."""
     picture.save(folder / "copy.png")
     side = min(QUALITY_SIDE, int(data.samples[["width", "height"]].to_numpy().max()))
-    files = pd.DataFrame({"path": ["copy.png"], "content": [""]}).reindex(columns=["path", "content", *BOX])
+    files = pd.DataFrame({"path": ["copy.png"], "content": [""]}).reindex(columns=["path", "content", *BOX_COLUMNS])
     pack = pack_or_load(files, folder, side, True, folder, "copy")
     thumbnail = make_thumbnails(np.array(pack.open()))
     pack.pixels.unlink()

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
-from fer.data.samples import BOX
 from fer.faces.packs import Pack, pack_or_load
+from fer.layouts.layouts import BOX_COLUMNS
 from utils import InputError
 
 AUGMENTATION = {"kind": "strong", "strength": 1.0, "probability": 0.8}
@@ -26,7 +26,7 @@ def files_of(folder: Path, count: int, mode: str = "L", side: int = 12) -> pd.Da
         pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     table = pd.DataFrame({"path": [f"{i}.png" for i in range(count)], "content": [str(i) for i in range(count)]})
-    return table.reindex(columns=["path", "content", *BOX]).astype(dict.fromkeys(BOX, float))
+    return table.reindex(columns=["path", "content", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_packed_pixels_equal_the_decoded_file(tmp_path: Path, mode: str, gray: b
 
 def test_a_box_is_cut_out_before_packing(tmp_path: Path) -> None:
     files = files_of(tmp_path / "in", 1)
-    files[BOX] = [[2.0, 3.0, 10.0, 11.0]]
+    files[BOX_COLUMNS] = [[2.0, 3.0, 10.0, 11.0]]
     pack = pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "cache", "x")
     whole = np.asarray(Image.open(tmp_path / "in" / "0.png"))
     assert (pack.open()[0][..., 0] == whole[3:11, 2:10]).all()

@@ -32,11 +32,11 @@ import pandas as pd
 
 from fer.audit.class_mix import class_mix, mix_distances
 from fer.audit.contact_sheets import draw_sheets
+from fer.audit.exact_copies import COPY_COLUMNS, count_exact, count_exact_between, exact_copies
 from fer.audit.near_copies import COPY, NEAR_COPIES_VERSION, find_near_copies, make_thumbnails
 from fer.audit.quality import QUALITY_SIDE, QUALITY_THRESHOLDS, QUALITY_VERSION, flag_counts, measure_quality
 from fer.console.terminal import console as new_console
 from fer.data.attributes import write_attributes
-from fer.data.exact_copies import COPY_COLUMNS, count_exact, count_exact_between, exact_copies
 from fer.data.readers import KNOWN_COUNTS
 from fer.data.samples import DatasetSamples
 from fer.faces.packs import PackPixels, pack_or_load

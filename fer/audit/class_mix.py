@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from fer.data.samples import SPLITS
+from fer.data.splits import SPLITS
 from fer.settings.settings import EMOTIONS
 
 WHOLE = "all"

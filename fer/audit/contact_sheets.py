@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from fer.data.conflicts import conflicting
+from fer.data.copies import conflicting
 from fer.data.samples import DatasetSamples
 from fer.layouts.pictures import crop_box, open_picture
 from fer.settings.settings import EMOTIONS

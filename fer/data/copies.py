@@ -8,15 +8,22 @@ around the same people; `pictures` is the one place that takes the box away. Wha
   own splits part them, the earlier row leaves like any copy: its network would have seen the photo it is tested on.
 - Side by side in one split, the faces of one photo are no copies of each other: the picture was delivered once.
   Delivered twice is a picture in two files, two splits or two datasets, and a face listed twice (`delivered_twice`).
-- Labels conflict over one FACE only (data/conflicts.py): two people in a photo may well feel differently.
+- Labels conflict over one FACE only (`settle_conflicts`): two people in a photo may well feel differently.
 - A test row is a copy, for a training, when its picture stands in any row of that training's datasets that is no
   test row: of training or validation, whether still in use or not (results/leaks.py). Near copies are another word.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
+
+from fer.settings.settings import EMOTIONS, Settings
+from utils import InputError, log
+
+CONFLICT_POLICIES = ("keep", "drop", "majority")
 
 
 def pictures(content: pd.Series) -> pd.Series:
@@ -35,6 +42,22 @@ def delivered_twice(rows: pd.DataFrame) -> pd.Series:
 
 
 # ---------------------------------------------------------------- which rows leave
+
+
+def settle_rows(rows: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply COPIES and CONFLICTS to the rows of one dataset, already split; test rows and their labels stay.
+
+    Returns the rows that stay, and those that leave with step and reason.
+    """
+    used, copies = settle_copies(rows, settings.copies, settings.split_seed)
+    settled, disputed, relabelled = settle_conflicts(used, settings.conflicts)
+    if settings.conflicts != "keep":
+        log.info(
+            "%s: identical training pictures with different labels: %d rows dropped, %d relabelled",
+            rows["dataset"].iloc[0], len(disputed), len(relabelled),
+        )  # fmt: skip
+    parts = [part for part in (copies, disputed) if len(part)]
+    return settled, pd.concat(parts) if parts else copies
 
 
 def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -101,3 +124,68 @@ def _why_leaving(rows: pd.DataFrame, in_val: set[str], in_test: set[str]) -> pd.
     reason[(rows["split"] == "train") & picture.isin(in_val)] = "exact copy of a validation picture"
     reason[(rows["split"] != "test") & picture.isin(in_test)] = "exact copy of a test picture"
     return reason
+
+
+# ---------------------------------------------------------------- conflicting labels
+
+
+class SettledConflicts(NamedTuple):
+    """What `settle_conflicts` made of a table of samples.
+
+    `rows`: the rows that stay, all columns, old index and order. `removed`: the rows that leave, all columns
+    and step "conflicts", reason. `relabelled`: sample_id, delivered (the label before), label (the label now),
+    one row for each label that changed.
+    """
+
+    rows: pd.DataFrame
+    removed: pd.DataFrame
+    relabelled: pd.DataFrame
+
+
+def settle_conflicts(rows: pd.DataFrame, policy: str) -> SettledConflicts:
+    """Apply CONFLICTS = `policy` to the training rows whose identical pictures carry different labels.
+
+    `rows` needs the columns sample_id, content, label, split; pictures are identical where `content` is the
+    same text (picture and face box). Only rows of split "train" are compared, removed or relabelled. "keep"
+    changes nothing; "drop" removes every copy of such a picture; "majority" gives all of them the label most of
+    them have, and removes them where two labels are equally frequent. Raises InputError for another policy.
+    """
+    if policy not in CONFLICT_POLICIES:
+        raise InputError(f'CONFLICTS = "{policy}": write one of {", ".join(CONFLICT_POLICIES)}.')
+    disputed = conflicting(rows[rows["split"] == "train"]) if policy != "keep" else rows.iloc[:0]
+    winner = _majorities(disputed) if policy == "majority" else pd.Series(-1, index=disputed.index)
+    leaves = disputed.index[winner == -1]
+    kept = winner[winner != -1]
+    settled = rows.drop(index=leaves)
+    settled["label"] = kept.reindex(settled.index).fillna(settled["label"]).astype(rows["label"].dtype)
+    removed = rows.loc[leaves].assign(step="conflicts", reason=_reasons(disputed)[leaves])
+    changed = kept.index[kept != disputed.loc[kept.index, "label"]]
+    relabelled = pd.DataFrame(
+        {
+            "sample_id": rows.loc[changed, "sample_id"],
+            "delivered": rows.loc[changed, "label"],
+            "label": settled.loc[changed, "label"],
+        }
+    )
+    return SettledConflicts(settled, removed, relabelled)
+
+
+def conflicting(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose `content` stands in `rows` with more than one `label`, in their order."""
+    return rows[rows.groupby("content")["label"].transform("nunique") > 1]
+
+
+def _majorities(disputed: pd.DataFrame) -> pd.Series:
+    """The label that most rows of the same content carry; -1 where the two most frequent are equally so."""
+    counts = disputed.groupby(["content", "label"]).size().unstack(fill_value=0)
+    first = counts.eq(counts.max(axis=1), axis=0).sum(axis=1) == 1
+    return disputed["content"].map(counts.idxmax(axis=1).where(first, -1)).astype(int)
+
+
+def _reasons(disputed: pd.DataFrame) -> pd.Series:
+    """For each row, the labels its identical pictures carry: "identical pictures are labelled 2 x sad, 1 x fear"."""
+    texts = {}
+    for content, labels in disputed.groupby("content")["label"]:
+        counts = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        texts[content] = ", ".join(f"{count} x {EMOTIONS[int(str(label))]}" for label, count in counts.items())
+    return "identical pictures are labelled " + disputed["content"].map(texts).astype(str)

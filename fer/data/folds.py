@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer.data.samples import SETTLED, DatasetSamples, settle_rows, take_fraction
+from fer.data.copies import settle_rows
+from fer.data.samples import SETTLED, DatasetSamples
+from fer.data.splits import assign_parts, take_fraction
 from fer.settings.settings import Settings
 from utils import InputError
 
@@ -95,20 +97,3 @@ def _test_rows(rows: pd.DataFrame, fold: str, settings: Settings) -> np.ndarray:
     if part:
         return assign_parts(rows, settings.folds, seed) == int(part)
     return rows.index.isin(take_fraction(rows, settings.test_fraction, seed))
-
-
-def assign_parts(rows: pd.DataFrame, parts: int, seed: int) -> np.ndarray:
-    """Number each row's part, int[N] from 0: whole groups, each class in about equal shares, drawn by `seed`.
-
-    A group counts for the rarest of its classes. Needs columns sample_id, label, group.
-    """
-    rarity = rows["label"].map(rows["label"].value_counts())
-    groups = rows.assign(rarity=rarity).sort_values(["rarity", "sample_id"]).groupby("group", sort=True)
-    table = groups.agg(label=("label", "first"), size=("label", "size"), first=("sample_id", "min")).sort_values(
-        "first"
-    )
-    table = table.iloc[np.random.default_rng(seed).permutation(len(table))]
-    by_class = table.groupby("label")["size"]
-    middle = by_class.cumsum() - table["size"] / 2
-    table["part"] = (middle / by_class.transform("sum") * parts).astype(int).clip(upper=parts - 1)
-    return rows["group"].map(table["part"]).to_numpy()

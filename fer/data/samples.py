@@ -6,7 +6,7 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 |---|---|
 | sample_id | dataset / path inside it, plus `#face` where one picture holds several rows |
 | path, original_path | picture as delivered, and the whole photo it was cut from ("" if none), inside the dataset |
-| label, delivered | index in `settings.EMOTIONS`, the one in use and the one delivered (see data/conflicts.py) |
+| label, delivered | index in `settings.EMOTIONS`, in use and as delivered (see CONFLICTS in data/copies.py) |
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test |
 | group | number of the connected component over same subject, same photo, same source picture |
@@ -15,32 +15,28 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 | width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
 | subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
 
-Splits are made here, once per dataset, from source rows and SPLIT_SEED. Everything later filters.
+Splits are made once per dataset, in data/splits.py. Everything later filters.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from fer.data.conflicts import settle_conflicts
-from fer.data.copies import pictures, settle_copies
+from fer.data.copies import settle_rows
+from fer.data.decoding import decode_all
 from fer.data.readers import Listing, listing_signature, read_dataset
 from fer.data.rejections import rejection_notes
-from fer.layouts.file_states import file_state
-from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
+from fer.data.splits import SPLITS, assign_splits, connected_groups, limit_per_split
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import (
     InputError,
     file_fingerprint,
     fingerprint,
     log,
-    progress,
     read_csv,
     read_sealed,
     write_sealed,
@@ -49,9 +45,7 @@ from utils import (
 
 # Raise when the meaning of a cached samples table changes.
 SAMPLES_VERSION = 5
-SPLITS = ("train", "val", "test")
 PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
-BOX = ["box_left", "box_top", "box_right", "box_bottom"]
 READABLE = ["sample_id", "path", "label", "split", "content"]
 REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
 SETTLED = ("copies", "conflicts")
@@ -236,22 +230,6 @@ def _select_samples(
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 
 
-def settle_rows(rows: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply COPIES and CONFLICTS to the rows of one dataset, already split; test rows and their labels stay.
-
-    Returns the rows that stay, and those that leave with step and reason.
-    """
-    used, copies = settle_copies(rows, settings.copies, settings.split_seed)
-    settled, disputed, relabelled = settle_conflicts(used, settings.conflicts)
-    if settings.conflicts != "keep":
-        log.info(
-            "%s: identical training pictures with different labels: %d rows dropped, %d relabelled",
-            rows["dataset"].iloc[0], len(disputed), len(relabelled),
-        )  # fmt: skip
-    parts = [part for part in (copies, disputed) if len(part)]
-    return settled, pd.concat(parts) if parts else copies
-
-
 def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
     """Rows kept after each step: starts with all rows the dataset lists, ends with those in use."""
     removed = rejected["step"].value_counts()
@@ -261,152 +239,6 @@ def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
         kept -= int(removed.get(step, 0))
         rows.append({"step": step, "removed": int(removed.get(step, 0)), "kept": kept})
     return pd.DataFrame(rows)
-
-
-def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode every picture once; add content, width, height, gray.
-
-    Returns the readable rows and the unreadable ones with step and reason.
-    """
-    names = rows.groupby("path", sort=False).indices
-    boxes = rows[BOX].to_numpy(dtype=float)
-    facts: dict[int, dict] = {}
-    with ThreadPoolExecutor() as pool:
-        jobs = pool.map(_decode_picture, [root] * len(names), names, [boxes[i] for i in names.values()])
-        for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
-            facts.update(zip(positions, found, strict=True))
-    table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
-    table["photo_content"] = _photo_contents(rows["original_path"], root)
-    bad = table["reason"] != ""
-    return table[~bad].drop(columns=["reason"]), table[bad].assign(step="readable")
-
-
-def _photo_contents(photos: pd.Series, root: Path) -> pd.Series:
-    """Checksum of each photo's file, read once; its pixels are decoded only where faces are looked for in it."""
-    names = sorted(set(photos) - {""})
-    with ThreadPoolExecutor() as pool:
-        found = dict(zip(names, pool.map(_photo_content, [root / name for name in names]), strict=True))
-    return photos.map({**found, "": ""}).astype("str")
-
-
-def _photo_content(file: Path) -> str:
-    return "" if file_state(file).problem else file_fingerprint(file, 32)
-
-
-def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
-    """Facts about each face (row of `boxes` [K, 4], NaN for the whole picture) of one picture."""
-    unread = {"content": "", "width": 0, "height": 0, "gray": False}
-    try:
-        picture = open_picture(root, path)
-    except UnreadablePicture as error:
-        return [unread | {"reason": str(error)}] * len(boxes)
-    content, facts = content_hash(picture), []
-    for box in boxes:
-        try:
-            face = picture if np.isnan(box).any() else crop_box(picture, tuple(box))
-        except UnreadablePicture as error:
-            facts.append(unread | {"reason": str(error)})
-            continue
-        place = "" if face is picture else ":" + ",".join(f"{side:g}" for side in box)
-        pixels = np.asarray(face)
-        gray = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
-        facts.append(
-            {
-                "content": content + place,
-                "width": face.width,
-                "height": face.height,
-                "gray": gray,
-                "reason": "",
-            }
-        )
-    return facts
-
-
-def face_contents(rows: pd.DataFrame) -> pd.Series:
-    """What identifies each face: `content`, and the box where one is given and not yet in it. Needs content, BOX."""
-    boxes = rows[BOX].to_numpy(dtype=float)
-    bare = np.isnan(boxes).any(axis=1) | rows["content"].str.contains(":", regex=False).to_numpy(dtype=bool)
-    faces = [
-        content if plain else f"{content}:{','.join(f'{edge:g}' for edge in box)}"
-        for content, plain, box in zip(rows["content"], bare, boxes, strict=True)
-    ]
-    return pd.Series(faces, index=rows.index, dtype="str")
-
-
-def prepared_contents(rows: pd.DataFrame) -> pd.Series:
-    """What identifies each prepared face beside its recipe: `face_contents`, and the photo it is looked for in."""
-    photo = rows["photo_content"]
-    return face_contents(rows) + ("@" + photo).where(photo != "", "")
-
-
-# ---------------------------------------------------------------- groups and splits
-
-
-def connected_groups(rows: pd.DataFrame) -> np.ndarray:
-    """Number the connected components over same subject, same photo, same source picture: int[N]."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(rows)
-    left, right = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-    for values in (rows["subject"], rows["photo"], pictures(rows["content"])):
-        positions = np.flatnonzero(values.to_numpy() != "")
-        codes, _ = pd.factorize(values.to_numpy()[positions])
-        first = np.full(codes.max(initial=-1) + 1, count)
-        np.minimum.at(first, codes, positions)
-        left.append(positions)
-        right.append(first[codes])
-    edges = np.concatenate(left), np.concatenate(right)
-    graph = coo_matrix((np.ones(len(edges[0]), dtype=bool), edges), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
-
-
-def assign_splits(rows: pd.DataFrame, seed: int, val_fraction: float, test_fraction: float) -> pd.Series:
-    """Complete the official splits: a test set where none is official, then a validation set from training.
-
-    Needs columns split ("" where not official), label and group. Groups stay together in what is
-    carved here; official splits are never changed, so a group can stand in two of them.
-    """
-    split = rows["split"].copy()
-    if not (split == "test").any():
-        free = split == ""
-        split[take_fraction(rows[free], test_fraction, seed)] = "test"
-    split[split == ""] = "train"
-    if not (split == "val").any():
-        split[take_fraction(rows[split == "train"], val_fraction, seed + 1)] = "val"
-    return split
-
-
-def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
-    """Index of about `fraction` of the rows of each class, whole groups, drawn by `seed`.
-
-    A group counts for its rarest class. Own code because scikit-learn's StratifiedGroupKFold walks
-    the groups in Python for every fold: minutes at the 34,000 groups of FER2013.
-    """
-    rarity = rows["label"].map(rows["label"].value_counts())
-    groups = rows.assign(rarity=rarity).sort_values(["rarity", "sample_id"]).groupby("group", sort=True)
-    table = groups.agg(label=("label", "first"), size=("label", "size"), first=("sample_id", "min"))
-    table = table.sort_values("first")
-    table = table.iloc[np.random.default_rng(seed).permutation(len(table))]
-    ahead = table.groupby("label")["size"].cumsum() - table["size"]
-    wanted = fraction * table.groupby("label")["size"].transform("sum")
-    several = table.groupby("label")["size"].transform("count") > 1
-    taken = table.index[several & (ahead + table["size"] / 2 <= wanted.clip(lower=1))]
-    return rows.index[rows["group"].isin(taken)]
-
-
-def limit_per_split(rows: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:
-    """At most `limit` rows of each split, each class in proportion (at least one), drawn by `seed`."""
-    if limit is None:
-        return rows
-    order = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.index)
-    kept = []
-    for _, part in rows.groupby("split"):
-        counts = part["label"].value_counts().sort_index()
-        quota = counts if len(part) <= limit else (counts * limit / len(part)).round().clip(1, counts)
-        for label, wanted in quota.items():
-            kept.append(order[part.index[part["label"] == label]].nsmallest(int(wanted)).index)
-    return rows.loc[np.sort(np.concatenate(kept))] if kept else rows
 
 
 def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:

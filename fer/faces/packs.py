@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.data.samples import BOX, face_contents
+from fer.data.decoding import face_contents
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, crop_box, open_picture
 from utils import (
     InputError,
@@ -234,7 +235,7 @@ class _Plan:
 
 
 def _fill(stream: BinaryIO, plan: _Plan) -> None:
-    boxes = plan.files[BOX].to_numpy(dtype=float)
+    boxes = plan.files[BOX_COLUMNS].to_numpy(dtype=float)
     rows_of = plan.files.reset_index(drop=True).groupby("path", sort=False).indices
     mode = "L" if plan.shape[3] == 1 else "RGB"
     start, of_a_row = len(plan.header), math.prod(plan.shape[1:])

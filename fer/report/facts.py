@@ -14,7 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fer.data.rejections import rejection_notes
-from fer.data.samples import SPLITS, read_samples
+from fer.data.samples import read_samples
+from fer.data.splits import SPLITS
 from fer.report.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts, read_history
 from fer.runs.run import ORACLE, read_run_json, run_lock

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
-from fer.data.samples import SPLITS, refuse_changed
+from fer.data.samples import refuse_changed
+from fer.data.splits import SPLITS
 from fer.metrics.metrics import RESAMPLED
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer.data.samples import SPLITS
+from fer.data.splits import SPLITS
 from fer.networks.names import UnavailableWeightsError
 from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings

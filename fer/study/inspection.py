@@ -17,7 +17,7 @@ from rich.table import Table
 from fer.console.terminal import console as new_console
 from fer.data.readers import Listing, missing_datasets, read_dataset
 from fer.data.rejections import rejection_notes
-from fer.data.samples import SPLITS
+from fer.data.splits import SPLITS
 from fer.machine.precision import FULL
 from fer.runs.run import PlannedRun, what_made_it_new
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings

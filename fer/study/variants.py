@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from data_loader import FaceRows
-from fer.data.samples import BOX, DatasetSamples
+from fer.data.samples import DatasetSamples
 from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, Settings
 from preprocessing import detection_rates, preprocess_or_load
@@ -141,7 +142,7 @@ def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> No
 
 def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:
     table = pd.DataFrame({"path": paths.to_numpy(), "content": content.to_numpy()})
-    return table.reindex(columns=["path", "content", *BOX])
+    return table.reindex(columns=["path", "content", *BOX_COLUMNS])
 
 
 def scored_faces(

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 from fer.audit import audit
 from fer.audit.audit import AuditFindings, audit_or_load, print_audit, summary
 from fer.audit.class_mix import mix_distances
+from fer.audit.exact_copies import count_exact, exact_copies
 from fer.audit.quality import FLAGS, QUALITY_COLUMNS, measure_quality
-from fer.data.exact_copies import count_exact, exact_copies
 from fer.data.samples import DatasetSamples, load_samples
 from fer.settings.settings import EMOTIONS, Settings
 from utils import read_json

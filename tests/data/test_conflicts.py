@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fer.data.conflicts import settle_conflicts
+from fer.data.copies import settle_conflicts
 from utils import InputError
 
 # name, content, label, split: two against one; a tie; agreement; a conflict that only testing sees.

@@ -13,14 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer.data.copies import pictures, settle_copies, settle_copies_between
-from fer.data.samples import (
-    SETTLED,
-    SPLITS,
-    assign_splits,
-    connected_groups,
-    limit_per_split,
-    load_samples,
-)
+from fer.data.samples import SETTLED, load_samples
+from fer.data.splits import SPLITS, assign_splits, connected_groups, limit_per_split
 from fer.settings.settings import EMOTIONS, Settings
 
 

@@ -22,8 +22,8 @@ from PIL import Image
 import data_loader
 import utils
 from data_loader import FaceRows
-from fer.data.samples import BOX
 from fer.faces.packs import Pack, pack_or_load
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.disk_need import packed_shape
@@ -65,7 +65,7 @@ def noise(folder: Path, count: int, side: int = 12) -> pd.DataFrame:
         Image.fromarray(pixels).save(folder / f"{number}.png")
     names = [f"{number}.png" for number in range(count)]
     table = pd.DataFrame({"path": names, "content": names})
-    return table.reindex(columns=["path", "content", *BOX]).astype(dict.fromkeys(BOX, float))
+    return table.reindex(columns=["path", "content", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
 
 
 # ---------------------------------------------------------------- one pack for every split
@@ -155,7 +155,7 @@ def test_equal_pixels_with_other_boxes_are_other_packs(tmp_path: Path) -> None:
     files = noise(tmp_path / "in", 1)
     names = set()
     for box in ([0, 0, 10, 10], [1, 1, 11, 11]):
-        files[BOX] = [[float(edge) for edge in box]]
+        files[BOX_COLUMNS] = [[float(edge) for edge in box]]
         names.add(pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "cache", "x").pixels)
     assert len(names) == 2
 

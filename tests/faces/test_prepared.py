@@ -148,7 +148,8 @@ def save_and_die(picture, path, save_format):
     count += 1
     save(picture, path, save_format)
 prepared.save_picture = save_and_die
-samples = pd.read_csv(root / "samples.csv", keep_default_na=False, na_values={c: [""] for c in preprocessing.BOX})
+boxes = {column: [""] for column in preprocessing.BOX_COLUMNS}
+samples = pd.read_csv(root / "samples.csv", keep_default_na=False, na_values=boxes)
 settings = check_settings({"DATASETS_DIR": target, "FACE_SIZE": 48, "WORKERS": 0})
 row = DatasetRow(path="any", layout="expw", faces="cropped")
 preprocessing.preprocess_or_load(samples, root, row, settings, "set")

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from fer.data.conflicts import conflicting
-from fer.data.copies import delivered_twice, pictures
-from fer.data.samples import SPLITS
+from fer.data.copies import conflicting, delivered_twice, pictures
+from fer.data.splits import SPLITS
 
 COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_use", "similarity"]
 

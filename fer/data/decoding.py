@@ -1,0 +1,90 @@
+"""Every delivered picture decoded once: what identifies it, its size, whether it is gray, and what cannot be read."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer.layouts.file_states import file_state
+from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
+from utils import file_fingerprint, progress
+
+
+def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode every picture once; add content, width, height, gray.
+
+    Returns the readable rows and the unreadable ones with step and reason.
+    """
+    names = rows.groupby("path", sort=False).indices
+    boxes = rows[BOX_COLUMNS].to_numpy(dtype=float)
+    facts: dict[int, dict] = {}
+    with ThreadPoolExecutor() as pool:
+        jobs = pool.map(_decode_picture, [root] * len(names), names, [boxes[i] for i in names.values()])
+        for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
+            facts.update(zip(positions, found, strict=True))
+    table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
+    table["photo_content"] = _photo_contents(rows["original_path"], root)
+    bad = table["reason"] != ""
+    return table[~bad].drop(columns=["reason"]), table[bad].assign(step="readable")
+
+
+def _photo_contents(photos: pd.Series, root: Path) -> pd.Series:
+    """Checksum of each photo's file, read once; its pixels are decoded only where faces are looked for in it."""
+    names = sorted(set(photos) - {""})
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(names, pool.map(_photo_content, [root / name for name in names]), strict=True))
+    return photos.map({**found, "": ""}).astype("str")
+
+
+def _photo_content(file: Path) -> str:
+    return "" if file_state(file).problem else file_fingerprint(file, 32)
+
+
+def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
+    """Facts about each face (row of `boxes` [K, 4], NaN for the whole picture) of one picture."""
+    unread = {"content": "", "width": 0, "height": 0, "gray": False}
+    try:
+        picture = open_picture(root, path)
+    except UnreadablePicture as error:
+        return [unread | {"reason": str(error)}] * len(boxes)
+    content, facts = content_hash(picture), []
+    for box in boxes:
+        try:
+            face = picture if np.isnan(box).any() else crop_box(picture, tuple(box))
+        except UnreadablePicture as error:
+            facts.append(unread | {"reason": str(error)})
+            continue
+        place = "" if face is picture else ":" + ",".join(f"{side:g}" for side in box)
+        pixels = np.asarray(face)
+        gray = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
+        facts.append(
+            {
+                "content": content + place,
+                "width": face.width,
+                "height": face.height,
+                "gray": gray,
+                "reason": "",
+            }
+        )
+    return facts
+
+
+def face_contents(rows: pd.DataFrame) -> pd.Series:
+    """What identifies each face: `content`, and the box where one is given and not yet in it. Needs both."""
+    boxes = rows[BOX_COLUMNS].to_numpy(dtype=float)
+    bare = np.isnan(boxes).any(axis=1) | rows["content"].str.contains(":", regex=False).to_numpy(dtype=bool)
+    faces = [
+        content if plain else f"{content}:{','.join(f'{edge:g}' for edge in box)}"
+        for content, plain, box in zip(rows["content"], bare, boxes, strict=True)
+    ]
+    return pd.Series(faces, index=rows.index, dtype="str")
+
+
+def prepared_contents(rows: pd.DataFrame) -> pd.Series:
+    """What identifies each prepared face beside its recipe: `face_contents`, and the photo it is looked for in."""
+    photo = rows["photo_content"]
+    return face_contents(rows) + ("@" + photo).where(photo != "", "")
