@@ -6,16 +6,14 @@ An optional extra: the package is imported only here, and only when asked for.
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from fer.results.study_files import StoredRun, read_history, read_study
 from utils import InputError, atomic_path, file_fingerprint, log
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PREFIX = "events.out.tfevents."
 
@@ -62,32 +60,24 @@ def _write_run(run: StoredRun, folder: Path) -> Path:
 
 
 def _write_file(target: Path, history: pd.DataFrame, finished: float) -> None:
-    """Write one event file; the epochs end at `finished` (seconds since 1970), each as long as it took."""
-    from tensorboard.summary.writer.record_writer import RecordWriter
+    """Write one event file; the epochs end at `finished` (seconds since 1970), each as long as it took.
 
-    with atomic_path(target) as temporary, temporary.open("wb") as stream:
-        records = RecordWriter(stream)
-        for event in _events(history, finished):
-            records.write(event.SerializeToString())
-        records.flush()
-
-
-def _events(history: pd.DataFrame, finished: float) -> Iterator[Any]:
-    """The version record every event file begins with, then one record an epoch; missing values are left out."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    Values that are missing in the history are left out.
+    """
+    from torch.utils.tensorboard import SummaryWriter
 
     seconds = history["seconds"] if "seconds" in history else pd.Series(0.0, index=history.index)
     ends = finished - seconds.sum() + seconds.cumsum()
-    yield Event(wall_time=finished - seconds.sum(), file_version="brain.Event:2")
     numbers = history.select_dtypes("number").drop(columns="epoch")
-    for place, row in enumerate(numbers.to_dict("records")):
-        values = [
-            Summary.Value(tag=tag_of(str(name)), simple_value=value)
-            for name, value in row.items()
-            if not math.isnan(value)
-        ]
-        yield Event(wall_time=ends.iloc[place], step=int(history["epoch"].iloc[place]), summary=Summary(value=values))
+    with tempfile.TemporaryDirectory() as scratch:
+        with SummaryWriter(scratch) as writer:
+            for name in numbers:
+                for epoch, value, end in zip(history["epoch"], numbers[name], ends, strict=True):
+                    if not math.isnan(value):
+                        writer.add_scalar(tag_of(str(name)), value, int(epoch), walltime=end)
+        (written,) = Path(scratch).iterdir()
+        with atomic_path(target) as temporary:
+            shutil.copyfile(written, temporary)
 
 
 def tag_of(column: str) -> str:
