@@ -1,17 +1,16 @@
-"""What pydantic finds wrong, in sentences a user can act on, made from the types themselves.
+"""What pydantic finds wrong, in sentences a user can act on: its own words, with the place and value they are about.
 
-Knows no setting by name: a range or a choice is written once, in the type of a field, and read from there.
+Own sentences stand only where pydantic's say less: names that are missing or unknown, rows of a table, None.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from annotated_types import Interval
 from pydantic import BaseModel, ValidationError
 
 
@@ -22,33 +21,44 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], record: type[
     record itself keeps its words; one raised for the record as a whole may hold several lines.
     """
     found: dict[str, str] = {}
+    allowed: dict[str, list[str]] = {}
     for item in error.errors():
         loc, kind = item["loc"], item["type"]
         at_key = loc[-1:] == ("[key]",)
         if kind == "missing" and isinstance(loc[-1], int):  # a tuple that is too short, not a row without an entry
-            loc, kind = loc[:-1], "too_short"
+            loc, kind, item["msg"] = loc[:-1], "too_short", "Tuple should have more items"
         own_words = str(item["ctx"]["error"]) if kind == "value_error" else ""
         if not loc:
             found.update({line: line for line in own_words.split("\n")})
-            continue
-        if at_key or kind in ("extra_forbidden", "invalid_key", "missing"):
+        elif at_key or kind in ("extra_forbidden", "invalid_key", "missing"):
             loc = loc[:-1] if at_key else loc
             place, hint, _ = _reach(loc[:-1], values, record)
-            text = own_words or _about_name(place, hint, str(loc[-1]), missing=kind == "missing")
-            found.setdefault(f"{place}.{loc[-1]}", f"{place}: {text}" if own_words else text)
+            text = _about_name(place, hint, str(loc[-1]), kind, item.get("ctx", {}))
+            found.setdefault(f"{place}.{loc[-1]}", f"{place}: {own_words}" if own_words else text)
         else:
             place, hint, value = _reach(loc, values, record)
-            text = own_words or f"Write {_allowed(hint)}.{did_you_mean(value, _choices(hint))}"
-            found.setdefault(place, f"{place} = {quote(value)}: {text[0].lower() + text[1:]}")
+            allowed.setdefault(place, []).append(_row_words(hint) or item["msg"])
+            text = f": {own_words[0].lower()}{own_words[1:]}" if own_words else _should(allowed[place], value, hint)
+            found[place] = f"{place} = {quote(value)}{text}"
     return list(found.values())
 
 
-def _about_name(place: str, hint: Any, name: str, missing: bool) -> str:
+def _should(messages: list[str], value: Any, hint: Any) -> str:
+    """Pydantic's messages on one value as the rest of a sentence; the arms of a union are joined by "or"."""
+    words = " or ".join(dict.fromkeys(messages)) + (" or None" if type(None) in get_args(hint) else "")
+    first, _, rest = words.replace(" after validation", "").partition(" should ")
+    rest = re.sub(r" or \w+ should (be|have) ", " or ", rest)
+    near = did_you_mean(value, re.findall(r"'([^']*)'", rest))
+    return f" should {rest}.{near}" if rest else f": {first}."
+
+
+def _about_name(place: str, hint: Any, name: str, kind: str, context: Mapping[str, Any]) -> str:
     """The sentence on a name that is not there, or that is unknown where it stands."""
     inner = _inner_types(hint)
-    if missing:
-        return f'{place} has no "{name}". Add one: {_allowed(inner[name])}.'
-    known = inner or dict.fromkeys(_choices(get_args(_bare(hint))[0]))
+    if kind == "missing":
+        choices = ", ".join(quote(choice) for choice in get_args(inner[name]) if isinstance(choice, str))
+        return f'{place} has no "{name}". Add one{choices and ": "}{choices}.'
+    known = list(inner) or re.findall(r"'([^']*)'", str(context.get("expected", "")))
     if not known:
         return f"{place}: the name {name} must be a text in quotes."
     near = did_you_mean(name, known) or f" Known: {', '.join(known)}."
@@ -89,61 +99,13 @@ def _items_type(hint: Any) -> Any:
     return items if get_origin(_bare(hint)) is tuple else rows[0]
 
 
-def _choices(hint: Any) -> list[str]:
-    """The texts that may stand somewhere in a value of this type."""
-    bare = _bare(hint)
-    if get_origin(bare) is Literal:
-        return [choice for choice in get_args(bare) if isinstance(choice, str)]
-    if get_origin(bare) in (tuple, dict):
-        return _choices(_items_type(bare))
-    return [choice for arm in get_args(bare) for choice in _choices(arm)]
-
-
-def _allowed(hint: Any) -> str:
-    """What a type allows, in words: the kind and the range, or the choices."""
-    bare, origin = _bare(hint), get_origin(_bare(hint))
-    if origin is Literal:
-        return _either([quote(choice) for choice in get_args(bare)])
-    if origin in (Union, UnionType):
-        return _either([_allowed(arm) for arm in get_args(bare)])
-    if origin is tuple and Ellipsis not in get_args(bare):
-        return f"in brackets: {', '.join(_allowed(part) for part in get_args(bare))}"
-    if origin is tuple:
-        return f"one or more in brackets, each {_allowed(_items_type(bare))}"
-    if origin is dict:
-        return _allowed_table(*get_args(bare))
-    if _inner_types(bare):
-        return _allowed_row(bare)
-    kinds = {int: "a whole number", float: "a number", bool: "True or False", str: "a text in quotes"}
-    return kinds.get(bare, "None") + _range(hint)
-
-
-def _allowed_table(key: Any, row: Any) -> str:
-    if row is Any:
-        return 'a table {"name": value}'
-    names = _choices(key)
-    if names:
-        return f"{_allowed(row)}; or a table with one of these for each of {', '.join(names)}"
-    return f'a table with one or more rows "name": …, each {_allowed(row)}'
-
-
-def _allowed_row(record: type[BaseModel]) -> str:
-    required = [f'"{name}": …' for name, field in record.model_fields.items() if field.is_required()]
-    optional = [name for name, field in record.model_fields.items() if not field.is_required()]
-    return f"{{{', '.join(required)}}} (optional: {', '.join(optional)})"
-
-
-def _either(words: list[str]) -> str:
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _range(hint: Any) -> str:
-    limit = next((extra for extra in get_args(hint) if isinstance(extra, Interval)), None)
-    if limit is None:
+def _row_words(hint: Any) -> str:
+    """What a row of a table should be: its required entries by name; "" for anything that is no row."""
+    record = _bare(hint)
+    if not _inner_types(record):
         return ""
-    if limit.lt is None:
-        return f" from {limit.ge} to {limit.le}"
-    return f" {'above' if limit.ge is None else 'at least'} {limit.gt or limit.ge or 0} and below {limit.lt}"
+    required = [f'"{name}": …' for name, field in record.model_fields.items() if field.is_required()]
+    return f"Row should be {{{', '.join(required)}}}"
 
 
 def quote(value: Any) -> str:
