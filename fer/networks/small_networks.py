@@ -88,7 +88,7 @@ class ResidualNetwork(nn.Module):
 class SmallResidual(nn.Module):
     """A cheap 5×5 strided stem, pooled stages and two identity blocks: 1.05 M parameters, 68 M multiply-adds at 48 px.
 
-    Found by a search on FER2013's PublicTest for the best use of CPU minutes (README, "FER2013 from scratch").
+    Found by a search on FER2013's PublicTest for the best use of CPU minutes (docs/results.md, "FER2013 from scratch").
     Most work happens at a quarter and an eighth of the side, where two CPU cores are fast.
     Input [B, in_chans, S, S] for any S of at least 8; output logits [B, num_classes].
     """
