@@ -2,8 +2,8 @@
 
     python main.py --config studies/one_dataset_gpu.py
 
-RAF-DB, or another one by --set 'ACTIVE_DATASETS=("expw",)'. Ask --check first: it says what is missing, weights included,
-and --plan how long it takes on this machine. Not measured by us: no GPU was at hand.
+RAF-DB, or another one by --set 'ACTIVE_DATASETS=("expw",)'. Ask --check first: it says what is missing, weights
+included, and --plan how long it takes on this machine. Not measured by us: no GPU was at hand.
 """
 
 ACTIVE_DATASETS = ("rafdb",)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from training import Machine
 
 PREPARING, PACKING, TRAINING, TESTING, FIGURES = "preparing faces", "packing", "training", "testing", "figures"
-# Seconds that the figures of one run on one test set take: 65 s for 36 runs × 3 test sets on two cores (docs/results.md).
+# Seconds that the figures of one run on one test set take: 65 s for 36 runs × 3 test sets, two cores (docs/results.md).
 FIGURES_OF_A_TEST = 65 / 108
 DAY = 86_400
 LONG = DAY / 2  # seconds from which a CPU's user is told of the study for CPUs
