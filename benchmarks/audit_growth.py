@@ -66,7 +66,7 @@ def many_pictures(settings: Settings, count: int) -> np.ndarray:
     import cv2
 
     data = load_samples(settings.active_datasets[0], settings)
-    files = data.samples.drop_duplicates("content")[["path", "content", *BOX_COLUMNS]]
+    files = data.samples.drop_duplicates("face")[["path", "face", *BOX_COLUMNS]]
     cache = settings.output_path / "cache" / "packed"
     source = pack_or_load(files, data.root, QUALITY_SIDE, True, cache, f"{data.name}__growth").open()
     draws = np.random.default_rng(settings.split_seed)
@@ -89,11 +89,12 @@ def measure(file: Path, count: int) -> dict[str, Any]:
     draws = np.random.default_rng(0)
     names = [f"many/{row:06}" for row in range(count)]
     samples = pd.DataFrame({
-        "sample_id": names, "path": names, "dataset": "many", "content": names, "width": 48, "height": 48,
-        "label": draws.integers(len(EMOTIONS), size=count), "split": draws.choice(["train", "val", "test"], count),
+        "sample_id": names, "path": names, "dataset": "many", "content": names, "face": names,
+        "width": 48, "height": 48, "label": draws.integers(len(EMOTIONS), size=count),
+        "split": draws.choice(["train", "val", "test"], count),
     })  # fmt: skip
     samples["delivered"] = samples["label"]
-    rejected = pd.DataFrame(columns=["sample_id", "path", "label", "split", "content"])
+    rejected = pd.DataFrame(columns=["sample_id", "path", "label", "split", "content", "face"])
     row = DatasetRow(path="many", layout="folders", faces="cropped")
     data = DatasetSamples("many", file.parent, row, samples, rejected, pd.DataFrame(), (), False)
     started, cpu = time.perf_counter(), time.process_time()

@@ -71,7 +71,7 @@ def packed(pictures: Pictures, cache: Path) -> FaceRows:
         if side >= SIDE:
             break
     pack = pack_or_load(pictures.files, pictures.root, min(side, SIDE), pictures.gray, cache, pictures.root.name)
-    return FaceRows.from_pack(pack, np.arange(len(pictures)), pictures.labels, list(pictures.files["content"]))
+    return FaceRows.from_pack(pack, np.arange(len(pictures)), pictures.labels, list(pictures.files["face"]))
 
 
 def our_epoch(source: BatchSource, workers: int) -> Callable[[], int]:

@@ -24,7 +24,7 @@ DRAWN = 210  # faces drawn anew; 30 a class
 
 @dataclass(frozen=True)
 class Pictures:
-    """`files` has columns path (relative to `root`), content and the four box columns (NaN: the whole picture)."""
+    """`files` has columns path (relative to `root`), face and the four box columns (NaN: the whole picture)."""
 
     root: Path
     files: pd.DataFrame
@@ -66,7 +66,7 @@ def _crops(root: Path, count: int, side: int, mode: str) -> Pictures:
 
 
 def _table(paths: list[str], boxes: list[tuple[float, ...]] | None) -> pd.DataFrame:
-    table = pd.DataFrame({"path": paths, "content": [f"{path}:{i}" for i, path in enumerate(paths)]})
+    table = pd.DataFrame({"path": paths, "face": [f"{path}:{i}" for i, path in enumerate(paths)]})
     table[BOX_COLUMNS] = np.nan if boxes is None else np.array(boxes, dtype=float)
     return table
 

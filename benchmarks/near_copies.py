@@ -88,15 +88,13 @@ def _groups(pairs: pd.DataFrame, count: int) -> list[int]:
 
 
 def _distinct(data: DatasetSamples, settings: Settings) -> tuple[pd.DataFrame, np.ndarray]:
-    """One row for each content (dataset, path, content, gray, shorter), and their thumbnails."""
-    samples = data.samples.drop_duplicates("content").reset_index(drop=True)
+    """One row for each face (dataset, path, face, gray, shorter), and their thumbnails."""
+    samples = data.samples.drop_duplicates("face").reset_index(drop=True)
     side = min(QUALITY_SIDE, int(samples[["width", "height"]].to_numpy().max()))
     cache = settings.output_path / "cache" / "packed"
-    pack = pack_or_load(
-        samples[["path", "content", *BOX_COLUMNS]], data.root, side, True, cache, f"{data.name}__planted"
-    )
+    pack = pack_or_load(samples[["path", "face", *BOX_COLUMNS]], data.root, side, True, cache, f"{data.name}__planted")
     shorter = samples[["width", "height"]].min(axis=1)
-    return samples[["dataset", "path", "content", "gray"]].assign(shorter=shorter), make_thumbnails(pack.open())
+    return samples[["dataset", "path", "face", "gray"]].assign(shorter=shorter), make_thumbnails(pack.open())
 
 
 def plant(
@@ -121,7 +119,7 @@ def plant(
 
 def _face(row: pd.Series, datasets: dict[str, DatasetSamples]) -> Image.Image:
     picture = open_picture(datasets[row["dataset"]].root, row["path"])
-    _, _, box = row["content"].partition(":")
+    _, _, box = row["face"].partition(":")
     if not box:
         return picture
     left, top, right, bottom = (float(side) for side in box.split(","))
@@ -132,7 +130,7 @@ def _thumbnail(picture: Image.Image, data: DatasetSamples, folder: Path) -> np.n
     """uint8 [1, 32, 32] of a picture that goes the way of all others: a file, a pack, a thumbnail."""
     picture.save(folder / "copy.png")
     side = min(QUALITY_SIDE, int(data.samples[["width", "height"]].to_numpy().max()))
-    files = pd.DataFrame({"path": ["copy.png"], "content": [""]}).reindex(columns=["path", "content", *BOX_COLUMNS])
+    files = pd.DataFrame({"path": ["copy.png"], "face": [""]}).reindex(columns=["path", "face", *BOX_COLUMNS])
     pack = pack_or_load(files, folder, side, True, folder, "copy")
     thumbnail = make_thumbnails(np.array(pack.open()))
     pack.pixels.unlink()

@@ -71,7 +71,7 @@ def faces_for(case: Case, folder: Path) -> FaceRows:
     pictures = make(folder / case.model, case.batch * case.batches)
     side = min(case.size, source)
     pack = pack_or_load(pictures.files, pictures.root, side, pictures.gray, folder / "cache", case.model)
-    return FaceRows.from_pack(pack, np.arange(len(pictures)), pictures.labels, list(pictures.files["content"]))
+    return FaceRows.from_pack(pack, np.arange(len(pictures)), pictures.labels, list(pictures.files["face"]))
 
 
 def epochs(state: training.FitState, run: Run, faces: FaceRows, machine: Machine) -> Callable[[], int]:

@@ -89,7 +89,7 @@ def three_over_one(pictures: Pictures, folder: Path, options: dict[str, Any]) ->
     for name, side in NETWORKS:
         network = timm.create_model(name, num_classes=7).to(memory_format=torch.channels_last).eval()
         pack = pack_or_load(pictures.files, pictures.root, min(side, 100), False, folder / "cache", name)
-        ids = list(pictures.files["content"])
+        ids = list(pictures.files["face"])
         faces = FaceRows.from_pack(pack, np.arange(len(pictures)), pictures.labels, ids)
         sides = {p: evaluation(network, faces, side, p, options["batch"]) for p in ("none", "three_views")}
         found = harness.in_turn(sides, options["rounds"])

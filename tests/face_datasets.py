@@ -12,6 +12,7 @@ from PIL import Image
 
 import fer.faces.prepared as prepared
 import preprocessing
+from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import content_hash, open_picture
 from fer.sample_faces.datasets import STUDIO, draw_face
 from fer.settings.settings import DatasetRow, Settings, check_settings
@@ -32,14 +33,17 @@ def rows_for(faces: str) -> DatasetRow:
 
 
 def table(root: Path, paths: list[str], **columns: Any) -> pd.DataFrame:
-    """Samples of pictures below `root`; columns given override the defaults."""
+    """Samples of pictures below `root`, each with its box where the columns given have one."""
     base: dict[str, Any] = {
         "sample_id": [f"set/{path}" for path in paths], "path": paths, "original_path": "", "photo_content": "",
         "label": HAPPY, "dataset": "set", "split": "train",
         "content": [content_hash(open_picture(root, path)) for path in paths],
         "box_left": np.nan, "box_top": np.nan, "box_right": np.nan, "box_bottom": np.nan,
     }  # fmt: skip
-    return pd.DataFrame(base | columns)
+    rows = pd.DataFrame(base | columns)
+    boxes = [",".join(f"{edge:g}" for edge in box) for box in rows[BOX_COLUMNS].to_numpy(dtype=float)]
+    face = rows["content"] + ":" + pd.Series(boxes, index=rows.index)
+    return rows.assign(face=rows["content"].where(rows["box_left"].isna(), face))
 
 
 def noise_pictures(root: Path, count: int, side: int = 48) -> pd.DataFrame:

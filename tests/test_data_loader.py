@@ -25,8 +25,8 @@ def files_of(folder: Path, count: int, mode: str = "L", side: int = 12) -> pd.Da
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    table = pd.DataFrame({"path": [f"{i}.png" for i in range(count)], "content": [str(i) for i in range(count)]})
-    return table.reindex(columns=["path", "content", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(count)], "face": [str(i) for i in range(count)]})
+    return table.reindex(columns=["path", "face", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
 
 
 @pytest.fixture

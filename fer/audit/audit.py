@@ -186,10 +186,10 @@ def _every_row(data: DatasetSamples) -> pd.DataFrame:
 def near_pairs(used: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Near copies among rows in use with their thumbnails [N, 32, 32], in the same order.
 
-    Returns the pairs of different contents (near_pairs.csv), and the pairs of rows behind them, both ways round:
+    Returns the pairs of different faces (near_pairs.csv), and the pairs of rows behind them, both ways round:
     the columns of `used` with endings _left and _right, similarity, mirrored.
     """
-    first = used.drop_duplicates("content")
+    first = used.drop_duplicates("face")
     found = find_near_copies(thumbnails[first.index])
     sides = {side: first.iloc[found[side]].reset_index(drop=True) for side in ("left", "right")}
     pairs = pd.concat(
@@ -200,13 +200,11 @@ def near_pairs(used: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame
         ],
         axis=1,
     )
-    edges = pairs[["similarity", "mirrored"]].assign(
-        content_left=sides["left"]["content"], content_right=sides["right"]["content"]
-    )
-    swapped = edges.rename(columns={"content_left": "content_right", "content_right": "content_left"})
+    edges = pairs[["similarity", "mirrored"]].assign(face_left=sides["left"]["face"], face_right=sides["right"]["face"])
+    swapped = edges.rename(columns={"face_left": "face_right", "face_right": "face_left"})
     rows = pd.concat([edges, swapped], ignore_index=True)
     for side in sides:
-        rows = rows.merge(used.add_suffix(f"_{side}"), on=f"content_{side}")
+        rows = rows.merge(used.add_suffix(f"_{side}"), on=f"face_{side}")
     return pairs, rows
 
 
@@ -274,13 +272,13 @@ def unexpected_counts(data: DatasetSamples) -> list[dict[str, Any]]:
 
 
 def audit_key(datasets: dict[str, DatasetSamples]) -> str:
-    """32 hex digits over versions, and over each row's sample_id, split, content and labels, in use or not."""
+    """32 hex digits over versions, and over each row's sample_id, split, face and labels, in use or not."""
     versions = [AUDIT_VERSION, NEAR_COPIES_VERSION, QUALITY_VERSION]
     digest = hashlib.blake2b(repr(versions).encode(), digest_size=16)
     for name, data in datasets.items():
         rows = data.readable
         digest.update(repr((name, len(data.samples), data.row.sample, data.notes)).encode())
-        for column in ("sample_id", "split", "content"):
+        for column in ("sample_id", "split", "face"):
             digest.update("\0".join(rows[column].to_list()).encode() + b"\n")
         for labels in (rows["label"], data.samples["label"]):
             digest.update(labels.to_numpy(np.int64).tobytes())

@@ -30,11 +30,11 @@ SHEETS = {
 
 
 class SheetFace(NamedTuple):
-    """One picture of a sheet: dataset folder, path in it, content (its part after ":" is the face box), mirrored."""
+    """One picture of a sheet: dataset folder, path in it, face (its part after ":" is the box), mirrored."""
 
     root: Path
     path: str
-    content: str
+    face: str
     mirrored: bool = False
 
 
@@ -64,13 +64,13 @@ def draw_sheet(title: str, tiles: Sequence[Tile], path: Path) -> None:
         sheet.save(temporary, "PNG")
 
 
-def delivered_face(root: Path, path: str, content: str) -> Image.Image:
-    """The delivered picture of a row, cropped to the face box that stands behind the ":" of its content.
+def delivered_face(root: Path, path: str, face: str) -> Image.Image:
+    """The delivered picture of a row, cropped to the face box that stands behind the ":" of its `face`.
 
     Raises UnreadablePicture when it is gone, or nothing is left of it.
     """
     picture = open_picture(root, path)
-    _, _, box = content.partition(":")
+    _, _, box = face.partition(":")
     if not box:
         return picture
     left, top, right, bottom = (float(side) for side in box.split(","))
@@ -78,7 +78,7 @@ def delivered_face(root: Path, path: str, content: str) -> Image.Image:
 
 
 def _shown(face: SheetFace) -> Image.Image:
-    picture = delivered_face(face.root, face.path, face.content)
+    picture = delivered_face(face.root, face.path, face.face)
     picture = picture.convert("L").resize((FACE, FACE), Image.Resampling.BICUBIC)
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if face.mirrored else picture
 
@@ -124,17 +124,17 @@ def draw_sheets(
 def _faces(datasets: dict[str, DatasetSamples]) -> dict[str, SheetFace]:
     faces = {}
     for data in datasets.values():
-        for name, path, content in data.readable[["sample_id", "path", "content"]].itertuples(index=False):
-            faces[name] = SheetFace(data.root, path, content)
+        for name, path, face in data.readable[["sample_id", "path", "face"]].itertuples(index=False):
+            faces[name] = SheetFace(data.root, path, face)
     return faces
 
 
 def _conflicts(copies: pd.DataFrame, faces: dict[str, SheetFace]) -> Sequence[Tile]:
     """One tile for each face delivered with several labels: the face once, a line for each label it carries."""
     exact = copies[copies["kind"] == "exact"]
-    disputed = conflicting(exact.assign(content=[faces[name].content for name in exact["sample_id"]]))
+    disputed = conflicting(exact.assign(face=[faces[name].face for name in exact["sample_id"]]))
     tiles = []
-    for _, group in disputed.groupby(["group", "content"]):
+    for _, group in disputed.groupby(["group", "face"]):
         counts = group.groupby(["label", "split"]).size().unstack(fill_value=0).to_dict("index")
         lines = [
             f"{EMOTIONS[int(str(label))]}: {', '.join(f'{count} {split}' for split, count in found.items() if count)}"

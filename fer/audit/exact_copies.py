@@ -1,6 +1,6 @@
 """Identical pictures: within a split, across splits, across datasets, and where their labels disagree.
 
-Works on a table of rows (sample_id, dataset, split, path, label, content, in_use), every readable row of the datasets.
+Works on every readable row of the datasets: sample_id, dataset, split, path, label, content, face, in_use.
 Identical is the source picture without its box, see data/copies.py; that a face is the same one too matters for its
 label alone. Faces of one photo are listed only where the photo is delivered twice.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer.data.copies import conflicting, delivered_twice, pictures
+from fer.data.copies import conflicting, delivered_twice, is_in
 from fer.data.splits import SPLITS
 
 COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_use", "similarity"]
@@ -22,7 +22,7 @@ COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_u
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """COPY_COLUMNS of the rows whose picture is delivered twice, in any dataset; groups numbered from 0."""
     found = rows[delivered_twice(rows)].sort_values("sample_id")
-    group = pd.factorize(pictures(found["content"]))[0]
+    group = pd.factorize(found["content"])[0]
     found = found.assign(kind="exact", group=group, similarity=1.0)
     return found.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
 
@@ -34,31 +34,29 @@ def count_exact(rows: pd.DataFrame) -> dict[str, Any]:
     face disagree (in all rows, and among training rows alone); `within`: rows of a split beyond the first of their
     face; `across`: "test in train" is how many test rows have a copy in training, and so on for each two splits.
     """
-    rows = rows.assign(picture=pictures(rows["content"]))
     copies = rows[delivered_twice(rows)]
     disputed, in_training = conflicting(rows), conflicting(rows[rows["split"] == "train"])
     return {
         "rows": len(rows),
-        "distinct": int(rows["picture"].nunique()),
-        "groups": int(copies["picture"].nunique()),
+        "distinct": int(rows["content"].nunique()),
+        "groups": int(copies["content"].nunique()),
         "rows_in_groups": len(copies),
-        "conflicting_groups": int(disputed["picture"].nunique()),
+        "conflicting_groups": int(disputed["content"].nunique()),
         "conflicting_rows": len(disputed),
-        "conflicting_training_groups": int(in_training["picture"].nunique()),
+        "conflicting_training_groups": int(in_training["content"].nunique()),
         "conflicting_training_rows": len(in_training),
-        "within": {split: int(rows.loc[rows["split"] == split, "content"].duplicated().sum()) for split in SPLITS},
+        "within": {split: int(rows.loc[rows["split"] == split, "face"].duplicated().sum()) for split in SPLITS},
         "across": {f"{one} in {other}": count for one, other, count in _across(rows, "split")},
     }
 
 
 def count_exact_between(rows: pd.DataFrame) -> dict[str, int]:
     """ "a in b": rows of dataset a whose source picture stands in dataset b too, for each two datasets."""
-    rows = rows.assign(picture=pictures(rows["content"]))
     return {f"{one} in {other}": count for one, other, count in _across(rows, "dataset")}
 
 
 def _across(rows: pd.DataFrame, part: str) -> Iterator[tuple[str, str, int]]:
     """For each two parts: how many rows of the one have their picture in the other too."""
-    found = {name: table["picture"] for name, table in rows.groupby(part)}
+    found = dict(list(rows.groupby(part)))
     for one, other in permutations(found, 2):
-        yield str(one), str(other), int(found[one].isin(set(found[other])).sum())
+        yield str(one), str(other), int(is_in(found[one], found[other]).sum())

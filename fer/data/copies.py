@@ -1,8 +1,7 @@
 """What a copy is, everywhere in this project: a row whose source picture, decoded and without a box, stands elsewhere.
 
-`content` names a FACE: the hash of its decoded source picture and, where its box is given, ":" and that box. Which face
-a row is shapes packs and keys. A copy asks for the picture alone, since another dataset draws other boxes, or none,
-around the same people; `pictures` is the one place that takes the box away. What follows from it:
+`content` is the hash of that picture; `face` names a face of it, box included. A copy asks for the picture alone, since
+another dataset draws other boxes, or none, around the same people. What follows from it:
 
 - Two faces of one photo are the same picture. Splits carved here hold them together (one group); where an owner's
   own splits part them, the earlier row leaves like any copy: its network would have seen the photo it is tested on.
@@ -26,19 +25,18 @@ from utils import InputError, log
 CONFLICT_POLICIES = ("keep", "drop", "majority")
 
 
-def pictures(content: pd.Series) -> pd.Series:
-    """The source picture behind each `content`: the same text for every face of a picture; "" where unreadable."""
-    return content.str.split(":", n=1).str[0]  # partition has no columns where there are no rows
+def is_in(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """bool per row: it is a copy of one of the `others`, whose source picture is the same."""
+    return rows["content"].isin(set(others["content"]))
 
 
 def delivered_twice(rows: pd.DataFrame) -> pd.Series:
     """bool per row: its picture stands in another file, split or dataset too, or its very face in another row.
 
-    Needs columns dataset, split, path, content.
+    Needs columns dataset, split, path, content, face.
     """
-    picture = pictures(rows["content"])
     place = rows["dataset"] + "\0" + rows["split"] + "\0" + rows["path"]
-    return (place.groupby(picture).transform("nunique") > 1) | rows.duplicated("content", keep=False)
+    return (place.groupby(rows["content"]).transform("nunique") > 1) | rows.duplicated("face", keep=False)
 
 
 # ---------------------------------------------------------------- which rows leave
@@ -68,7 +66,7 @@ def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFr
     of "drop"; its validation rows leave as well, but in place of each training copy a training row of the same class
     that is no copy, drawn by `seed`: as few rows, copies kept.
     """
-    reason = _why_leaving(rows, *_later_pictures([rows]))
+    reason = _why_leaving(rows, rows)
     return _settle(rows, reason, reason == "", policy, seed)
 
 
@@ -80,9 +78,9 @@ def settle_copies_between(tables: dict[str, pd.DataFrame], policy: str, seed: in
     """
     kept = {}
     for name, table in tables.items():
-        beside = [other for others, other in tables.items() if others != name]
-        is_copy = _why_leaving(table, *_later_pictures([table])) != ""
-        reason = _why_leaving(table, *_later_pictures(beside)).mask(is_copy, "")
+        beside = pd.concat([other for others, other in tables.items() if others != name])
+        is_copy = _why_leaving(table, table) != ""
+        reason = _why_leaving(table, beside).mask(is_copy, "")
         kept[name] = _settle(table, reason, ~is_copy & (reason == ""), policy, seed)[0]
     return kept
 
@@ -110,19 +108,12 @@ def _random_instead(rows: pd.DataFrame, reason: pd.Series, is_free: pd.Series, s
     return drawn
 
 
-def _later_pictures(tables: list[pd.DataFrame]) -> tuple[set[str], set[str]]:
-    """Pictures of validation rows, and of test rows."""
-    split = pd.concat([table["split"] for table in tables]).to_numpy()
-    picture = pictures(pd.concat([table["content"] for table in tables])).to_numpy()
-    return set(picture[split == "val"]), set(picture[split == "test"])
-
-
-def _why_leaving(rows: pd.DataFrame, in_val: set[str], in_test: set[str]) -> pd.Series:
-    """The reason each row leaves; "" for those that stay."""
-    picture = pictures(rows["content"])
+def _why_leaving(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """The reason each row leaves, for its copy in a later split of `others`; "" for those that stay."""
     reason = pd.Series("", index=rows.index)
-    reason[(rows["split"] == "train") & picture.isin(in_val)] = "exact copy of a validation picture"
-    reason[(rows["split"] != "test") & picture.isin(in_test)] = "exact copy of a test picture"
+    in_val, in_test = (is_in(rows, others[others["split"] == split]) for split in ("val", "test"))
+    reason[(rows["split"] == "train") & in_val] = "exact copy of a validation picture"
+    reason[(rows["split"] != "test") & in_test] = "exact copy of a test picture"
     return reason
 
 
@@ -145,8 +136,8 @@ class SettledConflicts(NamedTuple):
 def settle_conflicts(rows: pd.DataFrame, policy: str) -> SettledConflicts:
     """Apply CONFLICTS = `policy` to the training rows whose identical pictures carry different labels.
 
-    `rows` needs the columns sample_id, content, label, split; pictures are identical where `content` is the
-    same text (picture and face box). Only rows of split "train" are compared, removed or relabelled. "keep"
+    `rows` needs the columns sample_id, face, label, split; faces are identical where `face` is the same
+    text (picture and box). Only rows of split "train" are compared, removed or relabelled. "keep"
     changes nothing; "drop" removes every copy of such a picture; "majority" gives all of them the label most of
     them have, and removes them where two labels are equally frequent. Raises InputError for another policy.
     """
@@ -171,21 +162,21 @@ def settle_conflicts(rows: pd.DataFrame, policy: str) -> SettledConflicts:
 
 
 def conflicting(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose `content` stands in `rows` with more than one `label`, in their order."""
-    return rows[rows.groupby("content")["label"].transform("nunique") > 1]
+    """The rows whose `face` stands in `rows` with more than one `label`, in their order."""
+    return rows[rows.groupby("face")["label"].transform("nunique") > 1]
 
 
 def _majorities(disputed: pd.DataFrame) -> pd.Series:
-    """The label that most rows of the same content carry; -1 where the two most frequent are equally so."""
-    counts = disputed.groupby(["content", "label"]).size().unstack(fill_value=0)
+    """The label that most rows of the same face carry; -1 where the two most frequent are equally so."""
+    counts = disputed.groupby(["face", "label"]).size().unstack(fill_value=0)
     first = counts.eq(counts.max(axis=1), axis=0).sum(axis=1) == 1
-    return disputed["content"].map(counts.idxmax(axis=1).where(first, -1)).astype(int)
+    return disputed["face"].map(counts.idxmax(axis=1).where(first, -1)).astype(int)
 
 
 def _reasons(disputed: pd.DataFrame) -> pd.Series:
     """For each row, the labels its identical pictures carry: "identical pictures are labelled 2 x sad, 1 x fear"."""
     texts = {}
-    for content, labels in disputed.groupby("content")["label"]:
+    for face, labels in disputed.groupby("face")["label"]:
         counts = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-        texts[content] = ", ".join(f"{count} x {EMOTIONS[int(str(label))]}" for label, count in counts.items())
-    return "identical pictures are labelled " + disputed["content"].map(texts).astype(str)
+        texts[face] = ", ".join(f"{count} x {EMOTIONS[int(str(label))]}" for label, count in counts.items())
+    return "identical pictures are labelled " + disputed["face"].map(texts).astype(str)

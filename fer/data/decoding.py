@@ -15,7 +15,7 @@ from utils import file_fingerprint, progress
 
 
 def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode every picture once; add content, width, height, gray.
+    """Decode every picture once; add content, face, width, height, gray.
 
     Returns the readable rows and the unreadable ones with step and reason.
     """
@@ -46,7 +46,7 @@ def _photo_content(file: Path) -> str:
 
 def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
     """Facts about each face (row of `boxes` [K, 4], NaN for the whole picture) of one picture."""
-    unread = {"content": "", "width": 0, "height": 0, "gray": False}
+    unread = {"content": "", "face": "", "width": 0, "height": 0, "gray": False}
     try:
         picture = open_picture(root, path)
     except UnreadablePicture as error:
@@ -63,7 +63,8 @@ def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
         gray = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
         facts.append(
             {
-                "content": content + place,
+                "content": content,
+                "face": content + place,
                 "width": face.width,
                 "height": face.height,
                 "gray": gray,
@@ -73,18 +74,7 @@ def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
     return facts
 
 
-def face_contents(rows: pd.DataFrame) -> pd.Series:
-    """What identifies each face: `content`, and the box where one is given and not yet in it. Needs both."""
-    boxes = rows[BOX_COLUMNS].to_numpy(dtype=float)
-    bare = np.isnan(boxes).any(axis=1) | rows["content"].str.contains(":", regex=False).to_numpy(dtype=bool)
-    faces = [
-        content if plain else f"{content}:{','.join(f'{edge:g}' for edge in box)}"
-        for content, plain, box in zip(rows["content"], bare, boxes, strict=True)
-    ]
-    return pd.Series(faces, index=rows.index, dtype="str")
-
-
 def prepared_contents(rows: pd.DataFrame) -> pd.Series:
-    """What identifies each prepared face beside its recipe: `face_contents`, and the photo it is looked for in."""
+    """What identifies each prepared face beside its recipe: `face`, and the photo it is looked for in."""
     photo = rows["photo_content"]
-    return face_contents(rows) + ("@" + photo).where(photo != "", "")
+    return rows["face"] + ("@" + photo).where(photo != "", "")

@@ -10,7 +10,8 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test |
 | group | number of the connected component over same subject, same photo, same source picture |
-| content | which face: hash of the decoded source picture, plus the box where one is given; see data/copies.py |
+| content | hash of the decoded source picture, the same for every face of it: see data/copies.py |
+| face | which face of it: `content`, and where its box is given ":" and that box; identifies rows in packs and keys |
 | photo_content | checksum of the file at `original_path`; "" where there is none or it cannot be opened |
 | width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
 | subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
@@ -44,14 +45,14 @@ from utils import (
 )
 
 # Raise when the meaning of a cached samples table changes.
-SAMPLES_VERSION = 5
+SAMPLES_VERSION = 6
 PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
-READABLE = ["sample_id", "path", "label", "split", "content"]
-REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content"]
+READABLE = ["sample_id", "path", "label", "split", "content", "face"]
+REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content", "face"]
 SETTLED = ("copies", "conflicts")
 STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
 TEXT_COLUMNS = (
-    "sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content", "photo_content",
+    "sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content", "face", "photo_content",
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ class DatasetSamples:
 
     @property
     def readable(self) -> pd.DataFrame:
-        """Every picture that could be read, in use or not: sample_id, path, label as delivered, split, content."""
+        """READABLE columns of every picture that could be read, in use or not; labels as delivered."""
         left = self.rejected[self.rejected["content"] != ""]
         used = self.samples.assign(label=self.samples["delivered"])
         return pd.concat([table[READABLE] for table in (used, left)]).astype({"label": int})
@@ -198,11 +199,15 @@ def refuse_changed(path: Path) -> None:
 def read_samples(path: Path) -> pd.DataFrame:
     """Read a samples, rejected or funnel table: text columns stay text, empty text stays empty.
 
+    Tables of older versions held content and face in one column, and are read as if they held two.
     Raises InputError when it was changed since it was written, OSError, ValueError.
     """
     refuse_changed(path)
     table = read_csv(path, TEXT_COLUMNS)
-    return table.assign(**{column: table[column].fillna("") for column in TEXT_COLUMNS if column in table})
+    table = table.assign(**{column: table[column].fillna("") for column in TEXT_COLUMNS if column in table})
+    if "content" in table and "face" not in table:
+        table = table.assign(face=table["content"], content=table["content"].str.split(":", n=1).str[0])
+    return table
 
 
 # ---------------------------------------------------------------- from listing to samples
@@ -225,7 +230,7 @@ def _select_samples(
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
     others = [column for column in decoded if column not in (*REJECTED, "delivered")]
     rejected = rejected.reindex(columns=[*REJECTED, *others])
-    for column in ("content", "split"):  # empty where a row was never read
+    for column in ("content", "face", "split"):  # empty where a row was never read
         rejected[column] = rejected[column].astype(object).fillna("")
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fer.data.copies import pictures
-
 SPLITS = ("train", "val", "test")
 
 
@@ -21,7 +19,7 @@ def connected_groups(rows: pd.DataFrame) -> np.ndarray:
 
     count = len(rows)
     left, right = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-    for values in (rows["subject"], rows["photo"], pictures(rows["content"])):
+    for values in (rows["subject"], rows["photo"], rows["content"]):
         positions = np.flatnonzero(values.to_numpy() != "")
         codes, _ = pd.factorize(values.to_numpy()[positions])
         first = np.full(codes.max(initial=-1) + 1, count)

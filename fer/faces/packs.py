@@ -27,7 +27,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.data.decoding import face_contents
 from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, crop_box, open_picture
 from utils import (
@@ -138,14 +137,14 @@ def _read_at(stream: BinaryIO, target: memoryview, place: int) -> int:
 def pack_or_load(files: pd.DataFrame, root: Path, size: int, gray: bool, folder: Path, name: str) -> Pack:
     """Decode `files` into a pack of side `size`, or find the one made before.
 
-    `files` has columns path, content and the four box columns, one row a face, in pack order;
-    `gray` packs one channel. Paths are not in what identifies a pack: `content` stands for them, and for how they
+    `files` has columns path, face and the four box columns, one row a face, in pack order;
+    `gray` packs one channel. Paths are not in what identifies a pack: `face` stands for them, and for how they
     were prepared. A pack that was changed since it was written, or is from another version, is named and made again.
     Raises InputError when a picture has become unreadable since it was read first, DiskFullError before anything is
     decoded when the file has no room.
     """
     plan = _Plan(files, root, (len(files), size, size, 1 if gray else 3), name)
-    identity = [PACK_VERSION, size, gray, face_contents(files).tolist()]
+    identity = [PACK_VERSION, size, gray, files["face"].tolist()]
     target = folder / f"{name}__{size}__{fingerprint(identity, 12)}.npy"
     if target.is_file():
         problem = _problem(target, plan.shape)

@@ -103,7 +103,7 @@ def draw_samples(
     study: Study, data: DatasetSamples, run: PlannedRun | None, title: list[str], variants: list[str], size: int
 ) -> Figure:
     """The grid of one dataset. Raises InputError when a picture is gone."""
-    train = data.rows("train").sort_values("content", kind="stable")
+    train = data.rows("train").sort_values("face", kind="stable")
     prepared = _faces_of(study, data, "preprocessed", size, "train") if len(variants) > 1 else None
     balanced = _balanced_faces(study, data, run) if run else None
     has_extras = balanced is not None and any("+aug" in name for name in balanced.places)
@@ -139,7 +139,7 @@ def _balanced_faces(study: Study, data: DatasetSamples, run: PlannedRun) -> Pack
 
 
 def _examples(rows: pd.DataFrame, balanced: PackedPixels | None) -> list[dict[str, Any]]:
-    """Up to EXAMPLES rows, drawn by content; of those with an extra copy where there are enough."""
+    """Up to EXAMPLES rows, drawn by face; of those with an extra copy where there are enough."""
     with_copy = rows[[balanced is not None and f"{name}+aug1" in balanced for name in rows["sample_id"]]]
     chosen = with_copy if len(with_copy) >= EXAMPLES else rows
     return [{str(key): value for key, value in chosen.iloc[place].items()} for place in spread(len(chosen), EXAMPLES)]
@@ -147,7 +147,7 @@ def _examples(rows: pd.DataFrame, balanced: PackedPixels | None) -> list[dict[st
 
 def _readable(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
     try:
-        return np.asarray(delivered_face(data.root, row["path"], row["content"]))
+        return np.asarray(delivered_face(data.root, row["path"], row["face"]))
     except (UnreadablePicture, OSError) as error:
         raise InputError(f"{data.root / row['path']} cannot be shown: {error}.") from error
 
@@ -178,7 +178,7 @@ def rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
             f"{name}: pictures left out",
             joined(f"n = {len(rejected):,} of {len(data.samples) + len(data.rejected):,} listed", *notes(stored, name)),
         ]
-        stamp = fingerprint(rejected[["sample_id", "why", "content"]].fillna("").to_numpy().tolist())
+        stamp = fingerprint(rejected[["sample_id", "why", "face"]].fillna("").to_numpy().tolist())
         yield FigureJob(f"eda/{name}_rejected", draw_rejected, title, {}, (data, rejected), stamp)
 
 
@@ -211,7 +211,7 @@ def draw_rejected(data: DatasetSamples, rejected: pd.DataFrame, title: list[str]
 def _thumbnail(data: DatasetSamples, row: pd.Series) -> CaptionedPicture:
     caption = Path(str(row["path"])).stem + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
     try:
-        face = delivered_face(data.root, str(row["path"]), "" if pd.isna(row["content"]) else str(row["content"]))
+        face = delivered_face(data.root, str(row["path"]), "" if pd.isna(row["face"]) else str(row["face"]))
         return CaptionedPicture(np.asarray(face), caption)
     except (UnreadablePicture, OSError) as error:
         return CaptionedPicture(None, f"{caption}\n{error}")

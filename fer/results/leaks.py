@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fer.data.copies import pictures
+from fer.data.copies import is_in
 from fer.data.samples import read_samples
 from utils import InputError, read_csv, read_json
 
@@ -64,35 +64,35 @@ class Copies:
         known = {name: self._rows(name, held_out) for name in dict.fromkeys([*train_on, tested])}
         seen = pd.concat([known[name][~known[name]["is_test"]] for name in train_on])
         tests = known[tested][known[tested]["is_test"]]
-        copied = tests["picture"].isin(set(seen["picture"]))
+        copied = is_in(tests, seen)
         near = self._near(tests[~copied], seen[seen["in_use"]])
         return TestCopies(frozenset(tests.loc[copied, "sample_id"]), near)
 
     def _near(self, tests: pd.DataFrame, seen: pd.DataFrame) -> frozenset[str] | None:
-        """The audit names one row for all that show its face: `left` and `right` stand for their `content`."""
+        """The audit names one row for all that show its face: `left` and `right` stand for their `face`."""
         if self._key("audit/audit.json") is None:
             return None
         pairs = self._near_pairs()
         partners = pd.concat([pairs, pairs.rename(columns={"left": "right", "right": "left"})])
-        beside = partners.loc[partners["right"].isin(set(seen["content"])), "left"]
-        return frozenset(tests.loc[tests["content"].isin(set(beside)), "sample_id"])
+        beside = partners.loc[partners["right"].isin(set(seen["face"])), "left"]
+        return frozenset(tests.loc[tests["face"].isin(set(beside)), "sample_id"])
 
     def _near_pairs(self) -> pd.DataFrame:
-        """`left`, `right`: the contents of each two faces that are near copies."""
+        """`left`, `right`: each two faces that are near copies."""
         if self._pairs is None:
             path = self.output / "audit" / "near_pairs.csv"
             try:
                 pairs = read_csv(path, ["left", "right", "dataset_left", "dataset_right"])
                 names = sorted({*pairs["dataset_left"], *pairs["dataset_right"]})
-                rows = [self._delivered(name)[["sample_id", "content"]] for name in names]
-                content = pd.concat(rows).set_index("sample_id")["content"] if rows else pd.Series(dtype=str)
-                self._pairs = pd.DataFrame({side: content[pairs[side]].to_numpy() for side in ("left", "right")})
+                rows = [self._delivered(name)[["sample_id", "face"]] for name in names]
+                face = pd.concat(rows).set_index("sample_id")["face"] if rows else pd.Series(dtype=str)
+                self._pairs = pd.DataFrame({side: face[pairs[side]].to_numpy() for side in ("left", "right")})
             except (OSError, ValueError, KeyError) as error:
                 raise InputError(f"{path} is damaged or older ({error}). Run main.py: it is written again.") from error
         return self._pairs
 
     def _rows(self, name: str, held_out: frozenset[str] | None) -> pd.DataFrame:
-        """Rows as delivered: sample_id, content, picture, in_use, and is_test in this fold."""
+        """Rows as delivered: sample_id, content, face, in_use, and is_test in this fold."""
         rows = self._delivered(name)
         if held_out is None:
             return rows.assign(is_test=rows["split"] == "test")
@@ -100,13 +100,12 @@ class Copies:
         return rows.assign(is_test=rows["sample_id"].isin(held_out))
 
     def _delivered(self, name: str) -> pd.DataFrame:
-        """Every readable row: sample_id, split, content, picture, in_use, and the step it left at ("" in use)."""
+        """Every readable row: sample_id, split, content, face, in_use, and the step it left at ("" in use)."""
         if name not in self._tables:
-            columns = ["sample_id", "split", "content"]
+            columns = ["sample_id", "split", "content", "face"]
             used = self._table(f"{name}_samples.csv", columns).assign(step="", in_use=True)
             left = self._table(f"{name}_rejected.csv", [*columns, "step"]).assign(in_use=False)
-            rows = pd.concat([used, left[left["content"] != ""]], ignore_index=True)
-            self._tables[name] = rows.assign(picture=pictures(rows["content"]))
+            self._tables[name] = pd.concat([used, left[left["content"] != ""]], ignore_index=True)
         return self._tables[name]
 
     def _table(self, file: str, columns: list[str]) -> pd.DataFrame:

@@ -112,8 +112,8 @@ class PlannedRun:
 
 
 def rows_fingerprint(samples: pd.DataFrame) -> str:
-    """Fingerprint of rows as they enter training: source content (with box), label and split, in order."""
-    return fingerprint(samples[["content", "label", "split"]].to_numpy().tolist(), length=32)
+    """Fingerprint of rows as they enter training: face (source content and box), label and split, in order."""
+    return fingerprint(samples[["face", "label", "split"]].to_numpy().tolist(), length=32)
 
 
 def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[str, Any]:

@@ -108,8 +108,8 @@ def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.
             "Mend or remove them and run the same command again; the others are kept."
         )
     there = manifest[manifest["file"] != ""]
-    content = there["content"] + ":" + fingerprint(preparation_recipe(settings, data.row))
-    return folder, _whole_pictures(there["file"], content).assign(sample_id=there["sample_id"].to_numpy())
+    face = there["content"] + ":" + fingerprint(preparation_recipe(settings, data.row))
+    return folder, _whole_pictures(there["file"], face).assign(sample_id=there["sample_id"].to_numpy())
 
 
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
@@ -140,9 +140,9 @@ def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> No
                 log.info("%s: a face was detected in %d of %d pictures", name, found, len(manifest))
 
 
-def _whole_pictures(paths: pd.Series, content: pd.Series) -> pd.DataFrame:
-    table = pd.DataFrame({"path": paths.to_numpy(), "content": content.to_numpy()})
-    return table.reindex(columns=["path", "content", *BOX_COLUMNS])
+def _whole_pictures(paths: pd.Series, face: pd.Series) -> pd.DataFrame:
+    table = pd.DataFrame({"path": paths.to_numpy(), "face": face.to_numpy()})
+    return table.reindex(columns=["path", "face", *BOX_COLUMNS])
 
 
 def scored_faces(

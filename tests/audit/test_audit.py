@@ -188,8 +188,8 @@ def test_faces_of_one_photo_are_no_copies_but_shared_photos_are() -> None:
          ("c", "one", "train", "q.jpg", 0, "q:1,1,9,9"), ("d", "one", "test", "q.jpg", 1, "q:5,1,9,9"),
          ("e", "one", "train", "r.jpg", 0, "r:1,1,9,9"), ("f", "one", "train", "s.jpg", 1, "r:1,1,9,9"),
          ("g", "two", "train", "t.jpg", 0, "p")],
-        columns=["sample_id", "dataset", "split", "path", "label", "content"],
-    ).assign(in_use=True)  # fmt: skip
+        columns=["sample_id", "dataset", "split", "path", "label", "face"],
+    ).assign(content=lambda rows: rows["face"].str[0], in_use=True)  # fmt: skip
     found = count_exact(rows[rows["dataset"] == "one"])
     assert (found["distinct"], found["groups"], found["rows_in_groups"]) == (3, 2, 4)
     assert (found["conflicting_groups"], found["within"]["train"]) == (1, 1), "a conflict needs the same face"

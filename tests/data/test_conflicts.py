@@ -8,7 +8,7 @@ import pytest
 from fer.data.copies import settle_conflicts
 from utils import InputError
 
-# name, content, label, split: two against one; a tie; agreement; a conflict that only testing sees.
+# name, face, label, split: two against one; a tie; agreement; a conflict that only testing sees.
 ROWS = pd.DataFrame(
     [
         ("m1", "aa", 4, "train"), ("m2", "aa", 2, "train"), ("m3", "aa", 4, "train"), ("v1", "aa", 1, "val"),
@@ -17,7 +17,7 @@ ROWS = pd.DataFrame(
         ("x1", "dd", 5, "train"), ("x2", "dd", 6, "test"), ("x3", "dd", 5, "test"),
         ("b1", "ee:1,1,9,9", 0, "train"), ("b2", "ee:5,1,9,9", 1, "train"),
     ],
-    columns=["sample_id", "content", "label", "split"],
+    columns=["sample_id", "face", "label", "split"],
 ).set_index(pd.Index(range(100, 113)))  # fmt: skip
 UNTOUCHED = ["v1", "s1", "s2", "x1", "x2", "x3", "b1", "b2"]
 

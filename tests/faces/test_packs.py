@@ -22,6 +22,7 @@ from PIL import Image
 import data_loader
 import utils
 from data_loader import FaceRows
+from fer.data.decoding import decode_all
 from fer.faces.packs import Pack, pack_or_load
 from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
@@ -64,8 +65,8 @@ def noise(folder: Path, count: int, side: int = 12) -> pd.DataFrame:
         pixels = np.random.default_rng(number).integers(0, 256, (side, side), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     names = [f"{number}.png" for number in range(count)]
-    table = pd.DataFrame({"path": names, "content": names})
-    return table.reindex(columns=["path", "content", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
+    table = pd.DataFrame({"path": names, "face": names})
+    return table.reindex(columns=["path", "face", *BOX_COLUMNS]).astype(dict.fromkeys(BOX_COLUMNS, float))
 
 
 # ---------------------------------------------------------------- one pack for every split
@@ -156,7 +157,8 @@ def test_equal_pixels_with_other_boxes_are_other_packs(tmp_path: Path) -> None:
     names = set()
     for box in ([0, 0, 10, 10], [1, 1, 11, 11]):
         files[BOX_COLUMNS] = [[float(edge) for edge in box]]
-        names.add(pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "cache", "x").pixels)
+        decoded, _ = decode_all(files[["path", *BOX_COLUMNS]].assign(original_path=""), tmp_path / "in")
+        names.add(pack_or_load(decoded, tmp_path / "in", 8, True, tmp_path / "cache", "x").pixels)
     assert len(names) == 2
 
 

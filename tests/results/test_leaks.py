@@ -14,14 +14,15 @@ from utils import InputError
 def write_dataset(
     output: Path, name: str, used: list[tuple[str, str]], left: list[tuple[str, str, str]] | None = None
 ) -> None:
-    """`used`: (split, content) of each row, named name/0, name/1 …; `left`: (step, split, content) of rejected rows."""
+    """`used`: (split, face) of each row, named name/0, name/1 …; `left`: (step, split, face) of rejected rows."""
     folder = output / "samples"
     folder.mkdir(exist_ok=True)
-    rows = [{"sample_id": f"{name}/{i}", "split": split, "content": content} for i, (split, content) in enumerate(used)]
-    pd.DataFrame(rows).to_csv(folder / f"{name}_samples.csv", index=False)
-    rejected = pd.DataFrame(left or [], columns=["step", "split", "content"])
+    rows = [{"sample_id": f"{name}/{i}", "split": split, "face": face} for i, (split, face) in enumerate(used)]
+    rejected = pd.DataFrame(left or [], columns=["step", "split", "face"])
     rejected["sample_id"] = [f"{name}/left{number}" for number in range(len(rejected))]
-    rejected.to_csv(folder / f"{name}_rejected.csv", index=False)
+    for part, table in (("samples", pd.DataFrame(rows)), ("rejected", rejected)):
+        table = table.assign(content=[face.partition(":")[0] for face in table["face"]])
+        table.to_csv(folder / f"{name}_{part}.csv", index=False)
 
 
 def identical(output: Path, train_on: tuple[str, ...], tested: str) -> frozenset[str]:
@@ -59,6 +60,11 @@ def test_a_picture_is_the_same_with_and_without_a_box(output: Path) -> None:
     assert identical(output, ("wild",), "two") == {"two/1", "two/2"}
     assert identical(output, ("two",), "wild") == frozenset()
     assert identical(output, ("wild",), "wild") == {"wild/2"}
+    for part in ("samples", "rejected"):  # versions before this one kept both columns in one
+        path = output / "samples" / f"wild_{part}.csv"
+        table = pd.read_csv(path)
+        table.assign(content=table["face"]).drop(columns="face").to_csv(path, index=False)
+    assert identical(output, ("wild",), "two") == {"two/1", "two/2"}
 
 
 def test_folds_count_by_their_own_test_rows(output: Path) -> None:

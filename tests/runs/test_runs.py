@@ -63,10 +63,10 @@ def test_every_field_of_a_run_is_in_the_key(name: str) -> None:
 
 
 def test_rows_enter_by_content_label_and_split_in_order() -> None:
-    rows = pd.DataFrame({"content": ["a", "b"], "label": [0, 1], "split": ["train", "val"], "path": ["x", "y"]})
+    rows = pd.DataFrame({"face": ["a", "b"], "label": [0, 1], "split": ["train", "val"], "path": ["x", "y"]})
     same = rows_fingerprint(rows)
     assert rows_fingerprint(rows.assign(path=["moved", "too"])) == same
-    for column, values in (("content", ["a", "c"]), ("label", [0, 2]), ("split", ["val", "val"])):
+    for column, values in (("face", ["a", "c"]), ("label", [0, 2]), ("split", ["val", "val"])):
         assert rows_fingerprint(rows.assign(**{column: values})) != same
     assert rows_fingerprint(rows.iloc[::-1]) != same
 
