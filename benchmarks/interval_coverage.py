@@ -22,13 +22,12 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from fer.metrics.metrics import compared_by, counts_of_sums, scores_of
 from fer.statistics.bootstrap import (
-    SCORES,
     GroupDraws,
     draw_groups,
     percentile_interval,
     resampled_scores,
-    scores_of_counts,
     scores_once,
 )
 from fer.statistics.calibration import ece_interval, reliability
@@ -37,6 +36,7 @@ from fer.statistics.significance import Resampled, compare, effective_size, mcne
 from fer.statistics.simultaneous import together
 from utils import write_json
 
+SCORES = compared_by("macro_f1")
 # Rows per class of a test set, on average.
 LARGE = np.array([500, 500, 500, 500, 500, 500, 500])
 FER2013 = np.array([491, 55, 528, 879, 594, 416, 626])  # PrivateTest
@@ -59,7 +59,7 @@ class World:
         """The scores on endlessly many rows."""
         expected = self.answers * self.sizes[:, None]
         counts = np.concatenate([np.diag(expected), self.sizes, expected.sum(axis=0)])
-        return {name: float(value) for name, value in scores_of_counts(counts).items()}
+        return {name: float(value) for name, value in scores_of(counts_of_sums(counts)).items()}
 
     def groups(self) -> np.ndarray:
         """Group of each row."""
@@ -100,8 +100,9 @@ def cover_scores(world: World, simulations: int, resamples: int = 1000, seed: in
         predicted = world.predict(labels, rng)
         low, high = wilson_interval((labels == predicted).sum(), len(labels))
         held["accuracy (Wilson)"] += bool(low <= truth["accuracy"] <= high)
-        for name, values in resampled_scores(draws, labels, predicted, CLASSES).items():
-            low, high = percentile_interval(values)
+        resampled = resampled_scores(draws, labels, predicted, CLASSES)
+        for name in SCORES:
+            low, high = percentile_interval(resampled[name])
             held[f"{name} (bootstrap)"] += bool(low <= truth[name] <= high)
     return {name: count / simulations for name, count in held.items()}
 

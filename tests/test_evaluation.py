@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support, roc_auc_score
 from test_data_loader import faces as faces  # the fixture
 
 from data_loader import FaceRows, NetworkInput
@@ -77,6 +77,8 @@ def test_scores_are_those_of_scikit_learn(seed: int, rows: int, ties: bool) -> N
         theirs = roc_auc_score(labels == label, probabilities[:, label])
         assert ours["auc"][label] == pytest.approx(theirs, abs=1e-12)
     assert np.isnan(ours["auc"][~present]).all()
+    theirs = cohen_kappa_score(labels, probabilities.argmax(1))
+    assert all_metrics(labels, probabilities)["cohen_kappa"] == pytest.approx(theirs, abs=1e-12, nan_ok=True)
 
 
 def test_a_single_class_gives_nan_where_nothing_is_defined() -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
 from fer.data.samples import refuse_changed
 from fer.data.splits import SPLITS
-from fer.metrics.metrics import RESAMPLED
+from fer.metrics.metrics import counted
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json
 from fer.settings.settings import EMOTIONS, Comparison, Settings
@@ -172,7 +172,7 @@ def _declared(config: dict[str, Any]) -> dict[str, Any]:
     if "PRIMARY_METRIC" not in config:
         return {}
     metric, comparisons = config["PRIMARY_METRIC"], tuple(config["PRIMARY_COMPARISONS"])
-    if metric not in RESAMPLED or not set(comparisons) <= set(get_args(Comparison)):
+    if metric not in counted() or not set(comparisons) <= set(get_args(Comparison)):
         raise ValueError(f"{metric!r} or {comparisons!r} is no metric or comparison")
     return {"primary_metric": metric, "primary_comparisons": comparisons}
 

@@ -24,7 +24,7 @@ from pydantic import (
 
 from fer.layouts.emotions import EMOTIONS as EMOTIONS
 from fer.layouts.layouts import LAYOUTS
-from fer.metrics.metrics import RESAMPLED
+from fer.metrics.metrics import counted
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
-    Metric = Literal[RESAMPLED]
+    Metric = Literal[counted()]
 Variant = Literal["raw", "preprocessed", "augmented"]
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]

@@ -18,10 +18,11 @@ import pandas as pd
 
 from evaluation import Predictions
 from fer.data.folds import repeat_of
+from fer.metrics.metrics import compared_by, counted
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
-from fer.statistics.bootstrap import SCORES, GroupDraws, draw_groups, resampled_scores, scores_once
+from fer.statistics.bootstrap import GroupDraws, draw_groups, resampled_scores, scores_once
 from fer.statistics.groups import read_row_facts
 from fer.statistics.significance import EffectiveSize, Resampled, effective_size
 from utils import InputError, log
@@ -68,7 +69,7 @@ class Rows:
     @cached_property
     def sizes(self) -> dict[str, EffectiveSize]:
         """Effective size for each score."""
-        return {score: effective_size(score, self.labels, self.groups) for score in SCORES}
+        return {score: effective_size(score, self.labels, self.groups) for score in counted()}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Answer:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """The scores of bootstrap.SCORES."""
+        """Every metric of counts."""
         return scores_once(self.rows.labels, self.predicted, len(EMOTIONS))
 
     @cached_property
@@ -129,13 +130,14 @@ def paired_in_order(first: list[Answer], second: list[Answer]) -> tuple[list[Ans
 class TestSet:
     """All answers to one test set. `single`: one per training; `pooled`: folds of a repeat joined, others as they are.
 
-    `facts`: what groups.read_row_facts knows of the rows.
+    `facts`: what groups.read_row_facts knows of the rows. `scores`: the metrics by which answers are compared.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     name: str
     facts: pd.DataFrame
+    scores: tuple[str, ...]
     single: list[Answer] = field(default_factory=list)
     pooled: list[Answer] = field(default_factory=list)
 
@@ -157,7 +159,7 @@ def read_test_sets(study: StoredStudy, damaged: list[str]) -> Iterator[TestSet]:
         except InputError as error:
             _leave_out(error, damaged)
             continue
-        found = TestSet(name, facts)
+        found = TestSet(name, facts, compared_by(study.primary_metric))
         _fill(found, entries[name], damaged)
         yield found
 

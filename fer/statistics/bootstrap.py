@@ -1,7 +1,7 @@
 """Resampling the groups of a test set: the same draws for every network, without a loop over rows.
 
 A group (same subject, same photo, same picture) is drawn whole, with replacement, as many groups as there are
-(Efron & Tibshirani 1993, chapter 8; Field & Welsh 2007 for clusters). Every score used here is a function of
+(Efron & Tibshirani 1993, chapter 8; Field & Welsh 2007 for clusters). Every metric used here is a function of
 sums over rows, so one matrix product of draws × groups with groups × sums gives all resamples at once.
 """
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer.metrics.metrics import count, count_columns, counts_of_sums, scores_of
+
 RESAMPLES = 2000
 LEVEL = 0.95
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 CHUNK = 64  # resamples multiplied at a time, which bounds the memory of 100,000 groups
 
 
@@ -52,38 +53,19 @@ def draw_groups(groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -
     return GroupDraws(weights, group_of)
 
 
-# ---------------------------------------------------------------- scores as functions of sums
-
-
-def count_columns(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Per row what the scores sum: correct, true and predicted, one column a class each, bool[N, 3 × classes]."""
-    each = np.arange(classes)
-    true, answered = labels[:, None] == each, predicted[:, None] == each
-    return np.hstack([true & answered, true, answered])
-
-
-def scores_of_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores of SCORES from sums of `count_columns` [..., 3 × classes]; macro averages the classes present."""
-    correct, true, answered = np.split(np.asarray(counts, dtype=np.float64), 3, axis=-1)
-    present = true > 0
-    n_classes = np.maximum(present.sum(-1), 1)
-    recall = np.divide(correct, true, out=np.zeros_like(true), where=present)
-    f1 = np.divide(2 * correct, true + answered, out=np.zeros_like(true), where=present)
-    values = correct.sum(-1) / true.sum(-1), recall.sum(-1) / n_classes, f1.sum(-1) / n_classes
-    return dict(zip(SCORES, values, strict=True))
+# ---------------------------------------------------------------- scores
 
 
 def scores_once(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
-    """The scores of SCORES on the rows as they are."""
-    counts = count_columns(labels, predicted, classes).sum(axis=0)
-    return {name: float(value) for name, value in scores_of_counts(counts).items()}
+    """Every metric of counts on the rows as they are."""
+    return {name: float(value) for name, value in scores_of(count(labels, predicted, classes)).items()}
 
 
 def resampled_scores(
     draws: GroupDraws, labels: np.ndarray, predicted: np.ndarray, classes: int
 ) -> dict[str, np.ndarray]:
-    """The scores of SCORES in every resample, float64[B] each."""
-    return scores_of_counts(draws.sums(count_columns(labels, predicted, classes)))
+    """Every metric of counts in every resample, float64[B] each."""
+    return scores_of(counts_of_sums(draws.sums(count_columns(labels, predicted, classes))))
 
 
 # ---------------------------------------------------------------- intervals

@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.metrics.metrics import compared_by
 from fer.results.ensembles import with_derived
 from fer.results.study_files import StoredStudy, read_study
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets
-from fer.statistics.bootstrap import SCORES, percentile_interval
+from fer.statistics.bootstrap import percentile_interval
 from fer.statistics.calibration_tables import (
     CALIBRATION_COLUMNS,
     RELIABILITY_COLUMNS,
@@ -109,7 +110,7 @@ def _made_from(study: StoredStudy) -> str:
     facts = [path for name in study.datasets for path in fact_files(study.output, name)]
     files = [[path.name, file_fingerprint(path) if path.is_file() else None] for path in facts]
     runs = [[run.name, run.run, run.counts] for run in study.runs]
-    limits = [study.limit, sorted(study.sample_data), study.left_out]
+    limits = [compared_by(study.primary_metric), study.limit, sorted(study.sample_data), study.left_out]
     return fingerprint([STATISTICS_VERSION, *limits, runs, entries, files], 32)
 
 
@@ -190,7 +191,7 @@ class Collected:
         """Add what one test set holds."""
         single = {id(answer): answer for answer in (*test_set.single, *test_set.pooled)}
         for answer in single.values():
-            self.rows["intervals"] += interval_rows(test_set.name, answer)
+            self.rows["intervals"] += interval_rows(test_set, answer)
         self.rows["seeds"] += seed_rows(test_set)
         for family in families(test_set):
             self.rows["comparisons"] += comparison_rows(test_set, family)
@@ -208,13 +209,13 @@ def _keys(test_on: str, answer: Answer) -> dict[str, Any]:
     return keys | asdict(answer.setup) | {"seed": answer.seed, "split": " | ".join(answer.folds)}
 
 
-def interval_rows(test_on: str, answer: Answer) -> Iterator[dict[str, Any]]:
+def interval_rows(test_set: TestSet, answer: Answer) -> Iterator[dict[str, Any]]:
     """95 % intervals of one answer: Wilson for accuracy and recalls, groups resampled for all scores.
 
     Wilson takes rows as independent; where n_groups is well below n, the bootstrap's accuracy is the one to quote.
     """
     rows = answer.rows
-    keys = _keys(test_on, answer) | {"n_groups": rows.draws.n_groups}
+    keys = _keys(test_set.name, answer) | {"n_groups": rows.draws.n_groups}
     correct = rows.labels == answer.predicted
     names = ["accuracy", *(f"recall_{emotion}" for emotion in EMOTIONS)]
     parts = [correct, *(correct[rows.labels == label] for label in range(len(EMOTIONS)))]
@@ -222,7 +223,7 @@ def interval_rows(test_on: str, answer: Answer) -> Iterator[dict[str, Any]]:
     for name, hit, n, low, high in zip(names, hits, counts, *wilson_interval(hits, counts), strict=True):
         if n:
             yield keys | {"metric": name, "value": hit / n, "low": low, "high": high, "method": "wilson", "n": n}
-    for name in SCORES:
+    for name in test_set.scores:
         low, high = percentile_interval(answer.resampled[name])
         found = {"metric": name, "value": answer.scores[name], "low": low, "high": high}
         yield keys | found | {"method": "bootstrap over groups", "n": len(rows)}
@@ -242,7 +243,7 @@ def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
         for answer in answers:
             units.setdefault((answer.seed, answer.repeat), []).append(answer)
         keys |= {"n_seeds": len({seed for seed, _ in units}), "n_repeats": len({repeat for _, repeat in units})}
-        for score in SCORES:
+        for score in test_set.scores:
             means = [float(np.mean([answer.scores[score] for answer in unit])) for unit in units.values()]
             yield keys | {"metric": score} | spread(means)
 
@@ -262,18 +263,19 @@ def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
     for by_selection in grouped.values():
         oracles = by_selection.pop(ORACLE, [])
         for counterparts in by_selection.values():
-            yield from _optimism(test_set.name, *paired_in_order(oracles, counterparts))
+            yield from _optimism(test_set, *paired_in_order(oracles, counterparts))
 
 
-def _optimism(test_on: str, oracles: list[Answer], counterparts: list[Answer]) -> Iterator[dict[str, Any]]:
+def _optimism(test_set: TestSet, oracles: list[Answer], counterparts: list[Answer]) -> Iterator[dict[str, Any]]:
     pairs = [([oracle], [other]) for oracle, other in zip(oracles, counterparts, strict=True)]
     same_rows = len({id(answer.rows) for answer in oracles}) == 1
-    never_below_0 = _is_chosen_on(test_on, oracles)
+    never_below_0 = _is_chosen_on(test_set.name, oracles)
     for first, second in [*pairs, *([(oracles, counterparts)] if len(pairs) > 1 and same_rows else [])]:
         one = second[0]
         alone = len(first) == 1
-        keys = _keys(test_on, one) | {"seed": one.seed if alone else None, "n_seeds": len({a.seed for a in first})}
-        for score in SCORES:
+        seeds = {"seed": one.seed if alone else None, "n_seeds": len({answer.seed for answer in first})}
+        keys = _keys(test_set.name, one) | seeds
+        for score in test_set.scores:
             found = difference(first, second, score, paired=True)
             values = [sum(answer.scores[score] for answer in side) / len(side) for side in (first, second)]
             low, high = found.interval()

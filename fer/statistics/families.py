@@ -25,7 +25,6 @@ import pandas as pd
 
 from fer.data.folds import OFFICIAL
 from fer.statistics.answers import Answer, Setup, TestSet, paired_in_order, resampled_of
-from fer.statistics.bootstrap import SCORES
 from fer.statistics.significance import ALPHA, ENOUGH_DATASETS, Difference, compare, friedman_nemenyi, mcnemar_p
 from fer.statistics.simultaneous import together
 from fer.study.variants import scored_variant
@@ -146,7 +145,7 @@ def comparison_rows(test_set: TestSet, family: Family) -> list[dict[str, Any]]:
             sides = paired_in_order(*sides)
         if sides is not None and all(sides):
             pairs[names] = sides
-    by_score = [_score_rows(test_set, family, pairs, score) for score in SCORES]
+    by_score = [_score_rows(test_set, family, pairs, score) for score in test_set.scores]
     return [row for of_pair in zip(*by_score, strict=True) for row in of_pair]
 
 
@@ -226,10 +225,9 @@ def over_datasets(seeds: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for values, part in own.groupby([*shared, "metric"], sort=True):
         context = dict(zip([*shared, "metric"], values, strict=True))
-        if context["metric"] in SCORES:
-            table = part.pivot(index="test_on", columns="model", values="mean").dropna()
-            if len(table) >= ENOUGH_DATASETS and table.shape[1] > 2:
-                rows += list(_nemenyi_rows(table, context))
+        table = part.pivot(index="test_on", columns="model", values="mean").dropna()
+        if len(table) >= ENOUGH_DATASETS and table.shape[1] > 2:
+            rows += list(_nemenyi_rows(table, context))
     return rows
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from fer.metrics.metrics import METRICS
 from fer.statistics.bootstrap import LEVEL
 
 # Fewer trained networks than this say nothing about an architecture, only about themselves.
@@ -127,13 +128,13 @@ class EffectiveSize:
     inflation: float
 
 
-def effective_size(score: str, labels: np.ndarray, groups: np.ndarray) -> EffectiveSize:
-    """Effective size of a test set for a score of bootstrap.SCORES; labels and groups [N].
+def effective_size(metric: str, labels: np.ndarray, groups: np.ndarray) -> EffectiveSize:
+    """Effective size of a test set for a metric of counts; labels and groups [N].
 
-    Accuracy: all groups. Scores that average classes rest on the groups of the rarest: each class enters with
+    All groups, as of accuracy. Metrics that average classes rest on the groups of the rarest: each class enters with
     1 / its groups (Satterthwaite 1946), and resampling n groups finds (n - 1)/n of their variance.
     """
-    if score == "accuracy":
+    if not METRICS[metric].averages_classes:
         counts = np.array([len(np.unique(groups))])
     else:
         counts = np.array([len(np.unique(groups[labels == label])) for label in np.unique(labels)])

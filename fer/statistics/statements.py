@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from fer.metrics.metrics import METRICS
 from fer.statistics.families import FIRST, OWN, TIE
 from fer.statistics.significance import ALPHA
 
-METRIC_WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
+METRIC_WORDS = {name: metric.words for name, metric in METRICS.items()}
 CONTEXT_WORDS = {"train_on": "trained on {}", "variant": "{}", "model": "{}"}
 FAMILY = (
     "test_on", "family", "test_variant", "tta", "train_on", "variant", "model", "balance", "mixing", "selection",
