@@ -33,13 +33,14 @@ from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log
 
 # Raise when prepared pixels change for the same settings, beyond the tolerance of the golden picture's test.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2  # 1 repeated the edge pixels of a picture that a crop leaves; now the picture is mirrored there
 
 CROP = ["crop_left", "crop_top", "crop_right", "crop_bottom"]
 MANIFEST = [
     "sample_id", "split", "label", "content", "source", "file", "found", "method", "confidence",
-    *CROP, "angle", "reason",
+    *CROP, "angle", "beyond", "reason",
 ]  # fmt: skip
+SEEN_BEYOND = 0.01  # share of a crop outside its picture, above which it counts as mirrored: less is hardly seen
 DETECTED, GIVEN_BOX, GIVEN_CROP, WHOLE_PICTURE = "detected", "box", "given crop", "whole picture"
 
 
@@ -81,8 +82,9 @@ def preprocess_or_load(
     picture it is named after), file (posix path inside the folder, "" if there is none), found (detected,
     given by its box, or delivered as a crop), method ("detected", "box", "given crop", "whole picture";
     "unreadable" or "failed" without a file), confidence (of the detector, NaN without one), crop_left …
-    crop_bottom (the square, upright, in source pixels), angle (degrees it is turned clockwise), reason
-    (why there is no file, or why the whole photo was not used; else "").
+    crop_bottom (the square, upright, in source pixels), angle (degrees it is turned clockwise), beyond (the
+    share of the turned square outside its picture, filled with the picture mirrored), reason (why there is no
+    file, or why the whole photo was not used; else "").
 
     Raises InputError where a folder is damaged or no picture at all could be prepared.
     """
@@ -120,10 +122,11 @@ def _wanted(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def detection_rates(manifest: pd.DataFrame) -> pd.DataFrame:
-    """How faces were found, per split and class: columns split, label, emotion, n, one per method, rate.
+    """How faces were found, per split and class: columns split, label, emotion, n, one per method, rate, mirrored.
 
     `rate` is the share detected among the pictures in which detection was tried, NaN where it never was
-    (cropped sets). A row with label -1 and emotion "all" sums up each split.
+    (cropped sets); `mirrored` counts crops that reach beyond their picture. A row with label -1 and emotion
+    "all" sums up each split.
     """
     tables = [manifest, manifest.assign(label=-1)]
     rows = pd.concat(tables).assign(tried=lambda t: ~((t["method"] == GIVEN_CROP) & t["found"]))
@@ -132,6 +135,7 @@ def detection_rates(manifest: pd.DataFrame) -> pd.DataFrame:
     tried = rows.groupby(["split", "label"])["tried"].sum()
     counts.insert(0, "n", counts.sum(axis=1))
     counts["rate"] = counts[DETECTED] / tried.where(tried > 0)
+    counts["mirrored"] = (rows["beyond"] > SEEN_BEYOND).groupby([rows["split"], rows["label"]]).sum()
     counts = counts.rename_axis(columns=None).reset_index()
     counts.insert(2, "emotion", counts["label"].map({-1: "all", **dict(enumerate(EMOTIONS))}))
     return counts
@@ -156,6 +160,7 @@ def prepare_face(sample: Row, root: Path, rules: dict[str, Any]) -> tuple[Image.
         "confidence": face.confidence if face else float("nan"),
         **dict(zip(CROP, crop.box, strict=True)),
         "angle": crop.angle,
+        "beyond": crop.beyond(pixels.shape[1], pixels.shape[0]),
         "reason": reason,
     }
     return Image.fromarray(cut_out(pixels, crop, rules["face_size"])), facts

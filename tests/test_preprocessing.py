@@ -152,7 +152,7 @@ def test_detection_rates_count_methods_per_split_and_class() -> None:
         {
             "split": ["train"] * 4 + ["test"], "label": [0, 0, 0, 3, 3],
             "method": ["detected", "detected", "whole picture", "box", "given crop"],
-            "found": [True, True, False, True, True],
+            "found": [True, True, False, True, True], "beyond": [0.0, 0.2, np.nan, 0.005, 0.3],
         }
     )  # fmt: skip
     rates = {(row["split"], row["emotion"]): row for row in detection_rates(manifest).to_dict("records")}
@@ -161,4 +161,5 @@ def test_detection_rates_count_methods_per_split_and_class() -> None:
     assert angry["rate"] == pytest.approx(2 / 3)
     assert rates["train", "all"]["rate"] == pytest.approx(0.5)
     assert rates["train", "happy"]["rate"] == 0
+    assert [rates["train", emotion]["mirrored"] for emotion in ("angry", "happy", "all")] == [1, 0, 1]
     assert np.isnan(rates["test", "happy"]["rate"])  # a cropped set: nothing was to be detected

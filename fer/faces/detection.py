@@ -71,6 +71,15 @@ class Crop:
         half = self.side / 2
         return self.x - half, self.y - half, self.x + half, self.y + half
 
+    def beyond(self, width: int, height: int) -> float:
+        """Share of the turned square that lies outside a picture of `width` x `height` pixels, 0 to 1."""
+        import cv2
+
+        corners = cv2.boxPoints(((self.x, self.y), (self.side, self.side), self.angle))
+        frame = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+        inside, _ = cv2.intersectConvexConvex(corners, frame)
+        return float(np.clip(1 - inside / self.side**2, 0, 1))
+
 
 # ---------------------------------------------------------------- finding faces
 
@@ -258,8 +267,9 @@ def cut_out(pixels: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     """Turn, crop and resize in one resampling: uint8 [H, W] or [H, W, 3] to [size, size] or [size, size, 3].
 
     Cubic when enlarging. When shrinking, bilinear samples at about source resolution are averaged over
-    each output pixel (area interpolation, which warpAffine alone does not know). Beyond the picture its
-    edge pixels continue. An upright crop of exactly `size` pixels comes out unchanged.
+    each output pixel (area interpolation, which warpAffine alone does not know). Beyond its edges the
+    picture is mirrored: repeated edge pixels would draw streaks. An upright crop of exactly `size` pixels
+    comes out unchanged.
     """
     import cv2
 
@@ -275,6 +285,6 @@ def cut_out(pixels: np.ndarray, crop: Crop, size: int) -> np.ndarray:
         np.column_stack([across, start]),
         (size * samples, size * samples),
         flags=(cv2.INTER_CUBIC if samples == 1 and step < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
     return warped if samples == 1 else cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)

@@ -16,7 +16,7 @@ from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
 from fer.layouts.layouts import BOX_COLUMNS
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, Settings
-from preprocessing import detection_rates, preprocess_or_load
+from preprocessing import SEEN_BEYOND, detection_rates, preprocess_or_load
 from preprocessing import recipe as preparation_recipe
 from utils import InputError, fingerprint, log, write_text
 
@@ -138,6 +138,11 @@ def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> No
             if part == "detection":
                 found = (manifest["method"] == "detected").sum()
                 log.info("%s: a face was detected in %d of %d pictures", name, found, len(manifest))
+                beyond = manifest["beyond"][manifest["beyond"] > SEEN_BEYOND]
+                log.info(
+                    "%s: %d of %d crops reach beyond their picture (by %.0f %% of the crop at the median), mirrored there",
+                    name, len(beyond), len(manifest), 100 * beyond.median() if len(beyond) else 0,
+                )  # fmt: skip
 
 
 def _whole_pictures(paths: pd.Series, face: pd.Series) -> pd.DataFrame:

@@ -84,6 +84,21 @@ def test_a_turned_crop_follows_the_picture() -> None:
     assert level[32:].max() < 30
 
 
+def test_beyond_its_edge_a_picture_is_mirrored() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 40), dtype=np.uint8)
+    crop = cut_out(pixels, Crop.around((-10, 0, 30, 40)), 40)
+    assert (crop[:, 10:] == pixels[:, :30]).all()
+    assert (crop[:, :10] == pixels[:, 10:0:-1]).all()
+
+
+def test_the_share_of_a_crop_outside_its_picture() -> None:
+    assert Crop(50, 50, 40).beyond(100, 100) == pytest.approx(0)
+    assert Crop(0, 50, 40).beyond(100, 100) == pytest.approx(0.5)
+    assert Crop(0, 0, 40, 30).beyond(100, 100) == pytest.approx(0.75, abs=0.001)
+    assert Crop(50, 50, 100, 45).beyond(100, 100) == pytest.approx(1 - 2 * (np.sqrt(2) - 1), abs=0.001)
+    assert Crop(-50, 50, 20).beyond(100, 100) == pytest.approx(1)
+
+
 def test_crop_margin_is_a_share_of_the_longer_side() -> None:
     crop = Crop.around((10, 20, 50, 100), margin=0.25)
     assert crop.box == pytest.approx((-20, 10, 80, 110))
