@@ -105,7 +105,7 @@ class BatchSource:
     augmentation: dict[str, Any] | None = None
     _opened: dict[int, PackPixels] = field(default_factory=dict, repr=False)
     _order: tuple[int, np.ndarray] | None = field(default=None, repr=False)
-    _transform: Any = field(default=None, repr=False)
+    _transforms: dict[int, Any] = field(default_factory=dict, repr=False)  # by side of the pictures
 
     def __len__(self) -> int:
         return -(-len(self.faces) // self.batch_size)
@@ -117,7 +117,7 @@ class BatchSource:
         return min(self.batch_size, len(self.faces)) * of_a_face
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": {}, "_order": None, "_transform": None}
+        return self.__dict__ | {"_opened": {}, "_order": None, "_transforms": {}}
 
     def __getitem__(self, place: tuple[int, int]) -> list[Chunk]:
         import torch
@@ -163,9 +163,10 @@ class BatchSource:
         return self._opened[index][rows]
 
     def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        if self._transform is None:
-            self._transform = make_transform(**(self.augmentation or {}))
-        return augment_images(pixels, self._transform, key)
+        side = pixels.shape[1]
+        if side not in self._transforms:
+            self._transforms[side] = make_transform(**(self.augmentation or {}), side=side)
+        return augment_images(pixels, self._transforms[side], key)
 
 
 class EpochSampler:

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import platform
-import random
 import shutil
 import subprocess
 import sys
@@ -263,12 +262,6 @@ def file_fingerprint(path: Path, length: int = 16) -> str:
 
 
 # ---------------------------------------------------------------- randomness and devices
-
-
-def random_streams(*key: int) -> tuple[np.random.Generator, random.Random]:
-    """A NumPy generator and a `random.Random`, independent of each other, fixed by the integers of `key`."""
-    numpy_seed, python_seed = np.random.SeedSequence(key).spawn(2)
-    return np.random.default_rng(numpy_seed), random.Random(int(python_seed.generate_state(1, np.uint64)[0]))
 
 
 def derived_seed(*key: int) -> int:

@@ -56,9 +56,9 @@ class SameListSource(BatchSource):
     """BatchSource whose pictures go through `same_list`."""
 
     def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        if self._transform is None:
-            self._transform = same_list()
-        return augment_images(pixels, self._transform, key)
+        if not self._transforms:
+            self._transforms[0] = same_list()
+        return augment_images(pixels, self._transforms[0], key)
 
 
 def packed(pictures: Pictures, cache: Path) -> FaceRows:

@@ -142,10 +142,10 @@ def make_extra(extra: Row, folder: Path, seed: int, strength: float, probability
     face = open_picture(folder, extra["source_file"])
     pixels = np.asarray(face).reshape(face.height, face.width, -1)
     key = (seed, int(fingerprint(extra["content"], 16), 16), int(extra["copy"]))
-    changed = augment_images([pixels], _transform(strength, probability), key)[0]
+    changed = augment_images([pixels], _transform(strength, probability, face.width), key)[0]
     return Image.fromarray(changed.squeeze()), {"method": "light"}
 
 
 @lru_cache(maxsize=1)
-def _transform(strength: float, probability: float) -> Any:
-    return light_transform(strength, probability)
+def _transform(strength: float, probability: float, side: int) -> Any:
+    return light_transform(strength, probability, side)

@@ -161,8 +161,11 @@ def _extra(balanced: PackedPixels, sample_id: str) -> CaptionedPicture:
 
 def _augmented(faces: list[np.ndarray], run: PlannedRun, label: int) -> list[np.ndarray]:
     """Faces changed as the batches of training are, with draws of their own."""
-    transform = make_transform(**(run.run.hyper.augmentation or {}))
-    return [augment_images([face], transform, (run.run.seed, label, place))[0] for place, face in enumerate(faces)]
+    how = run.run.hyper.augmentation or {}
+    return [
+        augment_images([face], make_transform(**how, side=len(face)), (run.run.seed, label, place))[0]
+        for place, face in enumerate(faces)
+    ]
 
 
 # ---------------------------------------------------------------- pictures left out

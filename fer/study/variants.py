@@ -140,7 +140,7 @@ def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> No
                 log.info("%s: a face was detected in %d of %d pictures", name, found, len(manifest))
                 beyond = manifest["beyond"][manifest["beyond"] > SEEN_BEYOND]
                 log.info(
-                    "%s: %d of %d crops reach beyond their picture (by %.0f %% of the crop at the median), mirrored there",
+                    "%s: %d of %d crops leave their picture (by %.0f %% of the crop at the median), mirrored there",
                     name, len(beyond), len(manifest), 100 * beyond.median() if len(beyond) else 0,
                 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -44,8 +45,8 @@ def chi_square(first: np.ndarray, second: np.ndarray) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_flip_and_change_are_independent_of_each_other(kind: Literal["light", "strong"]) -> None:
-    images = faces(1200, side=24)
-    changed = augment_images(images, make_transform(kind, 1.0, 0.5), KEY)
+    images = faces(1200, side=64)
+    changed = augment_images(images, make_transform(kind, 1.0, 0.5, 64), KEY)
     flipped = lean(changed)[0] < 0
     back = np.where(flipped[:, None, None, None], changed[:, :, ::-1], changed)
     acted = (back != images).any(axis=(1, 2, 3))
@@ -56,7 +57,7 @@ def test_flip_and_change_are_independent_of_each_other(kind: Literal["light", "s
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbouring_keys_and_pictures_draw_independently(kind: Literal["light", "strong"]) -> None:
-    images, transform = faces(600, side=24), make_transform(kind, 1.0, 0.5)
+    images, transform = faces(600, side=24), make_transform(kind, 1.0, 0.5, 24)
     keys = [(42, 0, 0), (43, 0, 0), (42, 1, 0), (42, 0, 1), (0, 42, 0)]
     flips = [lean(augment_images(images, transform, key))[0] < 0 for key in keys]
     for first, second in pairwise(flips):
@@ -67,8 +68,8 @@ def test_neighbouring_keys_and_pictures_draw_independently(kind: Literal["light"
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_key_gives_the_same_pictures_and_another_key_others(kind: Literal["light", "strong"]) -> None:
     images = faces(24)
-    first = augment_images(images, make_transform(kind, 1.0, 0.8), KEY)
-    used = make_transform(kind, 1.0, 0.8)
+    first = augment_images(images, make_transform(kind, 1.0, 0.8, 48), KEY)
+    used = make_transform(kind, 1.0, 0.8, 48)
     augment_images(images, used, (1, 1, 1))
     assert (augment_images(images, used, KEY) == first).all()
     for other in ((43, 3, 17), (42, 4, 17), (42, 3, 18)):
@@ -76,7 +77,7 @@ def test_the_same_key_gives_the_same_pictures_and_another_key_others(kind: Liter
 
 
 def test_draws_do_not_depend_on_how_a_batch_is_divided() -> None:
-    images, transform = faces(20), strong_transform(1.0, 0.8)
+    images, transform = faces(20), strong_transform(1.0, 0.8, 48)
     whole = augment_images(images, transform, KEY)
     parts = [augment_images(images[start : start + 7], transform, KEY, first=start) for start in (0, 7, 14)]
     assert (np.concatenate(parts) == whole).all()
@@ -87,7 +88,7 @@ def test_draws_do_not_depend_on_how_a_batch_is_divided() -> None:
 def test_a_transform_survives_the_way_to_a_spawned_worker() -> None:
     images = faces(12)
     for kind in KINDS:
-        transform = make_transform(kind, 1.0, 0.8)
+        transform = make_transform(kind, 1.0, 0.8, 48)
         sent = pickle.loads(pickle.dumps(transform))
         assert (augment_images(images, sent, KEY) == augment_images(images, transform, KEY)).all()
 
@@ -99,7 +100,7 @@ def test_a_transform_survives_the_way_to_a_spawned_worker() -> None:
 @pytest.mark.parametrize("strength", [1.0, 2.0])
 def test_no_face_is_turned_upside_down(kind: Literal["light", "strong"], strength: float) -> None:
     images = faces(400)
-    right, up = lean(augment_images(images, make_transform(kind, strength, 1.0), KEY))
+    right, up = lean(augment_images(images, make_transform(kind, strength, 1.0, 48), KEY))
     assert (up > -0.25 * lean(images)[1]).all()  # -1 upside down; too bright or too dark to tell is about 0
     assert 0.4 < (right < 0).mean() < 0.6
 
@@ -109,9 +110,9 @@ def test_no_face_is_turned_upside_down(kind: Literal["light", "strong"], strengt
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_and_type_are_kept(kind: Literal["light", "strong"], side: int, channels: int) -> None:
     images = faces(20, side, channels)
-    array = augment_images(images, make_transform(kind, 1.5, 1.0), KEY)
+    array = augment_images(images, make_transform(kind, 1.5, 1.0, side), KEY)
     assert (array.shape, array.dtype) == (images.shape, np.uint8)
-    listed = augment_images(list(images), make_transform(kind, 1.5, 1.0), KEY)
+    listed = augment_images(list(images), make_transform(kind, 1.5, 1.0, side), KEY)
     assert isinstance(listed, list)
     assert (np.stack(listed) == array).all()
 
@@ -119,7 +120,7 @@ def test_shape_and_type_are_kept(kind: Literal["light", "strong"], side: int, ch
 def test_gray_in_three_channels_stays_gray_where_only_geometry_and_light_act() -> None:
     """Noise is coloured, so at most that share of pictures may lose its grayness."""
     images = np.repeat(faces(200), 3, axis=3)
-    changed = augment_images(images, light_transform(1.0, 1.0), KEY).astype(int)
+    changed = augment_images(images, light_transform(1.0, 1.0, 48), KEY).astype(int)
     coloured = (np.ptp(changed, axis=3) > 1).any(axis=(1, 2))
     assert coloured.mean() < 0.3
 
@@ -127,11 +128,35 @@ def test_gray_in_three_channels_stays_gray_where_only_geometry_and_light_act() -
 @pytest.mark.parametrize("kind", KINDS)
 def test_strength_and_probability_zero(kind: Literal["light", "strong"]) -> None:
     images = faces(30)
-    assert (augment_images(images, make_transform(kind, 0.0, 1.0), KEY) == images).all()
-    mirrored = augment_images(images, make_transform(kind, 1.0, 0.0), KEY)
+    assert (augment_images(images, make_transform(kind, 0.0, 1.0, 48), KEY) == images).all()
+    mirrored = augment_images(images, make_transform(kind, 1.0, 0.0, 48), KEY)
     flipped = lean(mirrored)[0] < 0
     assert (mirrored == np.where(flipped[:, None, None, None], images[:, :, ::-1], images)).all()
     assert flipped.any() and not flipped.all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blur_takes_as_much_of_a_small_face_as_of_a_large_one(kind: Literal["light", "strong"]) -> None:
+    """Stripes of a sixteenth of the side keep the same share of their contrast at 64 and at 256 pixels."""
+    kept = []
+    for side in (64, 256):
+        transform = make_transform(kind, 2.0, 1.0, side)
+        blur = next(one for one in transform.transforms[1].transforms if type(one).__name__ == "GaussianBlur")
+        blur.set_random_state(np.random.default_rng(0), random.Random(0))
+        stripes = np.repeat(np.tile(np.array([60, 200], np.uint8), 8), side // 16)
+        changed = [blur(image=np.tile(stripes, (side, 1))[..., None])["image"].std() for _ in range(60)]
+        kept.append(np.mean(changed) / 70)
+    assert kept[0] == pytest.approx(kept[1], abs=0.02)
+    assert kept[1] < 0.97
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_edge_is_drawn_out_into_streaks(kind: Literal["light", "strong"]) -> None:
+    """Where a moved picture leaves the frame its edge pixels would repeat: the outer columns or rows be equal."""
+    changed = augment_images(faces(400), make_transform(kind, 1.0, 1.0, 48), KEY)
+    for view in (changed, changed.transpose(0, 2, 1, 3)):
+        assert not (view[:, :, 0] == view[:, :, 1]).all(axis=(1, 2)).any()
+        assert not (view[:, :, -1] == view[:, :, -2]).all(axis=(1, 2)).any()
 
 
 def test_strong_changes_more_than_light_and_strength_scales_both() -> None:
@@ -142,7 +167,11 @@ def test_strong_changes_more_than_light_and_strength_scales_both() -> None:
         flipped = (lean(changed)[0] < 0)[:, None, None, None]
         return float(np.abs(np.where(flipped, changed[:, :, ::-1], changed) - images).mean())
 
-    assert change(light_transform(0.5, 1.0)) < change(light_transform(1.0, 1.0)) < change(strong_transform(1.0, 1.0))
+    assert (
+        change(light_transform(0.5, 1.0, 48))
+        < change(light_transform(1.0, 1.0, 48))
+        < change(strong_transform(1.0, 1.0, 48))
+    )
 
 
 # ---------------------------------------------------------------- whole batches

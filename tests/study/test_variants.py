@@ -64,7 +64,7 @@ def test_augmented_training_holds_every_original_and_new_pixels_for_the_extras(
     extras = [name for name in pictures if "+aug" in name]
     changed = [pictures[name] != pictures[name.split("+aug")[0]] for name in extras]
     assert len(extras) > 10
-    assert np.mean(changed) > 0.9  # a draw may come out as no change at all
+    assert np.mean(changed) > 0.8  # a draw may come out as no change: a slight blur of so small a face is none
 
 
 def test_rejecting_rows_without_a_face_spares_validation_and_test(
