@@ -75,6 +75,6 @@ def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
 
 
 def prepared_contents(rows: pd.DataFrame) -> pd.Series:
-    """What identifies each prepared face beside its recipe: `face`, and the photo it is looked for in."""
+    """What identifies each prepared face, its recipe aside: `face`, and the photo it is looked for in."""
     photo = rows["photo_content"]
     return rows["face"] + ("@" + photo).where(photo != "", "")

@@ -11,6 +11,7 @@ A fold is a name in `Run.split`; everything else (keys, caches, predictions) wor
 Whole groups (same person, photo or picture) stay together in all of them. Validation rows are carved from what is
 left, VAL_FRACTION of it. Datasets with an official test set keep it, and are trained on once. COPIES and CONFLICTS are
 settled anew in each fold, on its own training rows, from labels as delivered: no fold tests on a changed label.
+LIMIT_PER_SPLIT has drawn its rows before: folds split those, and nothing that was left out comes back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from fer.data.copies import settle_rows
-from fer.data.samples import SETTLED, DatasetSamples
+from fer.data.samples import DatasetSamples, stands_in_folds
 from fer.data.splits import assign_parts, take_fraction
 from fer.settings.settings import Settings
 from utils import InputError
@@ -81,7 +82,7 @@ def with_fold(data: DatasetSamples, fold: str, settings: Settings) -> DatasetSam
     is_val = rows.index.isin(take_fraction(rows[~is_test], settings.val_fraction, seed + 1))
     split = np.select([is_test, is_val], ["test", "val"], "train")
     samples, left = settle_rows(rows.assign(split=split), settings)
-    rejected = data.rejected[~data.rejected["step"].isin(SETTLED)]
+    rejected = data.rejected[~stands_in_folds(data.rejected["step"])]
     rejected = pd.concat([rejected, left.assign(label=left["delivered"])]) if len(left) else rejected
     rejected = rejected[data.rejected.columns].reset_index(drop=True)
     return replace(data, samples=samples.reset_index(drop=True), rejected=rejected, fold=fold)

@@ -21,7 +21,7 @@ Splits are made once per dataset, in data/splits.py. Everything later filters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -75,6 +75,8 @@ class DatasetSamples:
     notes: tuple[str, ...]
     official_test: bool
     fold: str = "official"
+    # What was read of its prepared faces, see study/variants.py; all its folds share it.
+    prepared: dict[tuple[str, str], tuple[Path, pd.DataFrame]] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, split: str) -> pd.DataFrame:
         """The samples of one split, in order."""
@@ -89,12 +91,12 @@ class DatasetSamples:
 
     @property
     def unsettled(self) -> pd.DataFrame:
-        """The rows a fold can split anew: before copies and conflicts left, after the limit; labels as delivered.
+        """The rows a fold can split anew, see `stands_in_folds`; labels as delivered.
 
         Their pictures are prepared and packed together, so that other folds, seeds of the split and policies find them.
         Columns and order of `samples`, index 0..n-1.
         """
-        left = self.rejected[self.rejected["step"].isin(SETTLED)]
+        left = self.rejected[stands_in_folds(self.rejected["step"])]
         left = left.assign(delivered=left["label"])  # all labels, given to no rows, would become rows of their own
         used = self.samples.assign(label=self.samples["delivered"])
         both = pd.concat([used, left[used.columns].astype(used.dtypes)]) if len(left) else used
@@ -103,14 +105,30 @@ class DatasetSamples:
     @cached_property
     def largest_side(self) -> int:
         """Of the delivered faces in `unsettled`, in pixels: one size of pack for all splits and policies."""
-        left = self.rejected.loc[self.rejected["step"].isin(SETTLED), ["width", "height"]]
+        left = self.rejected.loc[stands_in_folds(self.rejected["step"]), ["width", "height"]]
         return int(pd.concat([self.samples[["width", "height"]], left]).to_numpy(dtype=float).max())
+
+    @cached_property
+    def photos(self) -> str:
+        """Fingerprint of the whole photos behind the rows in use; "" where there are none."""
+        contents = self.samples["photo_content"]
+        return fingerprint(contents.tolist(), 32) if (contents != "").any() else ""
 
     @cached_property
     def is_gray(self) -> bool:
         """Whether all faces in `unsettled` are gray."""
-        left = self.rejected.loc[self.rejected["step"].isin(SETTLED), "gray"]
+        left = self.rejected.loc[stands_in_folds(self.rejected["step"]), "gray"]
         return bool(self.samples["gray"].all()) and bool(left.astype(bool).all())
+
+
+def stands_in_folds(step: pd.Series) -> pd.Series:
+    """bool per row, by the step it left at ("" where it is in use): whether a fold splits it anew.
+
+    Copies and conflicts are settled anew in each fold. A limit draws from what they left, so beside one they stay away:
+    a fold would otherwise hold all copies of the dataset beside the few rows drawn.
+    """
+    in_use = step == ""
+    return in_use if (step == "limit").any() else in_use | step.isin(SETTLED)
 
 
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
@@ -259,7 +277,7 @@ def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
         if train == 0:
             notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
         if train == 1:
-            notes.append(f"{name}: a single training picture of {emotion}; a network can only learn it by heart")
+            notes.append(f"{name}: a single training picture of {emotion}; a network can only memorise it")
         if val < 10:
             notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
         if test == 0:

@@ -3,8 +3,8 @@
 A test row is a copy, for a training, when its source picture stands in a row of that training's datasets which is no
 test row: of training or of validation, which chooses the epoch, "as delivered", so also when it left before the
 training began (see data/copies.py). A network trained without the copies is then scored on the same two parts of the
-test set as one that saw them. Rows that LIMIT_PER_SPLIT left out count in the splits a study starts from; they stand
-in no fold, and count in none.
+test set as one that saw them. Rows that LIMIT_PER_SPLIT left out count in the splits a study starts from; neither
+they nor what left before them stand in a fold, and count in none.
 
 Found in the samples tables and the audit a study leaves on disk, so neither pictures nor settings are needed.
 """
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fer.data.copies import is_in
-from fer.data.samples import read_samples
+from fer.data.samples import read_samples, stands_in_folds
 from utils import InputError, read_csv, read_json
 
 
@@ -96,7 +96,7 @@ class Copies:
         rows = self._delivered(name)
         if held_out is None:
             return rows.assign(is_test=rows["split"] == "test")
-        rows = rows[rows["step"] != "limit"]
+        rows = rows[stands_in_folds(rows["step"])]
         return rows.assign(is_test=rows["sample_id"].isin(held_out))
 
     def _delivered(self, name: str) -> pd.DataFrame:

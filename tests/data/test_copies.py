@@ -168,6 +168,20 @@ def test_conflicts_never_change_a_label_that_a_fold_tests_on(tiny_settings: Make
 
 
 @pytest.mark.slow
+def test_copies_and_conflicts_do_not_come_back_into_folds_beside_a_limit(tiny_settings: Make) -> None:
+    settings = tiny_settings(SPLITS="kfold", FOLDS=3, CONFLICTS="drop", LIMIT_PER_SPLIT=10)
+    root = free(settings, "alpha")
+    for number in range(8):
+        shutil.copy(root / "train/happy" / f"happy_{number:03d}.png", root / "train/sad" / f"other_{number}.png")
+    data = load_samples("alpha", settings)
+    assert {"conflicts", "limit"} <= set(data.rejected["step"])
+    for name in fold_names([data], settings):
+        fold = with_fold(data, name, settings)
+        assert set(fold.samples["sample_id"]) <= set(data.samples["sample_id"])
+        assert len(fold.samples) + len(fold.rejected) == len(data.samples) + len(data.rejected), "none is lost"
+    assert set(data.unsettled["sample_id"]) == set(data.samples["sample_id"]), "nor are they prepared and packed"
+
+
 def test_folds_say_which_test_pictures_are_copies(tiny_settings: Make) -> None:
     """Twelve of beta's test pictures stand in alpha: in each fold, those count that alpha does not test on itself."""
     settings = tiny_settings("alpha", "beta", EPOCHS=1, SPLITS="kfold", FOLDS=2)

@@ -207,4 +207,4 @@ def test_a_class_with_a_single_training_picture_is_said() -> None:
 
     rows = pd.DataFrame({"split": ["train"] * 3, "label": [0, 1, 1]})
     said = [note for note in _thin_classes("alpha", rows) if "single training picture" in note]
-    assert said == ["alpha: a single training picture of angry; a network can only learn it by heart"]
+    assert said == ["alpha: a single training picture of angry; a network can only memorise it"]
