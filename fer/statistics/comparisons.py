@@ -5,9 +5,10 @@ No network is loaded. Everything lies in `statistics/` under the output folder, 
 | file | one row per |
 |---|---|
 | intervals.csv | scored row of results.csv and score: value, low, high, method, n, n_groups |
-| seeds.csv | setup, test set, policy and score: mean, sd, n, min, max over n seeds × repeats, named apart |
+| seeds.csv | setup, test set, policy and score: mean, interval, sd, n, min, max over n seeds × repeats, named apart |
 | comparisons.csv | pair and score in a family: see fer.statistics.families |
 | optimism.csv | oracle, score, and test set it saw: oracle minus counterpart (chosen on validation); mean over seeds |
+| effects.csv | question ("does augmentation help") and score, over all matched pairs: see fer.statistics.effects |
 | calibration.csv, reliability.csv, risk_coverage.csv | scored row, and way of mending, bin, or point |
 | groups.csv | scored row without TTA, attribute and group |
 | statements.json, statements.md | family and score: what holds, in words |
@@ -30,7 +31,7 @@ from fer.results.ensembles import with_derived
 from fer.results.study_files import StoredStudy, read_study
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
-from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets
+from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets, resampled_of
 from fer.statistics.bootstrap import percentile_interval
 from fer.statistics.calibration_tables import (
     CALIBRATION_COLUMNS,
@@ -39,23 +40,24 @@ from fer.statistics.calibration_tables import (
     CalibrationRows,
     Validation,
 )
+from fer.statistics.effects import EFFECT_COLUMNS, Effects, validation_scores
 from fer.statistics.families import COLUMNS, comparison_rows, difference, families, over_datasets
 from fer.statistics.groups import COLUMNS as GROUP_COLUMNS
 from fer.statistics.groups import fact_files, groupings, missing_facts, results_by_group
-from fer.statistics.significance import spread, wilson_interval
+from fer.statistics.significance import Resampled, compare, spread, wilson_interval
 from fer.statistics.statements import as_markdown, statements
 from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 3
+STATISTICS_VERSION = 4
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
 INTERVAL_COLUMNS = (*KEYS, *SETUP, "seed", "split", "metric", "value", "low", "high", "method", "n", "n_groups")
 SEED_COLUMNS = (
     *SETUP, "is_oracle", "test_on", "test_variant", "tta", "metric", "mean", "sd", "n", "min", "max", "n_seeds",
-    "n_repeats", "seeds", "folds",
+    "n_repeats", "low", "high", "seeds", "folds",
 )  # fmt: skip
 OPTIMISM_COLUMNS = (
     *SETUP[:-1], "selection", "split", "seed", "n_seeds", "test_on", "test_variant", "tta", "metric", "counterpart",
@@ -66,6 +68,7 @@ TABLES = {
     "intervals": INTERVAL_COLUMNS,
     "seeds": SEED_COLUMNS,
     "comparisons": COLUMNS,
+    "effects": EFFECT_COLUMNS,
     "optimism": OPTIMISM_COLUMNS,
     "calibration": CALIBRATION_COLUMNS,
     "reliability": RELIABILITY_COLUMNS,
@@ -76,7 +79,7 @@ LONG = ("reliability", "risk_coverage")  # curves to be drawn: six digits will d
 FILES = (*(f"{name}.csv" for name in TABLES), "statements.json", "statements.md")
 WHOLE_NUMBERS = {
     "seed", "n", "n_groups", "n_val", "pairs_in_family", "n_first", "n_second", "seeds_first", "seeds_second",
-    "n_folds", "n_seeds", "n_repeats", "bins", "bin",
+    "n_folds", "n_seeds", "n_repeats", "bins", "bin", "questions", "pairs", "clusters",
 }  # fmt: skip
 
 
@@ -128,9 +131,13 @@ def _write_all(study: StoredStudy, folder: Path) -> list[str]:
     """Make and write every file; returns what was damaged, in words."""
     damaged: list[str] = []
     found = Collected(Validation(study, damaged))
+    effects = Effects(validation_scores(study, study.primary_metric))
     names = {entry.test_on for entry in study.predictions if entry.split == "test"}
     for test_set in progress(read_test_sets(study, damaged), "statistics of test sets", len(names)):
         found.add(test_set)
+        if test_set.name in study.datasets:  # the pictures of a union are those of its parts
+            effects.add(test_set)
+    found.rows["effects"] = effects.rows()
     tables = {name: _table(study, found.rows[name], columns) for name, columns in TABLES.items()}
     nemenyi = _table(study, over_datasets(tables["seeds"]), COLUMNS)
     if len(nemenyi):
@@ -245,7 +252,25 @@ def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:
         keys |= {"n_seeds": len({seed for seed, _ in units}), "n_repeats": len({repeat for _, repeat in units})}
         for score in test_set.scores:
             means = [float(np.mean([answer.scores[score] for answer in unit])) for unit in units.values()]
-            yield keys | {"metric": score} | spread(means)
+            yield keys | {"metric": score} | spread(means) | _interval_of_mean(answers, score)
+
+
+def _interval_of_mean(answers: list[Answer], score: str) -> dict[str, float]:
+    """95 % interval of the mean of one setup, where all its trainings answered the same rows.
+
+    Under three seeds other pictures are drawn, and it is about these weights only; from three on other seeds as well
+    (significance.compare against nothing).
+    """
+    rows = answers[0].rows
+    if any(answer.rows is not rows for answer in answers):
+        return {}
+    if len(answers) == 1:
+        low, high = percentile_interval(answers[0].resampled[score])
+        return {"low": low, "high": high}
+    of_seeds = resampled_of(answers, score)
+    nothing = Resampled(np.zeros(1), np.zeros((1, of_seeds.draws.shape[1])))
+    low, high = compare(of_seeds, nothing, rows.sizes[score], paired=True).interval()
+    return {"low": max(low, min(0.0, float(of_seeds.values.min()))), "high": high}
 
 
 def optimism_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:

@@ -149,7 +149,7 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     Student's t on value / standard error, for interval and p alike. Fewer than three networks a side: the error of
     drawing other groups, with `size`'s degrees of freedom; about these weights only. Three or more: about the
     architecture, so seeds vary too. The variance is then that of resampled groups, plus on each side the variance
-    between seeds as far as rows do not explain it, over their number; degrees of freedom as in `_freedom_of_seeds`,
+    between seeds as far as rows do not explain it, over their number; degrees of freedom as in `freedom_of_seeds`,
     since three seeds tell little of their own spread. (Plainly resampling seeds and groups at once counts what
     seed and rows do together three times over, Owen 2007, Ann. Appl. Stat. 1: it found true differences too rarely
     in simulation.) `paired`: network i of both sides is one training: a policy against none, an oracle against
@@ -163,13 +163,13 @@ def compare(first: Resampled, second: Resampled, size: EffectiveSize, paired: bo
     groups = float(by_groups.var(ddof=1)) * size.inflation
     count = len(first) if paired else min(len(first), len(second))
     if count < ENOUGH_SEEDS:
-        return _difference(value, groups, size.freedom, True, "bootstrap over groups", moved, 1.0)
+        return difference_of(value, groups, size.freedom, True, "bootstrap over groups", moved, 1.0)
     sides = [first] if paired else [first, second]
     seeds = sum(_between_seeds(side) for side in sides)
     parts = [(side.values.var(ddof=1) / len(side), len(side) - 1.0) for side in sides] + [(groups, size.freedom)]
     share = groups / (groups + seeds) if groups + seeds > 0 else 1.0
-    freedom = _freedom_of_seeds(parts)
-    return _difference(value, groups + seeds, freedom, False, "seeds and resampled groups", moved, share)
+    freedom = freedom_of_seeds(parts)
+    return difference_of(value, groups + seeds, freedom, False, "seeds and resampled groups", moved, share)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
@@ -191,7 +191,7 @@ def _between_seeds(side: Resampled) -> float:
     return max(float(side.values.var(ddof=1)) - by_rows, 0.0) / count
 
 
-def _freedom_of_seeds(parts: list[tuple[float, float]]) -> float:
+def freedom_of_seeds(parts: list[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of variances, from (variance, its freedom), the last being that of groups.
 
     Welch and Satterthwaite's (Welch 1947, Biometrika 34), but never more than the seeds have, S1 + S2 - 2 as in
@@ -204,10 +204,19 @@ def _freedom_of_seeds(parts: list[tuple[float, float]]) -> float:
     return min(welch, sum(freedom for _, freedom in parts[:-1]))
 
 
-def _difference(
-    value: float, variance: float, freedom: float, weights_only: bool, method: str, moved: np.ndarray, share: float
+def difference_of(
+    value: float,
+    variance: float,
+    freedom: float,
+    weights_only: bool,
+    method: str,
+    moved: np.ndarray | None = None,
+    share: float = 1.0,
 ) -> Difference:
+    """A difference from its value, variance and degrees of freedom; `moved`: its `deviations`, where they are known."""
     from scipy.special import stdtr
+
+    moved = np.zeros(0) if moved is None else moved
 
     error = float(np.sqrt(variance))
     p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else 1.0 if value == 0 else 0.0
