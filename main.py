@@ -118,6 +118,7 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     `draw_pictures` draws the figures that show faces of the datasets, where these are at hand.
     """
     from fer.figures.draw import draw_figures
+    from fer.findings.findings import write_findings
     from fer.report.page import write_report
     from fer.report.paper_tables import write_paper_tables
     from fer.report.summary import print_summary
@@ -130,6 +131,7 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     paper_tables = write_paper_tables(output, results)
     write_funnel(output, read_study(output).datasets)
     write_statistics(output)
+    write_findings(output)
     draw_figures(output, plot_format)
     if draw_pictures is not None:
         draw_pictures()

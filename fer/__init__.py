@@ -21,6 +21,7 @@
     study/          the plan: what to train, doing it, resuming it, verifying it
     results/        files become numbers; no torch
     statistics/     numbers become claims
+    findings/       claims become the sentences a reader needs
     figures/        numbers and claims become pictures
     report/         the page, paper tables, terminal summary, trackers
     main            the story: the stages in order, and the command line

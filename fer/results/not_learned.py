@@ -23,19 +23,27 @@ def not_learned(results: pd.DataFrame, validation: pd.DataFrame) -> list[str]:
     return found[:LISTED] + (more if len(found) > LISTED else [])
 
 
-def _of(table: pd.DataFrame, split: str) -> list[str]:
+def below_majority(table: pd.DataFrame) -> list[dict]:
+    """Rows of `table` (results.csv or validation_results.csv) at or below the majority class, as in `not_learned`.
+
+    Each with the `score` it was compared by and the `bar`, the majority class's.
+    """
     majority = table["run"] == MAJORITY
     bars = table[majority].groupby(["test_on", "rows"])[["accuracy", "balanced_accuracy"]].mean()
     networks = table[~majority & (table["members"] == "") & (table["selection"] != ORACLE)]
     networks = networks[_on_own_data(networks)]
     first = networks.sort_values("tta", key=lambda policies: policies != "none", kind="stable")
-    sentences = []
+    found = []
     for row in first.drop_duplicates(["run", "test_on"]).sort_index().to_dict("records"):
         score = _compared_by(row["balance"])
         rows = row["test_on"], row["rows"]  # single folds have no baseline of their own: their repeat has
         if rows in bars.index and row[score] <= (bar := float(bars[score][rows])):
-            sentences.append(_sentence(row, score, bar, split))
-    return sentences
+            found.append(row | {"score": score, "bar": bar})
+    return found
+
+
+def _of(table: pd.DataFrame, split: str) -> list[str]:
+    return [_sentence(row, row["score"], row["bar"], split) for row in below_majority(table)]
 
 
 def _on_own_data(table: pd.DataFrame) -> pd.Series:
