@@ -114,8 +114,9 @@ RECIPES = {
     "baseline": {"optimizer": "adamw", "learning_rate": "auto", "schedule": "plateau", "patience": 10},
     # pretrained weights, all of them trained a little: a few thousand faces or more. Measured: not yet
     "finetune": {
-        "pretrained": True, "optimizer": "adamw", "learning_rate": 1e-4, "schedule": "onecycle", "patience": None,
-        "epochs": 30, "weight_decay": 0.05, "label_smoothing": 0.1, "dropout": 0.2,
+        "pretrained": True, "optimizer": "adamw", "learning_rate": 2e-4, "layer_decay": 0.75, "schedule": "cosine",
+        "warmup_epochs": 3, "patience": None, "epochs": 30, "weight_decay": 0.05, "weight_decay_on": "weights",
+        "gradient_clip": 1.0, "label_smoothing": 0.1,
     },
     # a small network from random weights on small faces. Measured with small_residual, train_sizes and strong
     # augmentation (studies/fer2013_scratch.py): 63.2 ± 0.4 % on FER2013's PrivateTest, three views, three seeds
@@ -130,8 +131,16 @@ RECIPES = {
 }  # fmt: skip
 RECIPE = None  # one of RECIPES for every network whose row names none; None = the values below
 PRETRAINED = True  # False: every model starts from random weights, and nothing is fetched
-FREEZE = "none"  # "backbone" trains the new head only: fast, weaker
+# What keeps its starting weights: "none"; "backbone" trains the new head only: fast, weaker; {"last_layers": 20} trains
+# the head and the 20 layers before it, {"last_blocks": 2} the last two blocks (residual or transformer blocks)
+FREEZE = "none"
+FREEZE_BATCH_NORM = False  # True keeps every BatchNorm as it started: for small batches on pretrained weights
+# Unfreezing step by step, in place of FREEZE and LEARNING_RATE; optimizer and schedule begin anew in each stage:
+# ({"epochs": 3, "freeze": "backbone", "learning_rate": 1e-3}, {"epochs": 12, "freeze": "none", "learning_rate": 1e-5});
+# together they take EPOCHS. () = one stage
+STAGES = ()
 DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training runs away from validation
+DROP_PATH = 0.0  # 0 up to below 1, usual 0.1: how often a block is skipped in training (stochastic depth)
 
 # ---------------------------------------------------------------- training
 
@@ -139,13 +148,23 @@ EPOCHS = 50  # passes over the training rows, 1 or more, at most; more of them i
 # 1e-8 to 10, or "auto": 1e-4 for pretrained weights, 1e-3 from scratch or for the head alone; with "sgd" a hundred
 # times that
 LEARNING_RATE = "auto"
-OPTIMIZER = "adamw"  # "adam", "adamw", or "sgd" with Nesterov momentum
+LAYER_DECAY = 1.0  # above 0, at most 1: each block learns at this times the rate of the next; 0.65 to 0.9 for a ViT
+# "adam", "adamw", or "sgd" with Nesterov momentum; of timm (a number as LEARNING_RATE): "nadamw", "radamw", "adamp",
+# "adabelief", "adafactor", "adagrad", "adan", "adopt", "lamb", "laprop", "lars", "lion", "madgrad", "mars",
+# "muon", "novograd", "rmsprop"
+OPTIMIZER = "adamw"
 WEIGHT_DECAY = 0.01  # 0 to 1; usual: 0.01 for "adamw", 0 to 5e-4 for the others
+WEIGHT_DECAY_ON = "all"  # "weights" spares norms and biases
 MOMENTUM = 0.9  # 0 up to below 1; "sgd" only
-SCHEDULE = "plateau"  # learning rate: "plateau" = lower when validation loss stalls; "onecycle"; "constant"
+GRADIENT_CLIP = None  # longest gradient of a step, above 0, usual 1.0: steadies transformers; None = as it is
+# Learning rate: "plateau" = lower when validation loss stalls; "onecycle"; "cosine" down to zero; "constant"
+SCHEDULE = "plateau"
+WARMUP_EPOCHS = 0  # "cosine" only: epochs of a linear rise before it, 0 or more, fewer than EPOCHS
 PLATEAU_PATIENCE = 3  # epochs without a better validation loss before it is lowered; 0 up to below PATIENCE
 PLATEAU_FACTOR = 0.5  # above 0, below 1: what it is then multiplied by
-PATIENCE = 10  # epochs, 1 or more, without one before a run stops early; None = never: right for "onecycle"
+# Epochs, 1 or more, without a better STOP_BY before a run stops early; None = never: right for "onecycle" and "cosine"
+PATIENCE = 10
+STOP_BY = "loss"  # of validation; "accuracy", "macro_f1"
 LABEL_SMOOTHING = 0.0  # 0 up to below 1; 0.05 to 0.1 helps where labels are doubtful, as in FER2013
 EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
 # ((0.4, 32), (0.7, 40)): train at 32 px until 40 % of EPOCHS, at 40 px until 70 %, then at the input size; early

@@ -36,17 +36,20 @@ from utils import InputError, Noted, atomic_path
 
 
 def build_network(
-    name: str, row: ModelRow, classes: int, pretrained: bool, dropout: float = 0.0
+    name: str, row: ModelRow, classes: int, pretrained: bool, dropout: float = 0.0, drop_path: float = 0.0
 ) -> tuple[nn.Module, NetworkInput]:
     """The network of a MODEL_CONFIG row with a fresh head of `classes` outputs, and the input it expects.
 
     Any timm name works, and torchvision's where timm lacks one. With `pretrained`, a row that names
-    weights (a tag or a file) starts from them; a row that names none starts from scratch.
+    weights (a tag or a file) starts from them; a row that names none starts from scratch. `drop_path`: the chance
+    that a block is skipped in training (stochastic depth, Huang et al. 2016).
     Raises InputError for an unknown name or option, and when the named weights cannot be had or do not
     fit: never a silent random start.
     """
     architecture = row.architecture or name
     pretrained = pretrained and (row.weights is not None or row.weights_file is not None)
+    if drop_path:
+        row = row.model_copy(update={"options": {drop_path_option(architecture): drop_path} | row.options})
     try:
         if not timm.is_model(architecture):
             return _torchvision_network(architecture, row, classes, pretrained, dropout)
@@ -57,6 +60,11 @@ def build_network(
         raise InputError(_refused(architecture, row, error)) from error
 
 
+def drop_path_option(architecture: str) -> str:
+    """What timm, or torchvision, calls the chance that a block of this network is skipped."""
+    return "drop_path_rate" if timm.is_model(architecture) else "stochastic_depth_prob"
+
+
 def _refused(architecture: str, row: ModelRow, error: Exception) -> str:
     """Why a network cannot be built as its row says; a misspelt option with the nearest that there is."""
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
@@ -65,6 +73,8 @@ def _refused(architecture: str, row: ModelRow, error: Exception) -> str:
             f'MODEL_CONFIG "{architecture}" cannot be built with "input_size": {row.input_size} and "options": '
             f"{row.options}: {error}"
         )
+    if unknown[1] == drop_path_option(architecture):
+        return f'MODEL_CONFIG "{architecture}" has no blocks to skip: set "drop_path": 0 in its row, or DROP_PATH = 0.'
     known = _option_names(architecture)
     near = difflib.get_close_matches(unknown[1], known, n=1)
     hint = f' Did you mean "{near[0]}"?' if near else f" It has: {', '.join(known)}."
@@ -198,23 +208,22 @@ def head_names(network: nn.Module) -> set[str]:
     return {name for name, parameter in network.named_parameters() if parameter in head}
 
 
-def freeze_backbone(network: nn.Module) -> None:
-    """Leave only the head to train. BatchNorm statistics are frozen by `train_mode`."""
-    head = head_parameters(network)
-    for parameter in network.parameters():
-        parameter.requires_grad_(parameter in head)
+def only_head_trains(network: nn.Module) -> bool:
+    """Whether everything below the head is frozen."""
+    return {p for p in network.parameters() if p.requires_grad} <= head_parameters(network)
 
 
-def train_mode(network: nn.Module, frozen: bool = False) -> None:
-    """Training mode, except for normalisation layers whose parameters are frozen.
+def train_mode(network: nn.Module, frozen: bool = False, norms: bool = True) -> None:
+    """Training mode, except for BatchNorm whose parameters are frozen, and for all of it where `norms` is False.
 
-    `frozen`: the backbone is; then those without any parameters keep their statistics as well.
+    `frozen`: everything below the head is; then BatchNorm without any parameters keeps its statistics as well.
     """
     network.train()
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             parameters = list(module.parameters())
-            if not any(p.requires_grad for p in parameters) and (parameters or frozen):
+            trained = any(p.requires_grad for p in parameters)
+            if not norms or (not trained and (parameters or frozen)):
                 module.eval()
 
 

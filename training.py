@@ -30,12 +30,13 @@ from fer.machine.memory import (
     note_fitting_size,
 )
 from fer.machine.precision import autocast_dtype
-from fer.runs.fit_state import FitState, save_checkpoint, start_or_continue, start_state
+from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
 from fer.runs.kept_epoch import mean_scores, validation_scores
+from fer.runs.optimization import STEPPED_BY_BATCH
 from fer.runs.run import Run
 from fer.runs.trained_network import not_finite, save_trained
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
-from model_utils import train_mode, training_logits
+from model_utils import only_head_trains, train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
@@ -129,7 +130,9 @@ def _training_source(run: Run, train: FaceRows) -> BatchSource:
 
 
 def _is_over(state: FitState, run: Run) -> bool:
+    """After the last epoch, or out of patience in the last stage: an earlier one is always trained to its end."""
     out_of_patience = run.hyper.patience is not None and state.stale >= run.hyper.patience
+    out_of_patience &= state.stage == max(len(run.hyper.stages) - 1, 0)
     return state.epoch >= run.hyper.epochs or out_of_patience
 
 
@@ -182,6 +185,7 @@ def _network_key(run: Run, machine: Machine) -> str:
     """What the memory of a training step depends on, beside the number of pictures."""
     hyper = run.hyper
     shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
+    shape += [hyper.stages] if hyper.stages else []
     return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), hyper.precision])
 
 
@@ -238,7 +242,8 @@ def _one_epoch(
 ) -> None:
     """Train one epoch, validate, and keep the weights if they are the best."""
     started = time.perf_counter()
-    learning_rate = state.optimizer.param_groups[0]["lr"]
+    begin_epoch(state, run)
+    learning_rate = max(group["lr"] for group in state.optimizer.param_groups)
     loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
     torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
     torch.empty((), dtype=torch.int64).random_()  # one number; loaders without a generator of their own took it once
@@ -264,6 +269,13 @@ def _one_epoch(
     )
 
 
+def begin_epoch(state: FitState, run: Run) -> None:
+    """Enter the stage that the coming epoch belongs to."""
+    if (stage := stage_of(run.hyper, state.epoch)) != state.stage:
+        enter_stage(state, stage)
+        log.info("stage %d of %d: %s", stage + 1, len(run.hyper.stages), run.hyper.stages[stage])
+
+
 def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) -> None:
     """Update what depends on validation, then write weights and history; the checkpoint follows last.
 
@@ -271,8 +283,9 @@ def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) 
     """
     state.epoch += 1
     state.history.append(row)
-    state.stale = 0 if row["val_loss"] < state.best_loss else state.stale + 1
-    state.best_loss = min(state.best_loss, row["val_loss"])
+    watched = -selection_score(row, run.hyper.stop_by)
+    state.stale = 0 if watched < state.best_loss else state.stale + 1
+    state.best_loss = min(state.best_loss, watched)
     score = selection_score(row, run.selection)
     if score > state.best_score or run.selection == "last":
         state.best_score, state.best_epoch = score, state.epoch
@@ -312,18 +325,18 @@ def train_epoch(
     criterion = _criterion(run, source.faces.label, machine.device)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=run.hyper.precision == "fp16")
     expected = replace(state.expected, size=train_size(run, state.epoch))
-    train_mode(state.network, frozen=run.hyper.freeze == "backbone")
+    train_mode(state.network, frozen=only_head_trains(state.network), norms=not run.hyper.freeze_batch_norm)
     autocast = autocast_dtype(run.hyper.precision)
     losses, predicted, labels = [], [], []
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
         if run.hyper.augmentation and run.hyper.augment_engine == "batch":
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
         pixels, truth = to_network_input(chunks, expected, machine.device)
-        loss, logits = _step(state, criterion, scaler, pixels, truth, autocast)
+        loss, logits = _step(state, criterion, scaler, pixels, truth, autocast, run.hyper.gradient_clip)
         losses.append(loss)
         predicted.append(logits)
         labels.append(truth)
-        if run.hyper.schedule == "onecycle":
+        if run.hyper.schedule in STEPPED_BY_BATCH:
             state.scheduler.step()
         if number % 50 == 0:
             _refuse_non_finite(losses, state.epoch)
@@ -350,6 +363,7 @@ def _step(
     pixels: torch.Tensor,
     truth: torch.Tensor,
     autocast: torch.dtype | None = None,
+    gradient_clip: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached."""
     state.optimizer.zero_grad(set_to_none=True)
@@ -364,6 +378,9 @@ def _step(
         scaler.scale(loss).backward()
         total += loss.detach()
         outputs.append(logits.detach())
+    if gradient_clip is not None:
+        scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), gradient_clip)
     scaler.step(state.optimizer)
     scaler.update()
     if state.average is not None:

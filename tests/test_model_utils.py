@@ -9,8 +9,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from fer.networks.freezing import freeze
 from fer.settings.settings import ModelRow
-from model_utils import build_network, freeze_backbone, head_parameters, network_cost, save_state, train_mode
+from model_utils import build_network, head_parameters, network_cost, save_state, train_mode
 from utils import InputError
 
 
@@ -77,7 +78,7 @@ def test_a_row_without_weights_starts_from_scratch_also_when_pretrained_is_set()
 
 def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     network, _ = build_network("resnet10t", row(), 7, False)
-    freeze_backbone(network)
+    freeze(network, "backbone", head_parameters(network), set(network.parameters()))
     train_mode(network)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 1.0)

@@ -30,6 +30,10 @@ from training import Machine, NonFiniteLossError, fit, selection_score
 from utils import InputError
 
 CPU = Machine(torch.device("cpu"))
+STAGES = (
+    {"epochs": 2, "freeze": "backbone", "learning_rate": 0.01},
+    {"epochs": 2, "freeze": {"last_blocks": 2}, "learning_rate": 0.001},
+)
 
 
 class Prepared:
@@ -118,6 +122,7 @@ def test_histories_hold_precision_and_recall(
 
 VARIED = [
     {"hyper": {"epochs": 4, "dropout": 0.3}},
+    {"hyper": {"epochs": 4, "stages": STAGES, "schedule": "cosine", "optimizer": "muon", "gradient_clip": 1.0}},
     {"hyper": {"epochs": 4, "optimizer": "sgd", "schedule": "onecycle", "ema_decay": 0.9, "patience": None}},
     {
         "hyper": {
@@ -298,3 +303,68 @@ def test_a_pack_removed_while_in_use_is_named(prepare: Callable[..., Prepared], 
     job.train = gone
     with pytest.raises(InputError, match="removed while in use"):
         job.fit(tmp_path / "r")
+
+
+# ---------------------------------------------------------------- freezing, stages, stopping
+
+
+def changed_by_training(job: Prepared, epochs: int) -> set[str]:
+    """Names of parameters and statistics that are not bit for bit what they were after so many epochs."""
+    source = training._training_source(job.run, job.train)
+    loader = training.make_loader(source, 0, False)
+    state = start_state(job.run, len(source), CPU.device, job.row, 16)
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    for state.epoch in range(epochs):
+        training.begin_epoch(state, run=job.run)
+        training.train_epoch(state, job.run, loader, source, CPU)
+    return {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])}
+
+
+ALL_OF_TINY = 4 * 6 + 2  # four convolutions with BatchNorm (two parameters, three statistics), the head
+
+
+@pytest.mark.parametrize(
+    ("changes", "moved"),
+    [({}, ALL_OF_TINY), ({"freeze": "backbone"}, 2), ({"freeze": {"last_layers": 2}}, 2 + 6),
+     ({"freeze": {"last_blocks": 3}}, 2 + 18), ({"freeze_batch_norm": True}, 4 + 2),
+     ({"freeze": {"last_blocks": 1}, "freeze_batch_norm": True}, 2 + 1)],
+)  # fmt: skip
+def test_what_is_frozen_is_bit_identical_after_an_epoch(
+    prepare: Callable[..., Prepared], changes: dict[str, Any], moved: int
+) -> None:
+    names = changed_by_training(prepare(hyper=changes), 1)
+    assert {"head.weight", "head.bias"} <= names and len(names) == moved
+
+
+def test_stages_thaw_what_they_say_at_their_rates(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
+    job = prepare(hyper={"epochs": 4, "stages": STAGES, "patience": 1, "schedule": "constant"}, selection="last")
+    assert changed_by_training(job, 2) == {"head.weight", "head.bias"}
+    assert {name.split(".")[1] for name in changed_by_training(job, 4)} == {"weight", "bias", "4", "6"}
+    job.fit(tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history["learning_rate"].tolist()[:3] == [0.01, 0.01, 0.001]  # patience ends the last stage alone
+
+
+@pytest.mark.parametrize("stop_by", ["loss", "accuracy", "macro_f1"])
+def test_early_stopping_counts_epochs_without_a_better_one(
+    prepare: Callable[..., Prepared], tmp_path: Path, stop_by: str
+) -> None:
+    job = prepare(hyper={"epochs": 30, "patience": 3, "stop_by": stop_by, "learning_rate": 0.05})
+    job.fit(tmp_path / "run")
+    watched = pd.read_csv(tmp_path / "run" / "history.csv")[f"val_{stop_by}"] * (1 if stop_by == "loss" else -1)
+    best = int(watched.to_numpy().argmin())
+    assert len(watched) == 30 or best == len(watched) - 1 - 3
+
+
+def test_gradients_are_clipped_to_their_longest(prepare: Callable[..., Prepared]) -> None:
+    moved = []
+    for clip in (None, 1e-3):
+        job = prepare(hyper={"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "weight_decay": 0.0})
+        state = start_state(job.run, 1, CPU.device, job.row, 16)
+        before = torch.cat([p.detach().flatten().clone() for p in state.network.parameters()])
+        criterion = torch.nn.CrossEntropyLoss(reduction="sum")
+        pixels, truth = torch.randn(14, 1, 16, 16), torch.arange(14) % 7
+        training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, None, clip)
+        after = torch.cat([p.detach().flatten() for p in state.network.parameters()])
+        moved.append(float((after - before).norm()))
+    assert moved[1] == pytest.approx(1e-3, rel=0.01) and moved[0] > 0.01

@@ -80,6 +80,10 @@ class ResidualNetwork(nn.Module):
         """The last layer, as timm's models have it."""
         return self.head
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """What belongs together, as timm's models have it: the stem, and each block."""
+        return {"stem": "^stem", "blocks": r"^blocks\.(\d+)"}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
         return self.head(self.dropout(self.blocks(self.stem(x)).mean((2, 3))))

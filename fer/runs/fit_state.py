@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import zipfile
 import zlib
@@ -15,9 +16,11 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data_loader import FaceRows, NetworkInput
-from fer.runs.run import Run
+from fer.networks.freezing import freeze, freeze_batch_norms
+from fer.runs.optimization import make_optimizer, make_scheduler
+from fer.runs.run import Hyperparameters, Run
 from fer.settings.settings import EMOTIONS, ModelRow
-from model_utils import build_network, freeze_backbone, load_state, save_state
+from model_utils import build_network, head_parameters, load_state, save_state
 from utils import InputError, derived_seed, fingerprint, log
 
 PROGRESS = (
@@ -32,15 +35,19 @@ class FitState:
 
     network: nn.Module
     expected: NetworkInput
-    optimizer: torch.optim.Optimizer
-    scheduler: lr_scheduler.LRScheduler
+    hyper: Hyperparameters
     average: AveragedModel | None
     micro_batch: int
+    steps: int  # batches of an epoch
+    optimizer: torch.optim.Optimizer = field(init=False)
+    scheduler: lr_scheduler.LRScheduler = field(init=False)
+    trainable: set[nn.Parameter] = field(init=False)  # what trains where nothing is frozen
+    stage: int = 0  # of STAGES; follows from the epoch
     epoch: int = 0
     best_score: float = -math.inf
     best_epoch: int = 0
-    best_loss: float = math.inf
-    stale: int = 0
+    best_loss: float = math.inf  # the lowest of what early stopping watches: a loss, or a score times -1
+    stale: int = 0  # epochs without a lower one
     history: list[dict[str, float]] = field(default_factory=list)
     oracle_score: float = -math.inf
     oracle_epoch: int = 0
@@ -58,39 +65,33 @@ def start_state(run: Run, steps: int, device: torch.device, row: ModelRow, micro
     hyper = run.hyper
     torch.manual_seed(derived_seed(run.seed))
     pretrained = hyper.weights is not None
-    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout)
-    if hyper.freeze == "backbone":
-        freeze_backbone(network)
+    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout, hyper.drop_path)
     network = network.to(device).to(memory_format=torch.channels_last)
-    optimizer = _optimizer(network, run)
     average = None
     if hyper.ema_decay:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(hyper.ema_decay), use_buffers=True)
-    return FitState(network, expected, optimizer, _scheduler(optimizer, run, steps), average, micro_batch)
+    state = FitState(network, expected, hyper, average, micro_batch, steps)
+    state.trainable = {p for p in network.parameters() if p.requires_grad}
+    enter_stage(state, 0)
+    return state
 
 
-def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
-    hyper = run.hyper
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    if hyper.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            hyper.learning_rate,
-            hyper.momentum,
-            weight_decay=hyper.weight_decay,
-            nesterov=hyper.momentum > 0,
-        )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[hyper.optimizer]
-    return kind(parameters, hyper.learning_rate, weight_decay=hyper.weight_decay)
+def stage_of(hyper: Hyperparameters, epoch: int) -> int:
+    """The number of the stage (from 0) that `epoch` (from 0) belongs to; a run without STAGES is one stage."""
+    ends = itertools.accumulate(stage["epochs"] for stage in hyper.stages[:-1])
+    return sum(epoch >= end for end in ends)
 
 
-def _scheduler(optimizer: torch.optim.Optimizer, run: Run, steps: int) -> lr_scheduler.LRScheduler:
-    hyper = run.hyper
-    if hyper.schedule == "onecycle":
-        return lr_scheduler.OneCycleLR(optimizer, hyper.learning_rate, epochs=hyper.epochs, steps_per_epoch=steps)
-    if hyper.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=hyper.plateau_factor, patience=hyper.plateau_patience)
-    return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+def enter_stage(state: FitState, number: int) -> None:
+    """Freeze what a stage freezes; its optimizer and schedule begin anew, and early stopping counts from here."""
+    hyper = state.hyper
+    stage = hyper.stages[number] if hyper.stages else {}
+    freeze(state.network, stage.get("freeze", hyper.freeze), head_parameters(state.network), state.trainable)
+    if hyper.freeze_batch_norm:
+        freeze_batch_norms(state.network)
+    state.optimizer = make_optimizer(state.network, hyper, stage.get("learning_rate", hyper.learning_rate))
+    state.scheduler = make_scheduler(state.optimizer, hyper, stage.get("epochs", hyper.epochs), state.steps)
+    state.stage, state.stale, state.best_loss = number, 0, math.inf
 
 
 def start_or_continue(
@@ -164,6 +165,8 @@ def _fill_state(state: FitState, stored: dict[str, Any]) -> None:
     progress = stored["progress"]
     if set(progress) != set(PROGRESS) or not 0 < progress["epoch"] == len(progress["history"]):
         raise ValueError("what it says of its epochs is not whole")
+    if (stage := stage_of(state.hyper, progress["epoch"] - 1)) != state.stage:
+        enter_stage(state, stage)
     state.network.load_state_dict(stored["network"])
     state.optimizer.load_state_dict(stored["optimizer"])
     state.scheduler.load_state_dict(stored["scheduler"])

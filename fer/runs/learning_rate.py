@@ -15,7 +15,12 @@ RATES = {
 
 
 def learning_rate(settings: TrainingValues, pretrained: bool) -> float:
-    """The rate in use: the number in the values, or what "auto" means for a run that starts `pretrained` or not."""
+    """The rate in use: the number in the values, or what "auto" means for a run that starts `pretrained` or not.
+
+    With stages it is the first one's.
+    """
+    if settings.stages:
+        return settings.stages[0].learning_rate
     if settings.learning_rate != "auto":
         return settings.learning_rate
     scratch, whole, head = RATES[settings.optimizer]

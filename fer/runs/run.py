@@ -23,7 +23,10 @@ RECIPE_VERSION = 1
 
 # Hyperparameters added after version 1, with the value that reproduces what came before them. While
 # one holds that value it stays out of the key, so old weights are found again.
-ADDED_LATER: dict[str, Any] = {"precision": "fp32"}
+ADDED_LATER: dict[str, Any] = {
+    "precision": "fp32", "stages": (), "freeze_batch_norm": False, "drop_path": 0.0, "layer_decay": 1.0,
+    "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss",
+}  # fmt: skip
 
 # Value of `Run.selection` where the epoch was chosen on the test set.
 ORACLE = "oracle"
@@ -40,7 +43,7 @@ class Hyperparameters:
     channels: int
     batch_size: int
     dropout: float
-    freeze: str
+    freeze: str | dict[str, int]
     epochs: int
     learning_rate: float
     optimizer: str
@@ -56,6 +59,14 @@ class Hyperparameters:
     augmentation: dict[str, Any] | None
     augment_engine: str
     precision: str = "fp32"
+    stages: tuple[dict[str, Any], ...] = ()
+    freeze_batch_norm: bool = False
+    drop_path: float = 0.0
+    layer_decay: float = 1.0
+    weight_decay_on: str = "all"
+    gradient_clip: float | None = None
+    warmup_epochs: int = 0
+    stop_by: str = "loss"
 
 
 @dataclass(frozen=True)

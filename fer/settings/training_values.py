@@ -9,29 +9,69 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
-from pydantic import BeforeValidator, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BeforeValidator, SerializerFunctionWrapHandler, model_serializer
 
 from fer.settings.value_types import BelowOne, Count, Fraction, OpenFraction, Pixels, Record, as_tuple
 
+USUAL_OPTIMIZERS = ("adam", "adamw", "sgd")
+# Of timm: those that need no other package and no second backward pass.
+OPTIMIZERS = (
+    *USUAL_OPTIMIZERS, "nadamw", "radamw", "adamp", "adabelief", "adafactor", "adagrad", "adan", "adopt",
+    "lamb", "laprop", "lars", "lion", "madgrad", "mars", "muon", "novograd", "rmsprop",
+)  # fmt: skip
+
+
+def _freezing(value: str | dict[str, int]) -> str | dict[str, int]:
+    """Texts that FREEZE knows, or a table of one entry that says how much at the end trains."""
+    if isinstance(value, str):
+        good = value in ("none", "backbone")
+    else:
+        good = len(value) == 1 and set(value) <= {"last_layers", "last_blocks"} and min(value.values()) > 0
+    if not good:
+        raise ValueError(
+            'write "none", "backbone" for all but the head, or what trains beside the head: {"last_layers": 20} or '
+            '{"last_blocks": 2}, from 1.'
+        )
+    return value
+
+
+Freezing = Annotated[str | dict[str, int], AfterValidator(_freezing)]
+Rate = Annotated[float, Interval(ge=1e-8, le=10)]
 TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(as_tuple)]
+
+
+class Stage(Record):
+    """One stage of a training: how long, what is frozen, and the learning rate it begins with."""
+
+    epochs: Count
+    freeze: Freezing
+    learning_rate: Rate
 
 
 class TrainingValues(Record):
     """Every value of a training, in the order of config.py, which explains each."""
 
     pretrained: bool = True
-    freeze: Literal["none", "backbone"] = "none"
+    freeze: Freezing = "none"
+    freeze_batch_norm: bool = False
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ()
     dropout: BelowOne = 0.0
+    drop_path: BelowOne = 0.0
 
     epochs: Count = 50
-    learning_rate: Annotated[float, Interval(ge=1e-8, le=10)] | Literal["auto"] = "auto"
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: Rate | Literal["auto"] = "auto"
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    optimizer: Literal[OPTIMIZERS] = "adamw"  # type: ignore[valid-type]
     weight_decay: Fraction = 0.01
+    weight_decay_on: Literal["all", "weights"] = "all"
     momentum: BelowOne = 0.9
-    schedule: Literal["plateau", "onecycle", "constant"] = "plateau"
+    gradient_clip: Annotated[float, Interval(gt=0, le=1_000_000)] | None = None
+    schedule: Literal["plateau", "onecycle", "cosine", "constant"] = "plateau"
+    warmup_epochs: Annotated[int, Interval(ge=0, le=1_000_000)] = 0
     plateau_patience: Annotated[int, Interval(ge=0, le=1_000_000)] = 3
     plateau_factor: OpenFraction = 0.5
     patience: Count | None = 10
+    stop_by: Literal["loss", "accuracy", "macro_f1"] = "loss"
     label_smoothing: BelowOne = 0.0
     ema_decay: BelowOne = 0.0
     train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(as_tuple)] = ()
@@ -71,6 +111,7 @@ def chosen(base: TrainingValues, *rows: SomeTrainingValues) -> TrainingValues:
 def training_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
     """What contradicts in one training: the names (as in config.py) it rests on, and the sentence."""
     yield from _schedule_conflicts(v)
+    yield from _stage_conflicts(v)
     yield from _size_conflicts(v)
 
 
@@ -84,10 +125,10 @@ def _size_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
 
 
 def _schedule_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
-    if v.schedule == "onecycle" and "patience" not in v.model_fields_set:
+    if v.schedule in ("onecycle", "cosine") and "patience" not in v.model_fields_set:
         yield (
             {"SCHEDULE", "PATIENCE"},
-            'SCHEDULE = "onecycle" plans the learning rate over all EPOCHS, and early stopping cuts it off. '
+            f'SCHEDULE = "{v.schedule}" plans the learning rate over all EPOCHS, and early stopping cuts it off. '
             f"Say which is meant: PATIENCE = None runs all of it, PATIENCE = {v.patience} may stop early.",
         )
     too_soon = v.patience is not None and v.patience <= v.plateau_patience and v.patience < v.epochs
@@ -99,6 +140,33 @@ def _schedule_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
         )
 
 
+def _stage_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
+    epochs = sum(stage.epochs for stage in v.stages)
+    if v.stages and epochs != v.epochs:
+        yield (
+            {"STAGES", "EPOCHS"},
+            f"STAGES take {epochs} epochs together and EPOCHS = {v.epochs}. Set EPOCHS = {epochs}, or change a stage.",
+        )
+    if v.stages and v.freeze != "none":
+        yield (
+            {"STAGES", "FREEZE"},
+            f'STAGES say what is frozen, and FREEZE = {v.freeze!r} says it too. Set FREEZE = "none".',
+        )
+    shortest = min((stage.epochs for stage in v.stages), default=v.epochs)
+    if v.schedule == "cosine" and v.warmup_epochs >= shortest:
+        yield (
+            {"WARMUP_EPOCHS", "SCHEDULE", "EPOCHS", "STAGES"},
+            f"WARMUP_EPOCHS = {v.warmup_epochs} leaves nothing of {shortest} epochs for the cosine. Lower it.",
+        )
+    if v.learning_rate == "auto" and v.optimizer not in USUAL_OPTIMIZERS and not v.stages:
+        yield (
+            {"OPTIMIZER", "LEARNING_RATE"},
+            f'LEARNING_RATE = "auto" is known for {", ".join(USUAL_OPTIMIZERS)}, not for OPTIMIZER = '
+            f'"{v.optimizer}". Write a number.',
+        )
+
+
 def keeps_random_features(v: TrainingValues, has_weights: bool) -> bool:
     """Whether frozen layers would stay at their random start until the end."""
-    return v.freeze != "none" and not (v.pretrained and has_weights)
+    frozen_to_the_end = v.stages[-1].freeze if v.stages else v.freeze
+    return frozen_to_the_end != "none" and not (v.pretrained and has_weights)

@@ -8,9 +8,10 @@ import timm
 import torch
 from torch import nn
 
+from fer.networks.freezing import freeze
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
 from fer.settings.training_values import TrainingValues
-from model_utils import build_network
+from model_utils import build_network, head_parameters
 from utils import InputError
 
 
@@ -29,9 +30,14 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
     The network is built on torch's meta device, where shapes are followed and nothing is computed.
     """
     try:
-        network, device = _built(name, row)
+        network, device = _built(name, row, values)
     except InputError as error:
         return error.problems
+    try:
+        for how in [stage.freeze for stage in values.stages] or [values.freeze]:
+            freeze(network, how, head_parameters(network), set(network.parameters()))
+    except InputError as error:
+        return [f'MODEL_CONFIG "{name}": {problem}' for problem in error.problems]
     batch = min(row.batch_size, 2)  # two tell as much as many; one alone is more than some can normalise
     sides = {row.input_size: '"input_size"'} | dict.fromkeys(
         {size for _, size in values.train_sizes} - {row.input_size}, "TRAIN_SIZES"
@@ -45,12 +51,12 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
     ]  # fmt: skip
 
 
-def _built(name: str, row: ModelRow) -> tuple[nn.Module, str]:
+def _built(name: str, row: ModelRow, values: TrainingValues) -> tuple[nn.Module, str]:
     try:
         with torch.device("meta"):
-            return build_network(name, row, len(EMOTIONS), False)[0], "meta"
+            return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path)[0], "meta"
     except NotImplementedError:  # a few draw their weights in ways the meta device has not
-        return build_network(name, row, len(EMOTIONS), False)[0], "cpu"
+        return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path)[0], "cpu"
 
 
 def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:

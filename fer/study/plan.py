@@ -167,7 +167,8 @@ def _plan(
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
     row, values = settings.models[model], settings.training_of(model)
     weights = _weights(settings, model)
-    shared = {name: getattr(values, name) for name in TrainingValues.model_fields if name not in RESOLVED}
+    plain = values.model_dump()
+    shared = {name: plain[name] for name in TrainingValues.model_fields if name not in RESOLVED}
     unread = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
     augmentation = _augmentation(settings, variant)
     return Hyperparameters(
@@ -197,7 +198,9 @@ def _unread(values: TrainingValues) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
     momentum = ["momentum"] if values.optimizer != "sgd" else []
     plateau = ["plateau_patience", "plateau_factor"] if values.schedule != "plateau" else []
-    return momentum + plateau
+    warmup = ["warmup_epochs"] if values.schedule != "cosine" else []
+    stopping = ["stop_by"] if values.patience is None else []
+    return momentum + plateau + warmup + stopping
 
 
 # Values of a training that enter a run otherwise: as `weights`, as the rate "auto" stands for, as `Run.selection`.

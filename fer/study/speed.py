@@ -121,7 +121,7 @@ def _time_network(run: Run, row: ModelRow, machine: Machine, shape: tuple[int, i
 
     log.info("timing %s: it has not been trained on this machine", run.model)
     # The rate 0 keeps the loss of noise finite, whatever the rate of the study is; the arithmetic is the same.
-    still = replace(run.hyper, weights=None, learning_rate=0.0, schedule="constant", train_sizes=())
+    still = replace(run.hyper, weights=None, learning_rate=0.0, schedule="constant", train_sizes=(), stages=())
     scratch = replace(run, hyper=still, balance="none", mixing="natural")
     fresh = row.model_copy(update={"weights": None, "weights_file": None})
     most = run.hyper.batch_size

@@ -182,6 +182,7 @@ def _tiny_state() -> Any:
     oracle = {"oracle_score": 0.0, "oracle_epoch": 0, "oracle_history": []}
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     return SimpleNamespace(network=network, optimizer=optimizer, scheduler=scheduler, average=None, identity="this",
+                           hyper=SimpleNamespace(stages=()), stage=0,
                            history=[{"epoch": 1.0}], **progress, **oracle)  # fmt: skip
 
 

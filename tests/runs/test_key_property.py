@@ -29,9 +29,12 @@ ROWS_AND_PIXELS = {
 }  # fmt: skip
 ARITHMETIC = {
     "SEEDS": [(1,)], "EPOCHS": [1], "LEARNING_RATE": [0.01], "OPTIMIZER": ["sgd", "adam"], "MOMENTUM": [0.5],
-    "WEIGHT_DECAY": [0.1], "SCHEDULE": ["onecycle"], "PLATEAU_PATIENCE": [1], "PLATEAU_FACTOR": [0.1],
+    "WEIGHT_DECAY": [0.1], "SCHEDULE": ["onecycle", "cosine"], "PLATEAU_PATIENCE": [1], "PLATEAU_FACTOR": [0.1],
     "LABEL_SMOOTHING": [0.1], "EMA_DECAY": [0.9], "TRAIN_SIZES": [((0.5, 16),)], "DROPOUT": [0.3],
-    "AMP": ["off", "on", "bf16"],
+    "AMP": ["off", "on", "bf16"], "FREEZE_BATCH_NORM": [True], "LAYER_DECAY": [0.5],
+    "WEIGHT_DECAY_ON": ["weights"], "GRADIENT_CLIP": [0.1], "WARMUP_EPOCHS": [1], "STOP_BY": ["accuracy"],
+    "STAGES": [({"epochs": 1, "freeze": {"last_blocks": 1}, "learning_rate": 0.1},
+                {"epochs": 1, "freeze": "none", "learning_rate": 0.01})],
 }  # fmt: skip
 SURROUNDINGS = {
     "WORKERS": [1], "PLOT_FORMAT": ["svg"], "TTA": [("none",)], "EVALUATE_TEST": [False], "TENSORBOARD": [True],

@@ -372,3 +372,28 @@ def test_a_mistake_in_one_row_is_told_of_that_row() -> None:
     assert 'MODEL_CONFIG "net" names the recipe "fine_tune"' in problem and 'Did you mean "finetune"?' in problem
     (problem,) = problems(MODEL_CONFIG={"net": ROW | {"dropuot": 0.1}})
     assert 'Did you mean "dropout"?' in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"FREEZE": "bakcbone"}, '"backbone" for all but the head'),
+        ({"FREEZE": {"last_layer": 3}}, '{"last_layers": 20}'),
+        ({"FREEZE": {"last_blocks": 0}}, "from 1"),
+        ({"STAGES": ({"epochs": 3, "freeze": "backbone"},)}, "learning_rate"),
+        ({"STAGES": ({"epochs": 3, "freeze": "none", "learning_rate": 1e-3},)}, "Set EPOCHS = 3"),
+        (
+            {"STAGES": ({"epochs": 3, "freeze": "none", "learning_rate": 1.0},), "EPOCHS": 3, "FREEZE": "backbone"},
+            'Set FREEZE = "none"',
+        ),
+        ({"OPTIMIZER": "moun"}, 'Did you mean "muon"?'),
+        ({"OPTIMIZER": "muon"}, "Write a number"),
+        ({"SCHEDULE": "cosine"}, "PATIENCE = None"),
+        ({"SCHEDULE": "cosine", "PATIENCE": None, "EPOCHS": 3, "WARMUP_EPOCHS": 3}, "leaves nothing of 3 epochs"),
+        ({"STOP_BY": "f1"}, "macro_f1"),
+        ({"GRADIENT_CLIP": 0.0}, "None"),
+    ],
+)
+def test_a_bad_value_of_fine_tuning_is_told(values: dict[str, Any], words: str) -> None:
+    (problem,) = problems(**values)
+    assert words in problem

@@ -9,11 +9,12 @@ import timm
 import torch
 from torchvision import models
 
+from fer.networks.freezing import freeze
 from fer.networks.torchvision_networks import torchvision_names
 from fer.settings.settings import ModelRow, check_settings
 from fer.settings.training_values import TrainingValues
 from fer.study.network_check import network_problems, row_problems
-from model_utils import build_network, freeze_backbone, head_parameters, save_state, train_mode
+from model_utils import build_network, head_parameters, save_state, train_mode
 from utils import InputError
 
 
@@ -71,7 +72,7 @@ def test_every_torchvision_family_answers_with_logits_and_has_a_head(name: str) 
 def test_heads_of_all_kinds_train_alone(name: str) -> None:
     network, _ = build_network(name, row(input_size=64), 7, False, 0.2)
     assert sum(p.numel() for p in head_parameters(network)) in {513 * 7, 1025 * 7}
-    freeze_backbone(network)
+    freeze(network, "backbone", head_parameters(network), set(network.parameters()))
     train_mode(network, frozen=True)
     assert network(torch.randn(2, 3, 64, 64)).shape == (2, 7)
 
@@ -80,7 +81,7 @@ def test_normalisation_without_parameters_learns_its_statistics_unless_the_backb
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(3, affine=False), torch.nn.Flatten(), torch.nn.Linear(12, 7))
     train_mode(network)
     assert network[0].training
-    freeze_backbone(network)
+    freeze(network, "backbone", head_parameters(network), set(network.parameters()))
     train_mode(network, frozen=True)
     assert not network[0].training
 
