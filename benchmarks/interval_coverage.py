@@ -185,7 +185,7 @@ def cover_family(
         for name, sides in _resampled(draws, labels, answers).items():
             size = effective_size(name, labels, draws.group_of)
             found = [compare(first, second, size) for first, second in combinations(sides, 2)]
-            level = together(found)[1]
+            level = together(found).level()
             held[f"{name} (together)"] += all(low <= 0 <= high for low, high in (one.interval(level) for one in found))
             held[f"{name} (each alone)"] += all(one.low <= 0 <= one.high for one in found)
     return {name: count / simulations for name, count in held.items()}

@@ -41,7 +41,16 @@ from fer.statistics.calibration_tables import (
     Validation,
 )
 from fer.statistics.effects import EFFECT_COLUMNS, Effects, validation_scores
-from fer.statistics.families import COLUMNS, comparison_rows, difference, families, over_datasets
+from fer.statistics.families import (
+    COLUMNS,
+    Tested,
+    comparisons,
+    difference,
+    families,
+    judge_primary,
+    over_datasets,
+    rows_of,
+)
 from fer.statistics.groups import COLUMNS as GROUP_COLUMNS
 from fer.statistics.groups import fact_files, groupings, missing_facts, results_by_group
 from fer.statistics.significance import Resampled, compare, spread, wilson_interval
@@ -50,7 +59,7 @@ from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 4
+STATISTICS_VERSION = 5
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
@@ -113,8 +122,9 @@ def _made_from(study: StoredStudy) -> str:
     facts = [path for name in study.datasets for path in fact_files(study.output, name)]
     files = [[path.name, file_fingerprint(path) if path.is_file() else None] for path in facts]
     runs = [[run.name, run.run, run.counts] for run in study.runs]
-    limits = [compared_by(study.primary_metric), study.limit, sorted(study.sample_data), study.left_out]
-    return fingerprint([STATISTICS_VERSION, *limits, runs, entries, files], 32)
+    declared = [compared_by(study.primary_metric), study.primary_metric, study.primary_comparisons]
+    limits = [study.limit, sorted(study.sample_data), study.left_out]
+    return fingerprint([STATISTICS_VERSION, *declared, *limits, runs, entries, files], 32)
 
 
 def _known(cache: Path) -> str | None:
@@ -130,13 +140,14 @@ def _known(cache: Path) -> str | None:
 def _write_all(study: StoredStudy, folder: Path) -> list[str]:
     """Make and write every file; returns what was damaged, in words."""
     damaged: list[str] = []
-    found = Collected(Validation(study, damaged))
+    found = Collected(study, Validation(study, damaged))
     effects = Effects(validation_scores(study, study.primary_metric))
     names = {entry.test_on for entry in study.predictions if entry.split == "test"}
     for test_set in progress(read_test_sets(study, damaged), "statistics of test sets", len(names)):
         found.add(test_set)
         if test_set.name in study.datasets:  # the pictures of a union are those of its parts
             effects.add(test_set)
+    judge_primary(found.primary)
     found.rows["effects"] = effects.rows()
     tables = {name: _table(study, found.rows[name], columns) for name, columns in TABLES.items()}
     nemenyi = _table(study, over_datasets(tables["seeds"]), COLUMNS)
@@ -188,11 +199,17 @@ def _is_sample(study: StoredStudy, row: dict[str, Any], trained_on: dict[str, li
 class Collected:
     """Rows of every table, by its name, as test sets come."""
 
+    study: StoredStudy
     validation: Validation
+    primary: list[Tested] = field(default_factory=list)
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = {name: [] for name in TABLES}
+
+    def is_primary(self, tested: Tested) -> bool:
+        """True for what config.py declared."""
+        return tested.score == self.study.primary_metric and tested.kind in self.study.primary_comparisons
 
     def add(self, test_set: TestSet) -> None:
         """Add what one test set holds."""
@@ -201,7 +218,9 @@ class Collected:
             self.rows["intervals"] += interval_rows(test_set, answer)
         self.rows["seeds"] += seed_rows(test_set)
         for family in families(test_set):
-            self.rows["comparisons"] += comparison_rows(test_set, family)
+            tested = comparisons(test_set, family)
+            self.rows["comparisons"] += rows_of(tested)
+            self.primary += [one for one in tested if self.is_primary(one)]
         self.rows["optimism"] += optimism_rows(test_set)
         self.rows["groups"] += group_rows(test_set)
         calibration = CalibrationRows()

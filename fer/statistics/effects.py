@@ -299,9 +299,9 @@ class Effects:
         for score in dict.fromkeys(score for _, score in self.found):
             asked = [question for question in QUESTIONS if (question, score) in self.found]
             estimates = [mean_difference(self.found[question, score]) for question in asked]
-            p_values, level = together(estimates, same_rows=False)
-            for question, one, p in zip(asked, estimates, p_values, strict=True):
-                low, high = one.interval(level)
+            family = together(estimates, same_rows=False)
+            for question, one, p in zip(asked, estimates, family.p, strict=True):
+                low, high = one.interval(family.level())
                 verdict = NOT_SHOWN if p >= ALPHA else HIGHER if one.value > 0 else LOWER
                 adjusted = {"low_adjusted": low, "high_adjusted": high, "p_adjusted": float(p)}
                 found = self.found[question, score]

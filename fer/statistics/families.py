@@ -9,8 +9,10 @@
 | TTA | one setup | each policy against none |
 
 All but the last are made without test-time augmentation. Runs whose epoch was chosen on the test set are in none.
-`p_adjusted`, `low_adjusted` and `high_adjusted` hold together for all pairs of a family and score
-(fer.statistics.simultaneous), and say what the verdict says; `p`, `low` and `high` are those of the pair alone.
+`p_adjusted`, `low_adjusted` and `high_adjusted` hold together for all pairs of a family and score, and say what the
+verdict says; `p`, `low` and `high` are those of the pair alone. What config.py declares (PRIMARY_METRIC,
+PRIMARY_COMPARISONS) has the role "primary": it is adjusted for all primary families of the study as well
+(fer.statistics.simultaneous). The rest is exploratory.
 Columns of the rows: see COLUMNS.
 """
 
@@ -21,22 +23,24 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer.data.folds import OFFICIAL
 from fer.statistics.answers import Answer, Setup, TestSet, paired_in_order, resampled_of
 from fer.statistics.significance import ALPHA, ENOUGH_DATASETS, Difference, compare, friedman_nemenyi, mcnemar_p
-from fer.statistics.simultaneous import together
+from fer.statistics.simultaneous import Together, over_families, together
 from fer.study.variants import scored_variant
 
 # `test_variant` where every setup is tested on pictures of its own variant.
 OWN = "own"
 CONTEXT = ("train_on", "variant", "model", "balance", "mixing", "selection")
+PRIMARY, EXPLORATORY = "primary", "exploratory"
 COLUMNS = (
-    "family", "test_on", "test_variant", "tta", *CONTEXT, "first", "second", "metric", "first_value", "second_value",
-    "difference", "low", "high", "p", "p_mcnemar", "low_adjusted", "high_adjusted", "p_adjusted", "pairs_in_family",
-    "verdict", "weights_only", "n_first", "n_second", "seeds_first", "seeds_second", "n_folds", "n", "n_groups",
-    "method",
+    "role", "family", "test_on", "test_variant", "tta", *CONTEXT, "first", "second", "metric", "first_value",
+    "second_value", "difference", "low", "high", "p", "p_mcnemar", "low_adjusted", "high_adjusted", "p_adjusted",
+    "pairs_in_family", "verdict", "weights_only", "n_first", "n_second", "seeds_first", "seeds_second", "n_folds", "n",
+    "n_groups", "method",
 )  # fmt: skip
 Sides = tuple[list[Answer], list[Answer]]
 FIRST, SECOND, TIE = "first is better", "second is better", "no difference shown"
@@ -64,6 +68,34 @@ class Family:
     def is_ensemble(self, name: str) -> bool:
         """True for a member that is a vote of several networks."""
         return _of_several(self.members[name][0])
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The pairs of a family on one score: rows in the columns of COLUMNS, their differences, and their family."""
+
+    kind: str
+    score: str
+    rows: list[dict[str, Any]]
+    differences: list[Difference]
+    together: Together
+
+    def judge(self, role: str, p_adjusted: np.ndarray, alpha: float) -> None:
+        """Write into the rows what holds at `alpha` for the family."""
+        level = self.together.level(alpha)
+        for row, one, p in zip(self.rows, self.differences, p_adjusted, strict=True):
+            low, high = one.interval(level)
+            verdict = TIE if p >= ALPHA else FIRST if one.value > 0 else SECOND
+            adjusted = {"low_adjusted": low, "high_adjusted": high, "p_adjusted": float(p), "verdict": verdict}
+            row.update(adjusted | {"role": role, "pairs_in_family": len(self.rows)})
+
+
+def judge_primary(tested: list[Tested]) -> None:
+    """Adjust the primary families of a study for each other."""
+    if tested:
+        p_values, alpha = over_families([one.together for one in tested])
+        for one, p in zip(tested, p_values, strict=True):
+            one.judge(PRIMARY, p, alpha)
 
 
 # ---------------------------------------------------------------- who meets whom
@@ -136,8 +168,8 @@ def _policy_families(answers: list[Answer]) -> Iterator[Family]:
 # ---------------------------------------------------------------- what comes out
 
 
-def comparison_rows(test_set: TestSet, family: Family) -> list[dict[str, Any]]:
-    """A row per pair and score, in the columns of COLUMNS. Pairs that share no rows are left out."""
+def comparisons(test_set: TestSet, family: Family) -> list[Tested]:
+    """The pairs of a family, once per score, judged as exploratory. Pairs that share no rows are left out."""
     pairs: dict[tuple[str, str], Sides] = {}
     for names in family.pairs():
         sides = _on_shared_rows(family.members[names[0]], family.members[names[1]])
@@ -145,24 +177,24 @@ def comparison_rows(test_set: TestSet, family: Family) -> list[dict[str, Any]]:
             sides = paired_in_order(*sides)
         if sides is not None and all(sides):
             pairs[names] = sides
-    by_score = [_score_rows(test_set, family, pairs, score) for score in test_set.scores]
-    return [row for of_pair in zip(*by_score, strict=True) for row in of_pair]
+    return [_tested(test_set, family, pairs, score) for score in test_set.scores] if pairs else []
 
 
-def _score_rows(
-    test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Sides], score: str
-) -> list[dict[str, Any]]:
-    """A row per pair, corrected together."""
+def rows_of(tested: list[Tested]) -> list[dict[str, Any]]:
+    """The rows of a family, all scores of a pair after one another."""
+    return [row for of_pair in zip(*(one.rows for one in tested), strict=True) for row in of_pair]
+
+
+def _tested(test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Sides], score: str) -> Tested:
+    """A row per pair, corrected together. What was resampled is not kept: it is large."""
     same_rows = len({id(first[0].rows) for first, _ in pairs.values()}) == 1
     found = [difference(first, second, score, family.kind == "TTA") for first, second in pairs.values()]
-    p_values, level = together(found, same_rows)
-    rows = []
-    for (names, sides), one, p in zip(pairs.items(), found, p_values, strict=True):
-        low, high = one.interval(level)
-        verdict = TIE if p >= ALPHA else FIRST if one.value > 0 else SECOND
-        adjusted = {"low_adjusted": low, "high_adjusted": high, "p_adjusted": float(p), "pairs_in_family": len(pairs)}
-        rows.append(_row(test_set, family, names, sides, score, one) | adjusted | {"verdict": verdict})
-    return rows
+    pairs_and_found = zip(pairs.items(), found, strict=True)
+    rows = [_row(test_set, family, names, sides, score, one) for (names, sides), one in pairs_and_found]
+    kept = [replace(one, deviations=np.zeros(0)) for one in found]
+    tested = Tested(family.kind, score, rows, kept, together(found, same_rows))
+    tested.judge(EXPLORATORY, tested.together.p, ALPHA)
+    return tested
 
 
 def _on_shared_rows(first: list[Answer], second: list[Answer]) -> tuple[list[Answer], list[Answer]] | None:
@@ -239,8 +271,8 @@ def _nemenyi_rows(table: pd.DataFrame, context: dict[str, Any]) -> Iterator[dict
         values = table[first].mean(), table[second].mean()
         better = FIRST if values[0] > values[1] else SECOND
         yield context | {
-            "family": "models over data sets", "test_on": f"{len(table)} data sets", "tta": "none", "first": first,
-            "second": second, "first_value": values[0], "second_value": values[1],
+            "role": EXPLORATORY, "family": "models over data sets", "test_on": f"{len(table)} data sets",
+            "tta": "none", "first": first, "second": second, "first_value": values[0], "second_value": values[1],
             "difference": values[0] - values[1], "p": friedman, "p_adjusted": p, "pairs_in_family": len(pairs),
             "verdict": better if max(p, friedman) < ALPHA else TIE, "weights_only": False,
             "n": len(table), "method": "p: Friedman over all models; p_adjusted: Nemenyi of this pair",

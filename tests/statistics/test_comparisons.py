@@ -131,6 +131,21 @@ def better_by_far(study: Study, run: Any) -> None:
     study.write_predictions(run, one(run, study), probabilities=np.eye(len(EMOTIONS), dtype=np.float32)[labels])
 
 
+def test_what_is_declared_is_primary_and_the_rest_exploratory(small: Study) -> None:
+    write_statistics(small.output)
+    table = read(small, "comparisons")
+    assert set(table["family"]) == {"models", "ensembles"}
+    primary = (table["family"] == "models") & (table["metric"] == "macro_f1")
+    assert ((table["role"] == "primary") == primary).all()
+    path = small.output / "study.json"
+    stored = json.loads(path.read_text())
+    stored["config"] |= {"PRIMARY_METRIC": "cohen_kappa", "PRIMARY_COMPARISONS": ["ensembles"]}
+    path.write_text(json.dumps(stored))
+    write_statistics(small.output)
+    table = read(small, "comparisons")
+    assert ((table["role"] == "primary") == (table["metric"] == "cohen_kappa") & (table["family"] == "ensembles")).all()
+
+
 def test_a_statement_says_what_holds_and_of_what(small: Study) -> None:
     better_by_far(small, small.plan()[1])
     write_statistics(small.output)

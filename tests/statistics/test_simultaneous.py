@@ -17,7 +17,7 @@ from benchmarks import interval_coverage as coverage
 from fer.statistics.comparisons import write_statistics
 from fer.statistics.groups import gap_level, results_by_group
 from fer.statistics.significance import ALPHA, EffectiveSize, Resampled, compare
-from fer.statistics.simultaneous import adjusted_p, critical_level, together
+from fer.statistics.simultaneous import Together, adjusted_p, critical_level, over_families, together
 from fer.statistics.statements import _signed, p_words
 
 
@@ -44,7 +44,8 @@ def test_an_interval_leaves_out_0_exactly_where_p_is_small(
         return Resampled(values, values[:, None] + shared + rng.normal(0, 0.01, (seeds, 300)))
 
     found = [compare(side(), side(), EffectiveSize(freedom, 1.02)) for _ in range(pairs)]
-    p, level = together(found, same_rows)
+    family = together(found, same_rows)
+    p, level = family.p, family.level()
     assert ALPHA / pairs <= level <= ALPHA
     assert (p >= [one.p for one in found]).all()
     assert (p <= np.array([one.p for one in found]) * pairs + 1e-12).all()
@@ -73,7 +74,7 @@ def test_no_draws_is_bonferroni_and_one_pair_is_left_alone() -> None:
     one = compare(Resampled(np.array([0.7]), np.random.default_rng(0).normal(0.7, 0.01, (1, 300))),
                   Resampled(np.array([0.6]), np.random.default_rng(1).normal(0.6, 0.01, (1, 300))),
                   EffectiveSize(100, 1.0))  # fmt: skip
-    assert together([one])[1] == ALPHA
+    assert together([one]).level() == ALPHA
 
 
 def test_pairs_that_move_together_cost_less_than_apart() -> None:
@@ -85,12 +86,12 @@ def test_pairs_that_move_together_cost_less_than_apart() -> None:
                 EffectiveSize(500, 1.0))
         for _ in range(10)
     ]  # fmt: skip
-    assert together(alike)[1] > 0.04
+    assert together(alike).level() > 0.04
     apart = [
         compare(Resampled(np.array([0.6]), 0.6 + rng.normal(0, 0.01, (1, 2000))), other, EffectiveSize(500, 1.0))
         for _ in range(10)
     ]
-    assert together(apart)[1] < 0.008
+    assert together(apart).level() < 0.008
 
 
 @pytest.mark.slow
@@ -108,6 +109,44 @@ def test_no_page_shows_an_interval_that_contradicts_its_verdict(tmp_path: Path) 
     for low, high, p in numbers:
         small = p.startswith("<") or float(p[2:]) < 0.05
         assert leaves_out_0(float(low), float(high)) == small, (low, high, p)
+
+
+# ---------------------------------------------------------------- the primary families of a study
+
+
+def found_in_study(rng: np.random.Generator, true: int, nulls: int = 40, pairs: int = 3) -> tuple[int, int]:
+    """How many true and how many null families show a difference; independent p, Bonferroni within."""
+    p = rng.random((true + nulls, pairs))
+    p[:true, 0] = 1e-5
+    families = [Together(adjusted_p(one, np.zeros(0)), np.zeros(0)) for one in p]
+    shown = np.array([one.min() < ALPHA for one in over_families(families)[0]])
+    return int(shown[:true].sum()), int(shown[true:].sum())
+
+
+def test_a_study_in_which_nothing_differs_shows_a_primary_difference_in_five_percent() -> None:
+    rng = np.random.default_rng(0)
+    alarms = np.mean([found_in_study(rng, true=0)[1] > 0 for _ in range(600)])
+    assert 0.02 < alarms < 0.075
+
+
+def test_planted_primary_differences_are_found_with_few_false_ones_among_them() -> None:
+    rng = np.random.default_rng(1)
+    found = [found_in_study(rng, true=8) for _ in range(300)]
+    assert all(true == 8 for true, _ in found)
+    assert 0.01 < np.mean([false / (true + false) for true, false in found]) < 0.06
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8))
+def test_level_and_p_over_families_say_the_same(seed: int, count: int) -> None:
+    """And adjusting for the other families never makes a p smaller, nor one family alone larger."""
+    rng = np.random.default_rng(seed)
+    families = [Together(rng.random(rng.integers(1, 4)) ** 4, np.zeros(0)) for _ in range(count)]
+    adjusted, alpha = over_families(families)
+    for one, p in zip(families, adjusted, strict=True):
+        assert ((p < ALPHA) == (one.p < alpha)).all()
+        assert (p >= one.p).all()
+    if count == 1:
+        assert alpha == ALPHA and adjusted[0].tolist() == families[0].p.tolist()
 
 
 def test_rounding_hides_no_sign() -> None:
