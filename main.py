@@ -34,7 +34,7 @@ try:
     from fer.study.plan import Study, describe_idle, open_study, planned_runs
     from fer.study.preflight import problems_before_start, refuse_impossible
     from fer.study.speed import speed_book
-    from utils import DiskFullError, InputError, log, remove_partial_files, start_logging
+    from utils import DiskFullError, InputError, log, remove_partial_files, start_logging, warn_once
 except ImportError as error:
     lack = how_to_install(error)
     if lack is None or __name__ != "__main__":
@@ -87,12 +87,9 @@ def open_study_of(settings: Settings, problems: Sequence[str] = ()) -> Study:
     problems = [*problems, *missing_datasets(active_datasets(settings))]
     if problems:
         raise InputError(problems)
-    if idle := describe_idle(settings):
-        log.info("%s", idle)
     study = open_study(settings)
-    for data in study.datasets.values():
-        for note in data.notes:
-            log.warning("%s", note)
+    notes = [note for data in study.datasets.values() for note in data.notes]
+    warn_once(settings.output_path / "cache" / "warned.json", filter(None, [describe_idle(settings), *notes]))
     return study
 
 
@@ -122,22 +119,20 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     from fer.report.page import write_report
     from fer.report.paper_tables import write_paper_tables
     from fer.report.summary import print_summary
-    from fer.results.ensembles import with_derived
     from fer.results.study_files import read_study
     from fer.results.tables import write_funnel, write_tables
     from fer.statistics.comparisons import write_statistics
 
-    results, validation = write_tables(output)
+    results, _ = write_tables(output)
     paper_tables = write_paper_tables(output, results)
     write_funnel(output, read_study(output).datasets)
     write_statistics(output)
-    write_findings(output)
+    findings = write_findings(output)
     draw_figures(output, plot_format)
     if draw_pictures is not None:
         draw_pictures()
     page = write_report(output, paper_tables)
-    print_summary(results, validation, left_out=with_derived(read_study(output)).left_out)
-    log.info("report: %s", page)
+    print_summary(output, findings, page)
 
 
 def report_from(source: Path, settings: Settings) -> int:

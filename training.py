@@ -30,6 +30,7 @@ from fer.machine.memory import (
     note_fitting_size,
 )
 from fer.machine.precision import autocast_dtype
+from fer.runs.epoch_words import say_epoch
 from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
 from fer.runs.kept_epoch import mean_scores, validation_scores
 from fer.runs.optimization import STEPPED_BY_BATCH
@@ -84,14 +85,16 @@ def fit(
     machine: Machine,
     row: ModelRow,
     oracle: Oracle | None = None,
+    note_epoch: Callable[[Run, dict[str, Any]], None] = say_epoch,
 ) -> dict[str, Any]:
     """Train `run` and leave weights.pth (the kept epoch) and history.csv in `folder`.
 
     `validation` holds one table per dataset trained on. Continues from checkpoint.pth when that is
     there. With `oracle`, the epoch with the best test accuracy (mean over its datasets) is left in that
     folder as well; the training does not depend on it. Where memory runs out, it goes on with smaller micro-batches;
-    where a worker is killed, with fewer of them. Returns facts for run.json. Raises NonFiniteLossError,
-    torch.OutOfMemoryError or what else says so (one picture does not fit), InputError (weights).
+    where a worker is killed, with fewer of them. `note_epoch` is told each row of the history.
+    Returns facts for run.json. Raises NonFiniteLossError, torch.OutOfMemoryError or what else says so (one picture does
+    not fit), InputError (weights).
     """
     source = _training_source(run, train)
     size = _remembered_size(run, machine)
@@ -106,6 +109,7 @@ def fit(
             micro_batch, workers = state.micro_batch, loader.num_workers
             trouble = _trouble_of(epoch, micro_batch > 1, workers)
             if not trouble:
+                note_epoch(run, state.history[-1])
                 continue
             del state, loader, epoch  # what they hold is in the way of what comes next
             if trouble == LOST_WORKER:
@@ -256,17 +260,6 @@ def _one_epoch(
     if run.hyper.schedule == "plateau":
         state.scheduler.step(row["val_loss"])
     _note_epoch(state, run, row, folder)
-    log.info(
-        "epoch %d/%d  loss %.4f / %.4f  accuracy %.4f / %.4f  macro-F1 %.4f (train / validation)  %.0f images/s",
-        row["epoch"],
-        run.hyper.epochs,
-        row["train_loss"],
-        row["val_loss"],
-        row["train_accuracy"],
-        row["val_accuracy"],
-        row["val_macro_f1"],
-        row["images_per_second"],
-    )
 
 
 def begin_epoch(state: FitState, run: Run) -> None:

@@ -340,6 +340,8 @@ def _commit() -> str | None:
 
 # ---------------------------------------------------------------- what the user sees
 
+DAY = 86_400  # seconds
+
 
 def start_logging(log_file: Path | None = None) -> None:
     """Send the log to the terminal and, with `log_file`, to that file as well, with time and level."""
@@ -360,6 +362,37 @@ def start_logging(log_file: Path | None = None) -> None:
         to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would use: 40 s, 12 minutes, 5.5 hours, 12 days."""
+    for unit, length in (("days", DAY), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            value = seconds / length
+            return f"{value:.1f} {unit}" if unit == "hours" else f"{value:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def log_to_file(lines: Iterable[str]) -> None:
+    """Write lines to the log file alone, where there is one: the terminal shows them otherwise."""
+    files = [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]
+    for line in lines:
+        record = log.makeRecord(log.name, logging.INFO, "", 0, line, (), None)
+        for handler in files:
+            handler.handle(record)
+
+
+def warn_once(path: Path, messages: Iterable[str]) -> None:
+    """Log those warnings that `path`, a JSON list, does not hold yet, and note them there."""
+    try:
+        known = [str(message) for message in read_json(path)]
+    except (OSError, ValueError, TypeError):
+        known = []  # not there, or not readable: said once more
+    fresh = [message for message in dict.fromkeys(messages) if message not in known]
+    for message in fresh:
+        log.warning("%s", message)
+    if fresh:
+        write_json(path, [*known, *fresh])
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -174,7 +174,8 @@ def test_one_active_dataset_is_never_refused(
     for argument in ("--check", "--audit", "--plan", "--no-train", None, "--report"):
         assert run(study, *([argument] if argument else [])) == 0, argument
         said = capfd.readouterr()
-        assert (said.out + said.err).count("nothing to do for") == (argument != "--report"), argument
+        told = argument in ("--check", "--audit")  # what reads the data says it once a study
+        assert (said.out + said.err).count("nothing to do for") == told, argument
 
 
 def test_check_on_a_fresh_study_writes_nothing(study_file: Callable[..., Path]) -> None:

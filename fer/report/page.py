@@ -44,6 +44,7 @@ from fer.results.ensembles import with_derived
 from fer.results.not_learned import not_learned
 from fer.results.study_files import StoredStudy, read_study
 from fer.results.tables import CLASS_TEXTS, read_results, read_validation
+from fer.runs.epoch_words import PROGRESS
 from utils import InputError, log, read_csv, read_json, write_changed
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -119,6 +120,7 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
         "sample": _sample_words(study),
         "limit": study.limit,
         "counts": state_counts(states),
+        "progress": _progress(output, states),
         "planned": len(states),
         "not_learned": _not_learned(output),
         "states": states_table(states),
@@ -141,6 +143,15 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
         "runs_done": len(study.runs),
         "ensembles": sum(bool(run.members) and not run.folds for run in with_derived(study).runs),
     }
+
+
+def _progress(output: Path, states: list[RunState]) -> str:
+    """How far the grid is, as fer.study.grid_progress left it; empty where nothing runs."""
+    try:
+        text = str(read_json(output / PROGRESS)["text"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # no epoch is over yet, or the file is of a process that is gone
+    return text if any(one.state == "running" for one in states) else ""
 
 
 def _as_of(study: StoredStudy, states: list[RunState]) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer.data.splits import SPLITS
 from fer.networks.names import UnavailableWeightsError
+from fer.runs.epoch_words import say_epoch
 from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings
+from fer.study.grid_progress import GridProgress
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
 from fer.study.variants import scored_faces, scored_variant, training_faces
@@ -22,6 +24,8 @@ from utils import DiskFullError, InputError, environment, file_fingerprint, log,
 if TYPE_CHECKING:
     from data_loader import FaceRows
     from training import Machine
+
+EpochNote = Callable[[Run, dict[str, Any]], None]
 
 
 def write_study(study: Study, runs: list[PlannedRun]) -> None:
@@ -64,21 +68,25 @@ def execute(
     lost: dict[str, str] = {}  # pretrained weights that could not be had, and what was said about it
     waiting = [planned for planned in runs if train or planned.finished]
     announced = False
-    while waiting:
-        busy = [planned for planned in waiting if not _attempt(study, planned, runs, failures, lost, after_each)]
-        if len(busy) == len(waiting):
-            if not announced:
-                log.info("%d runs are being trained by another process; waiting for it", len(busy))
-            announced = True
-            time.sleep(2)
-        waiting = busy
+    grid = GridProgress(study, runs)
+    try:
+        while waiting:
+            busy = [one for one in waiting if not _attempt(study, one, grid, failures, lost, after_each)]
+            if len(busy) == len(waiting):
+                if not announced:
+                    log.info("%d runs are being trained by another process; waiting for it", len(busy))
+                announced = True
+                time.sleep(2)
+            waiting = busy
+    finally:
+        grid.close()
     return failures
 
 
 def _attempt(
     study: Study,
     planned: PlannedRun,
-    runs: list[PlannedRun],
+    grid: GridProgress,
     failures: dict[str, str],
     lost: dict[str, str],
     after_each: Callable[[], None] | None,
@@ -86,6 +94,7 @@ def _attempt(
     """Finish one run and its predictions; False when another process holds it."""
     study = study.at(planned.run.split)
     if planned.finished and not missing_predictions(study, planned):
+        grid.skip(planned)
         return True
     if planned.counterpart is not None and not planned.finished and not planned.counterpart.finished:
         if planned.counterpart.name not in failures:
@@ -101,9 +110,12 @@ def _attempt(
         failed = planned.folder / "failed.txt"
         try:
             if not planned.finished:
-                log.info("run %d of %d: %s", runs.index(planned) + 1, len(runs), planned.name)
-                _train(study, planned, runs)
-            score_run(study, planned)
+                grid.start(planned)
+                _train(study, planned, grid.runs, grid.note_epoch)
+                score_run(study, planned)
+                grid.end()
+            else:
+                score_run(study, planned)
             failed.unlink(missing_ok=True)
         except DiskFullError:
             raise  # the other runs would find the disk as full
@@ -129,29 +141,31 @@ def _start_of(run: Run) -> str:
 def train_and_score(study: Study, planned: PlannedRun) -> None:
     """Train one run in its folder and score it, whatever is there already."""
     study = study.at(planned.run.split)
-    _train(study, planned, [])
+    _train(study, planned, [], say_epoch)
     score_run(study, planned)
 
 
-def _train(study: Study, planned: PlannedRun, runs: list[PlannedRun]) -> None:
+def _train(study: Study, planned: PlannedRun, runs: Sequence[PlannedRun], note_epoch: EpochNote) -> None:
     """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
 
     An oracle asked for when its counterpart is finished repeats that training in a scratch folder inside its own.
     """
     if planned.counterpart is not None:
         scratch = planned.folder / "training"
-        _fit(study, planned.counterpart, scratch, planned)
+        _fit(study, planned.counterpart, scratch, note_epoch, planned)
         shutil.rmtree(scratch)
         return
     oracle = next((other for other in runs if other.counterpart and other.counterpart.name == planned.name), None)
     if oracle is None or oracle.finished:
-        _fit(study, planned, planned.folder)
+        _fit(study, planned, planned.folder, note_epoch)
         return
     with locked(oracle.folder) as free:
-        _fit(study, planned, planned.folder, oracle if free else None)
+        _fit(study, planned, planned.folder, note_epoch, oracle if free else None)
 
 
-def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | None = None) -> None:
+def _fit(
+    study: Study, planned: PlannedRun, folder: Path, note_epoch: EpochNote, oracle: PlannedRun | None = None
+) -> None:
     """Train `planned` in `folder`; run.json comes last and means finished, the oracle's before the run's own."""
     from training import Oracle, fit, make_machine
 
@@ -160,7 +174,7 @@ def _fit(study: Study, planned: PlannedRun, folder: Path, oracle: PlannedRun | N
     samples = study.training(run.train_on).samples
     train, validation, counts = training_faces(study.datasets, samples, run, settings)
     watched = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
-    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched)
+    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched, note_epoch)
     if oracle is not None:
         on_test = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
         _finish(study, oracle, facts | on_test, counts, machine)

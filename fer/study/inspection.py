@@ -140,13 +140,15 @@ def _print_machine(console: Console, settings: Settings) -> None:
 def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False) -> None:
     """Every run with its state, what made it new, and what all will take, in time and on disk.
 
-    With `only_summary`, runs are only counted, and nothing is timed that was not timed before.
+    With `only_summary`, runs are only counted where any is to do, and nothing is timed that was not timed before.
     """
     to_do = [planned for planned in runs if not planned.finished]
     if not only_summary:
         _print_runs(study, runs)
     to_score = sum(planned.finished and bool(missing_predictions(study, planned)) for planned in runs)
     done = len(runs) - len(to_do) - to_score
+    if only_summary and done == len(runs):
+        return  # nothing to do: what was found says more
     log.info("plan: %d runs, %d done, %d to score, %d to do", len(runs), done, to_score, len(to_do))
     _note_precision(study.settings, runs)
     book = speed_book(study.settings, measure=not only_summary)

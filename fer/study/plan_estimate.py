@@ -21,7 +21,7 @@ from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, scored_sets
 from fer.study.speed import NetworkSpeed, SpeedBook, network_speed, picture_speed
 from fer.views.policies import TTA_POLICIES
-from utils import canonical_json, environment
+from utils import DAY, canonical_json, duration, environment
 
 if TYPE_CHECKING:
     from training import Machine
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PREPARING, PACKING, TRAINING, TESTING, FIGURES = "preparing faces", "packing", "training", "testing", "figures"
 # Seconds that the figures of one run on one test set take: 65 s for 36 runs × 3 test sets, two cores (docs/results.md).
 FIGURES_OF_A_TEST = 65 / 108
-DAY = 86_400
 LONG = DAY / 2  # seconds from which a CPU's user is told of the study for CPUs
 # What has to be equal for one run to tell how fast another trains: of the machine, and of the settings.
 MACHINE = ("cpu", "cores", "threads", "device")
@@ -86,15 +85,6 @@ def describe_estimate(found: Estimate) -> list[str]:
         days = f"{total / DAY:.0f} days" if total >= 1.5 * DAY else "1 day"
         lines.append(f"on this CPU about {days}; a study for CPUs is studies/small_cpu.py")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit a person would use: 40 s, 12 minutes, 5.5 hours, 12 days."""
-    for unit, length in (("days", DAY), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            value = seconds / length
-            return f"{value:.1f} {unit}" if unit == "hours" else f"{value:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 # ---------------------------------------------------------------- speeds

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import re
 import subprocess
@@ -15,12 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_study import FakeStudy
-from rich.console import Console
 
-import fer.report.summary as summary_module
 import fer.results.scores as scores
 from fer.report.paper_tables import paper_tables
-from fer.report.summary import print_summary
 from fer.results.scores import MAJORITY
 from fer.results.study_files import read_study
 from fer.results.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
@@ -258,7 +253,6 @@ def test_study_without_a_finished_run_still_has_tables(tmp_path: Path) -> None:
     assert results.empty
     assert validation.empty
     assert list(pd.read_csv(tmp_path / "results.csv")) == list(COLUMNS)
-    assert "No run is scored yet" in summary(results, validation)
 
 
 @pytest.mark.parametrize("content", [None, "[1]", "{}", '{"runs": ['])
@@ -385,88 +379,6 @@ def test_optimism_stands_beside_the_oracle_of_the_same_training(tmp_path: Path) 
     assert oracle["optimism"] == pytest.approx(1 - chosen["accuracy"])
     assert results["optimism"].notna().sum() == 1
     assert "optimism" not in validation
-
-
-def test_oracle_rows_are_named_and_never_starred(tmp_path: Path) -> None:
-    text = summary(*with_oracle(tmp_path))
-    oracle = next(line for line in text.splitlines() if "peeking" in line)
-    chosen = next(line for line in text.splitlines() if "tiny" in line)
-    assert "(ORACLE)" in oracle
-    assert "100.0" in oracle
-    assert "*" not in oracle
-    assert chosen.count("*") == 3
-    assert "chosen on the test set" in text
-
-
-# ---------------------------------------------------------------- summary
-
-
-def summary(results: pd.DataFrame, validation: pd.DataFrame, width: int = 140, terminal: bool = False) -> str:
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, force_terminal=terminal, no_color=True, highlight=False)
-    print_summary(results, validation, console)
-    return re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
-
-
-def test_summary_names_n_limit_sample_data_baseline_and_spread(tmp_path: Path) -> None:
-    study = FakeStudy(tmp_path, train_on=(("studio",),), seeds=(1, 2, 3), sample_data=("studio",), limit=300)
-    results, validation = write_tables(tmp_path)
-    text = summary(results, validation)
-    assert f"n = {sum(study.counts['test'])}" in text
-    assert "LIMIT_PER_SPLIT = 300" in text
-    assert "SAMPLE DATA" in text
-    assert "majority class" in text
-    group = results[(results["test_on"] == "wild") & (results["tta"] == "none") & (results["run"] != MAJORITY)]
-    spread = f"{100 * group['accuracy'].mean():.1f} ± {100 * group['accuracy'].std(ddof=1):.1f}"
-    assert any(spread in line and "n = 3" in line for line in text.splitlines())
-    assert "one seed" not in text
-
-
-def test_summary_marks_the_best_row_of_each_test_set(tmp_path: Path) -> None:
-    FakeStudy(tmp_path)
-    results, validation = write_tables(tmp_path)
-    text = summary(results, validation)
-    for _, part in results[results["run"] != MAJORITY].groupby("test_on"):
-        assert f"{100 * part['macro_f1'].max():.1f}*" in text
-    assert "one seed" in text
-    assert "SAMPLE DATA" not in text
-    assert "LIMIT_PER_SPLIT" not in text
-
-
-def test_summary_without_test_rows_shows_validation_and_says_so(tmp_path: Path) -> None:
-    study = FakeStudy(tmp_path, splits=("val",))
-    results, validation = write_tables(tmp_path)
-    assert results.empty
-    text = summary(results, validation)
-    assert "VALIDATION results" in text
-    assert f"VALIDATION rows n = {sum(study.counts['val'])}" in text
-
-
-def test_summary_names_the_test_variant_where_there_are_several(tmp_path: Path) -> None:
-    FakeStudy(tmp_path, test_variants=("raw", "preprocessed"))
-    results, validation = write_tables(tmp_path)
-    text = summary(results, validation)
-    assert text.count("preprocessed on raw") == text.count("preprocessed on preprocessed") == 14
-    assert text.count("majority class") == 3
-
-
-def test_summary_says_how_many_rows_it_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeStudy(tmp_path)
-    monkeypatch.setattr(summary_module, "SUMMARY_ROWS", 4)
-    assert summary(*write_tables(tmp_path)).count("… 2 more in results.csv") == 2
-
-
-@pytest.mark.slow
-def test_summary_fits_the_terminal_without_losing_a_number(tmp_path: Path) -> None:
-    FakeStudy(tmp_path, models=("vit_small_patch16_224",), seeds=(1, 2))
-    results, validation = write_tables(tmp_path)
-    groups = results[results["run"] != MAJORITY].groupby(["train_on", "test_on", "tta"])["macro_f1"]
-    numbers = [f"{100 * group.mean():.1f} ± {100 * group.std(ddof=1):.1f}" for _, group in groups]
-    assert len(numbers) == 14
-    for width, terminal in itertools.product((72, 100, 160), (True, False)):
-        text = summary(results, validation, width, terminal)
-        assert max(map(len, text.splitlines())) <= width
-        assert [number for number in numbers if number not in text] == []
 
 
 @pytest.mark.slow
