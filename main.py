@@ -124,9 +124,9 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     from fer.statistics.comparisons import write_statistics
 
     results, _ = write_tables(output)
-    paper_tables = write_paper_tables(output, results)
     write_funnel(output, read_study(output).datasets)
     write_statistics(output)
+    paper_tables = write_paper_tables(output, results)  # after the statistics, which say what is bold
     findings = write_findings(output)
     draw_figures(output, plot_format)
     if draw_pictures is not None:

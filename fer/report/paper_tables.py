@@ -5,8 +5,10 @@ numbers as CSV: `comprehensive_results.csv` (all sections), `tables/per_class.cs
 
 A row is everything that is equal but the seed (and the repeat of the folds): means ± sample standard deviations, n of
 them in a column of its own. The folds of a repeat are pooled before (fer.results.pooling, fer.results.trainings).
-Percent; costs not. Rows whose epoch was chosen on the test set are named (oracle); they and the majority class are
-never the best.
+Percent; costs not. Rows are sorted by validation and the one that it chooses is marked, so that nobody is invited to
+choose on test (fer.results.validation_choice); bold marks what paired tests do not tell from the best
+(fer.statistics.best). Rows whose epoch was chosen on the test set are named (oracle); they and the majority class are
+never bold.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from fer.report.marks import CHOSEN, Marks, with_intervals
 from fer.report.table_formats import (
     Block,
     Cell,
@@ -30,28 +34,16 @@ from fer.report.table_formats import (
     number_cell,
     text_cell,
 )
+from fer.report.wide_tables import COSTS, HEADLINE, SETUP, by_validation, cost_results, wide_classes, wide_results
 from fer.results.leaks import parts_of
 from fer.results.scores import MAJORITY
-from fer.results.tables import CLASS_TEXTS, KEY_COLUMNS, SECTIONS
+from fer.results.tables import CLASS_TEXTS, SECTIONS
 from fer.results.trainings import ROWS_WORDS, per_training, spread_words
-from fer.results.trainings import SETUP as TRAINING
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from utils import fingerprint, read_csv, write_changed
 
-HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
-SETUP = ("train_on", "variant", "test_variant", "model", "balance", "mixing", "selection")
 WORDS = ("train_on", "variant", "test_variant", "model", "balance", "mixing")
-COSTS = {
-    # column of results.csv: (heading, divided by, decimals, what is best)
-    "parameters": ("parameters (M)", 1e6, 2, -1),
-    "flops": ("FLOPs (M)", 1e6, 1, -1),
-    "train_seconds": ("training (min)", 60, 1, -1),
-    "images_per_second": ("training (images/s)", 1, 0, 1),
-    "peak_gpu_mb": ("peak GPU memory (MB)", 1, 0, -1),
-    "peak_ram_mb": ("peak RAM (MB)", 1, 0, -1),
-    "latency_ms": ("latency (ms/face)", 1, 2, -1),
-}
 SECTION_TITLES = {
     "individual": "Individual: trained and tested on one dataset",
     "combined": "Combined: trained on several datasets, tested on each and on their union",
@@ -75,17 +67,20 @@ def write_paper_tables(output: Path, results: pd.DataFrame) -> list[PaperTable]:
     for path in [*folder.glob("*.md"), *folder.glob("*.tex")]:
         if path.name not in written:
             path.unlink()
-    _write_csv(output / "comprehensive_results.csv", wide_results(results))
-    _write_csv(folder / "per_class.csv", wide_classes(results, classes))
+    marks = Marks(output)
+    with_ends = with_intervals(output, per_training(results), list(HEADLINE))
+    _write_csv(output / "comprehensive_results.csv", wide_results(with_ends, marks.validation))
+    _write_csv(folder / "per_class.csv", wide_classes(results, classes, marks.validation))
     _write_csv(folder / "cost.csv", cost_results(results))
     return tables
 
 
 def paper_tables(output: Path, results: pd.DataFrame, classes: pd.DataFrame) -> list[PaperTable]:
     """All tables, in reading order; a kind of experiment the study has not is left out."""
-    results = per_training(results)
-    found = [_section_table(output, results, section) for section in SECTIONS if (results["section"] == section).any()]
-    found += [*_copies_tables(results), *_class_tables(results, classes)]
+    marks, results = Marks(output), with_intervals(output, per_training(results), list(HEADLINE))
+    sections = [section for section in SECTIONS if (results["section"] == section).any()]
+    found = [_section_table(output, results, section, marks) for section in sections]
+    found += [*_copies_tables(results, marks), *_class_tables(results, classes, marks)]
     return found + ([_cost_table(results)] if (results["section"] != "").any() else [])
 
 
@@ -93,97 +88,27 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
     write_changed(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-# ---------------------------------------------------------------- plain values
-
-
-def wide_results(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per section and setup; per test set, TTA policy and headline metric its mean, sd and n.
-
-    Columns: section, rows (fer.results.pooling), train_on … selection, then "<test_on> <tta> <metric>", "… sd", and
-    "<test_on> <tta> n". A setup has a line for each kind of rows it was tested on.
-    """
-    results = per_training(results)
-    rows = results[results["run"] != MAJORITY]
-    keys = ["section", "rows", *SETUP]
-    table = rows[keys].drop_duplicates()
-    for (test_on, tta), part in rows.groupby(["test_on", "tta"], sort=True):
-        grouped = part.groupby(keys)[list(HEADLINE)]
-        means, deviations = grouped.mean(), grouped.std()
-        found = {f"{test_on} {tta} n": grouped.size()}
-        for metric in HEADLINE:
-            found |= {f"{test_on} {tta} {metric}": means[metric], f"{test_on} {tta} {metric} sd": deviations[metric]}
-        table = table.merge(pd.DataFrame(found).reset_index(), on=keys, how="left")
-    whole = {name: "Int64" for name in table.columns if name.endswith(" n")}
-    order = {section: number for number, section in enumerate(SECTIONS)}
-    table = table.astype(whole).sort_values(keys, key=lambda c: c.map(order) if c.name == "section" else c)
-    return pd.concat([table, _majority_columns(results)], ignore_index=True)
-
-
-def _majority_columns(results: pd.DataFrame) -> pd.DataFrame:
-    """The majority class as a row of the wide table per kind of rows: the same answer under every TTA policy."""
-    policies = sorted(set(results.loc[results["run"] != MAJORITY, "tta"]))
-    lines = []
-    for kind, rows in results[results["run"] == MAJORITY].groupby("rows", sort=True):
-        values: dict[str, float | str] = {"rows": str(kind), "model": MAJORITY}
-        for row in rows.to_dict("records"):
-            values |= {f"{row['test_on']} {tta} {metric}": row[metric] for tta in policies for metric in HEADLINE}
-        lines.append(values)
-    return pd.DataFrame(lines)
-
-
-def wide_classes(results: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """One row per section, setup, test set and TTA policy; recall and F1 of each class, mean, sd, and n trainings."""
-    keys = ["section", *SETUP, "test_on", "tta", "rows"]
-    described = ("section", "seed", "split", *(c for c in SETUP if c != "test_variant"))
-    shown = results[[*KEY_COLUMNS, *described]]
-    rows = classes.fillna({"test_variant": ""}).merge(shown, on=list(KEY_COLUMNS), how="inner")
-    rows = per_training(rows, "class", "section")
-    grouped = rows.groupby([*keys, "class"], sort=False)[["recall", "f1"]].agg(["mean", "std", "size"])
-    table = grouped.unstack("class")
-    found = {"n": table["recall"]["size"].max(axis=1).astype("Int64")} if len(table) else {}
-    for score in ("recall", "f1"):
-        for name in EMOTIONS if len(table) else ():
-            found[f"{name} {score}"] = table[score, "mean", name]
-            found[f"{name} {score} sd"] = table[score, "std", name]
-    return pd.DataFrame(found).reset_index() if found else pd.DataFrame(columns=keys)
-
-
-def cost_results(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per training set, variant and model: mean and sd of each cost over trainings, and n of them.
-
-    A training counts once, whatever it was tested on; an oracle is another epoch of a training counted already.
-    """
-    keys = ["train_on", "variant", "model"]
-    results = per_training(results)
-    runs = results[(results["section"] != "") & (results["selection"] != ORACLE)]
-    runs = runs.drop_duplicates([*TRAINING, "seed", "split"]).astype(dict.fromkeys(COSTS, float))
-    grouped = runs.groupby(keys)[list(COSTS)].agg(["mean", "std"])
-    found = {"n": runs.groupby(keys).size()}
-    for cost in COSTS:
-        found |= {cost: grouped[cost, "mean"], f"{cost} sd": grouped[cost, "std"]}
-    return pd.DataFrame(found).reset_index()
-
-
 # ---------------------------------------------------------------- the printed tables
 
 
-def _section_table(output: Path, results: pd.DataFrame, section: str) -> PaperTable:
+def _section_table(output: Path, results: pd.DataFrame, section: str, marks: Marks) -> PaperTable:
     """A block per test set: side by side, all test sets of a study would be too wide to read."""
     rows = results[results["section"] == section]
     tests = sorted(
         set(zip(rows["test_on"], rows["rows"], strict=True)), key=lambda test: (len(parts_of(output, test[0])), *test)
     )
     policies = sorted(set(rows["tta"]), key=lambda tta: (tta != "none", tta))
-    words, wide = _words_that_vary(rows), wide_results(rows)
+    words, wide = _words_that_vary(rows), wide_results(rows, marks.validation)
     columns = [Column(_heading(word), ("",)) for word in words]
+    columns.append(Column(f"validation {_metric_words(marks.metric)}", ("",), is_number=True))
     columns += [Column(name, (_tta_words(tta),), is_number=True) for tta in policies for name in HEADLINE.values()]
     columns.append(Column("n", ("",), is_number=True))
     return PaperTable(
         name=f"comprehensive_{section}",
         title=SECTION_TITLES[section],
-        caption=_caption(rows),
+        caption=" ".join([_caption(rows), *_choice_words(marks), _bold_words(marks)]),
         columns=tuple(columns),
-        blocks=tuple(_test_block(results, rows, wide, test, words, policies) for test in tests),
+        blocks=tuple(_test_block(results, rows, wide, test, words, policies, marks) for test in tests),
     )
 
 
@@ -194,17 +119,18 @@ def _test_block(
     test: tuple[str, str],
     words: list[str],
     policies: list[str],
+    marks: Marks,
 ) -> Block:
     """What the rows of a section (`wide`: side by side) say of one test set and kind of rows; the majority class."""
     test_on, kind = test
     counted = [f"{test_on} {tta} n" for tta in policies if f"{test_on} {tta} n" in wide]
-    records = wide[wide[counted].notna().any(axis=1) & (wide["rows"] == kind)].to_dict("records")
-    shown = [_section_row(record, words, test_on, policies) for record in records]
-    marked = mark_best(shown, [0] * len(words) + [1] * len(policies) * len(HEADLINE) + [0])
+    part = wide[wide[counted].notna().any(axis=1) & (wide["rows"] == kind)]
+    ordered = by_validation(part, marks.validation, ["rows"], test_on)
+    shown = [_section_row(record, words, test_on, policies, marks) for record in ordered.to_dict("records")]
     tested = _tested(results, test_on, kind)
     baseline = tested[tested["run"] == MAJORITY].to_dict("records")
     title = _tested_words(rows, test_on, kind)
-    return Block(title, (*marked, *(_baseline_row(record, words, policies) for record in baseline)))
+    return Block(title, (*shown, *(_baseline_row(record, words, policies) for record in baseline)))
 
 
 def _tested(rows: pd.DataFrame, test_on: str, kind: str) -> pd.DataFrame:
@@ -235,15 +161,30 @@ def _tta_words(tta: str) -> str:
     return "no TTA" if tta == "none" else f"TTA {tta}"
 
 
-def _section_row(record: dict, words: list[str], test_on: str, policies: list[str]) -> Row:
-    oracle = record["selection"] == ORACLE
-    cells = [text_cell(f"{record[w]} (oracle)" if oracle and w == "model" else record[w]) for w in words]
+def _metric_words(metric: str) -> str:
+    return HEADLINE.get(metric, metric.replace("_", " "))
+
+
+def _named(record: dict, word: str) -> str:
+    """What stands in a column of words; a model's name tells an oracle and what validation chooses."""
+    if word != "model":
+        return str(record[word])
+    oracle = " (oracle)" if record["selection"] == ORACLE else ""
+    return f"{record[word]}{oracle}{f' {CHOSEN}' if record['chosen_by_validation'] else ''}"
+
+
+def _section_row(record: dict, words: list[str], test_on: str, policies: list[str], marks: Marks) -> Row:
+    cells = [text_cell(_named(record, word)) for word in words]
+    cells.append(number_cell(record["validation_score"], factor=100))
     for tta in policies:
         for metric in HEADLINE:
-            mean, sd = (record.get(f"{test_on} {tta} {metric}{end}", math.nan) for end in ("", " sd"))
-            cells.append(number_cell(mean, sd, factor=100))
+            mean, sd, *ends = (
+                record.get(f"{test_on} {tta} {metric}{end}", math.nan) for end in ("", " sd", " low", " high")
+            )
+            cell = number_cell(mean, sd, factor=100, interval=(ends[0], ends[1]))
+            cells.append(replace(cell, best=marks.is_best(record, test_on, tta, metric)))
     counts = _count_cell(record.get(f"{test_on} {tta} n") for tta in policies)
-    return Row((*cells, counts), "oracle" if oracle else "")
+    return Row((*cells, counts), "oracle" if record["selection"] == ORACLE else "")
 
 
 def _count_cell(counts: Iterable[float | None]) -> Cell:
@@ -257,16 +198,34 @@ def _count_cell(counts: Iterable[float | None]) -> Cell:
 def _baseline_row(record: dict, words: list[str], policies: list[str]) -> Row:
     """The majority class; its answer is the same under every TTA policy."""
     cells = [text_cell("majority class" if word == "model" else "") for word in words]
-    cells += [number_cell(record[metric], factor=100) for _ in policies for metric in HEADLINE]
+    cells += [text_cell(""), *(number_cell(record[metric], factor=100) for _ in policies for metric in HEADLINE)]
     return Row((*cells, text_cell("")), "baseline")
 
 
 def _caption(rows: pd.DataFrame) -> str:
     """What the numbers are, and what a reader must know before believing them."""
-    notes = [f"Percent; ±: standard deviation over n {spread_words(rows)}, none where n = 1."]
+    notes = [f"Percent; ±: standard deviation over n {spread_words(rows)}; in brackets, where n = 1: 95 % interval."]
     if (rows["selection"] == ORACLE).any():
         notes.append("Oracle: epoch chosen on the test set, to show what that is worth; never bold.")
     return " ".join([*notes, *warnings_of(rows)])
+
+
+def _choice_words(marks: Marks) -> list[str]:
+    """How rows are sorted and what the dagger means."""
+    metric = _metric_words(marks.metric)
+    return [
+        f"Sorted by validation {metric}, without TTA, on the test set's own validation rows where the row was trained "
+        f"on it, else on those it was trained on; {CHOSEN}: what validation chooses among rows judged on the same."
+    ]
+
+
+def _bold_words(marks: Marks) -> str:
+    if not marks.is_tested:
+        return "Nothing is bold: no two rows were compared."
+    return (
+        "Bold: the best of its column under this test set, and all that paired tests do not tell from it (p at least "
+        "0.05, corrected for all pairs of rows)."
+    )
 
 
 def warnings_of(rows: pd.DataFrame) -> list[str]:
@@ -289,7 +248,7 @@ WITH_AND_WITHOUT = {
 COPY_COUNTS = {"n_copies": "identical copies, n", "n_near_copies": "near copies among the rest, n"}
 
 
-def _copies_tables(results: pd.DataFrame) -> Iterator[PaperTable]:
+def _copies_tables(results: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
     """Accuracy on all test pictures, on those without an identical copy in training, and on the copies, if any."""
     rows = results[results["n_copies"].fillna(0) > 0].astype(dict.fromkeys(COPY_COUNTS, float))
     if rows.empty:
@@ -303,29 +262,28 @@ def _copies_tables(results: pd.DataFrame) -> Iterator[PaperTable]:
         grouped = part.groupby(keys)
         means, deviations = grouped[[*WITH_AND_WITHOUT, *COPY_COUNTS]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
         table = means.join(deviations.add_suffix(" sd")).assign(n=grouped.size()).reset_index()
-        shown = [_copies_row(record, words) for record in table.to_dict("records")]
-        best = [0] * len(words) + [1] * len(WITH_AND_WITHOUT) + [0] * (len(COPY_COUNTS) + 1)
-        blocks.append(Block(_tested_words(part, str(test_on), str(kind)), mark_best(shown, best)))
+        table = by_validation(table.assign(rows=kind), marks.validation, ["rows"], str(test_on))
+        shown = tuple(_copies_row(record, words) for record in table.to_dict("records"))
+        blocks.append(Block(_tested_words(part, str(test_on), str(kind)), shown))
     caption = (
         "Accuracy. Identical copies: test pictures with identical pixels in training or validation as delivered. "
         "Of those without one, some have a near copy there (mirrored, resized, re-encoded), counted by the audit. "
-        f"{_caption(rows)}"
+        f"{' '.join([_caption(rows), *_choice_words(marks)])}"
     )
     yield PaperTable("copies", "What copies in training are worth", caption, tuple(columns), tuple(blocks))
 
 
 def _copies_row(record: dict, words: list[str]) -> Row:
-    oracle = record["selection"] == ORACLE
-    cells = [text_cell(f"{record[w]} (oracle)" if oracle and w == "model" else record[w]) for w in words]
+    cells = [text_cell(_named(record, word)) for word in words]
     cells += [number_cell(record[part], record[f"{part} sd"], factor=100) for part in WITH_AND_WITHOUT]
     cells += [number_cell(record[count], digits=0) for count in COPY_COUNTS]
     cells += [_count_cell([record["n"]])]
-    return Row(tuple(cells), "oracle" if oracle else "")
+    return Row(tuple(cells), "oracle" if record["selection"] == ORACLE else "")
 
 
-def _class_tables(results: pd.DataFrame, classes: pd.DataFrame) -> Iterator[PaperTable]:
+def _class_tables(results: pd.DataFrame, classes: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
     """Per test set: F1 and recall of each class."""
-    table = wide_classes(results, classes)
+    table = wide_classes(results, classes, marks.validation)
     if table.empty:
         return
     support = classes.groupby(["test_on", "rows", "class"])["support"].max()
@@ -351,6 +309,7 @@ def _class_tables(results: pd.DataFrame, classes: pd.DataFrame) -> Iterator[Pape
                     [
                         "Percent; test pictures of each class in brackets; ±: standard deviation over n "
                         f"{spread_words(scored)}.",
+                        *_choice_words(marks),
                         *warnings_of(scored),
                     ]
                 ),
@@ -366,8 +325,8 @@ def _file_name(test_on: str) -> str:
 
 
 def _class_block(part: pd.DataFrame, section: str, words: list[str], score: str) -> Block:
-    rows = [_class_row(record, words, score) for record in part[part["section"] == section].to_dict("records")]
-    return Block(SECTION_TITLES[section], mark_best(rows, [0] * len(words) + [1] * len(EMOTIONS) + [0]))
+    records = part[part["section"] == section].to_dict("records")
+    return Block(SECTION_TITLES[section], tuple(_class_row(record, words, score) for record in records))
 
 
 def _class_row(record: dict, words: list[str], score: str) -> Row:
@@ -375,7 +334,7 @@ def _class_row(record: dict, words: list[str], score: str) -> Row:
     if kind == "baseline":
         cells = [text_cell("majority class" if word == "model" else "") for word in words]
     else:
-        cells = [text_cell(f"{record[w]} (oracle)" if kind and w == "model" else record[w]) for w in words]
+        cells = [text_cell(_named(record, word)) for word in words]
     cells += [number_cell(record[f"{name} {score}"], record[f"{name} {score} sd"], factor=100) for name in EMOTIONS]
     return Row((*cells, text_cell("") if kind == "baseline" else _count_cell([record["n"]])), kind)
 

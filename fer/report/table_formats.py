@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -32,11 +32,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a reader sees, and the number it is sorted by (NaN: none)."""
+    """What a reader sees, and the number it is sorted by (NaN: none). `spread`: what follows it, as " ± 1.2"."""
 
-    text: str
+    number: str
     value: float = math.nan
     best: bool = False
+    spread: str = ""
+
+    @property
+    def text(self) -> str:
+        """The number (or the words) with its spread."""
+        return self.number + self.spread
 
 
 @dataclass(frozen=True)
@@ -82,40 +88,41 @@ def text_cell(text: Any) -> Cell:
     return Cell(str(text) if text not in ("", None) else MISSING)
 
 
-def number_cell(mean: float, sd: float = math.nan, digits: int = 1, factor: float = 1) -> Cell:
-    """`factor` × mean ± `factor` × sd with `digits` decimals; "–" where the mean is missing."""
+def number_cell(
+    mean: float,
+    sd: float = math.nan,
+    digits: int = 1,
+    factor: float = 1,
+    interval: tuple[float, float] = (math.nan, math.nan),
+) -> Cell:
+    """`factor` × mean with `digits` decimals, then ± sd or, where there is none, the interval; "–" for no mean."""
     if mean is None or math.isnan(mean):
         return Cell(MISSING)
-    text = f"{factor * mean:,.{digits}f}"
-    if not math.isnan(sd):
-        text += f" ± {factor * sd:,.{digits}f}"
-    return Cell(text, float(mean))
+    shown, low, high = (f"{factor * value:,.{digits}f}" for value in (sd, *interval))
+    spread = f" ± {shown}" if not math.isnan(sd) else "" if math.isnan(interval[0]) else f" [{low}, {high}]"
+    return Cell(f"{factor * mean:,.{digits}f}", float(mean), spread=spread)
 
 
 def mark_best(rows: Sequence[Row], best_of: Sequence[int]) -> tuple[Row, ...]:
     """The rows with the best cells of each column marked; `best_of`: 1 largest, -1 smallest, 0 neither.
 
-    Best is what reads as best: cells whose printed mean is equal share it. Baselines and oracle rows take no part,
-    and a column with fewer than two candidates has no best.
+    For costs, which are counted; which scores are best is for tests to say (fer.statistics.best). Best is what reads
+    as best: equal printed numbers share it. Baselines and oracle rows take no part, and a column with fewer than two
+    candidates has no best.
     """
     best: list[str | None] = []
     for column, sign in enumerate(best_of):
         cells = [row.cells[column] for row in rows if not row.kind and not math.isnan(row.cells[column].value)]
         top = max(cells, key=lambda cell, sign=sign: sign * cell.value) if sign and len(cells) > 1 else None  # type: ignore[misc]
-        best.append(None if top is None else _printed_mean(top))
+        best.append(None if top is None else top.number)
     return tuple(row if row.kind else _with_marks(row, best) for row in rows)
 
 
 def _with_marks(row: Row, best: Sequence[str | None]) -> Row:
     cells = (
-        Cell(cell.text, cell.value, mark is not None and _printed_mean(cell) == mark)
-        for cell, mark in zip(row.cells, best, strict=True)
+        replace(cell, best=mark is not None and cell.number == mark) for cell, mark in zip(row.cells, best, strict=True)
     )
     return Row(tuple(cells), row.kind)
-
-
-def _printed_mean(cell: Cell) -> str:
-    return cell.text.split(" ± ")[0]
 
 
 # ---------------------------------------------------------------- escaping
@@ -125,7 +132,7 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---",
     "·": r"$\cdot$", "→": r"$\rightarrow$", "−": "$-$", "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\dots{}",
-    "\n": " ",
+    "†": r"$^\dagger$", "\n": " ",
 }  # fmt: skip
 
 

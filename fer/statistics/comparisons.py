@@ -7,6 +7,7 @@ No network is loaded. Everything lies in `statistics/` under the output folder, 
 | intervals.csv | scored row of results.csv and score: value, low, high, method, n, n_groups |
 | seeds.csv | setup, test set, policy and score: mean, interval, sd, n, min, max over n seeds × repeats, named apart |
 | comparisons.csv | pair and score in a family: see fer.statistics.families |
+| best.csv | row of a paper table and score: how far below the best, and whether it can be told from it |
 | optimism.csv | oracle, score, and test set it saw: oracle minus counterpart (chosen on validation); mean over seeds |
 | effects.csv | question ("does augmentation help") and score, over all matched pairs: see fer.statistics.effects |
 | calibration.csv, reliability.csv, risk_coverage.csv | scored row, and way of mending, bin, or point |
@@ -32,6 +33,7 @@ from fer.results.study_files import StoredStudy, read_study
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets, resampled_of
+from fer.statistics.best import BEST_COLUMNS, best_rows
 from fer.statistics.bootstrap import percentile_interval
 from fer.statistics.calibration_tables import (
     CALIBRATION_COLUMNS,
@@ -77,6 +79,7 @@ TABLES = {
     "intervals": INTERVAL_COLUMNS,
     "seeds": SEED_COLUMNS,
     "comparisons": COLUMNS,
+    "best": BEST_COLUMNS,
     "effects": EFFECT_COLUMNS,
     "optimism": OPTIMISM_COLUMNS,
     "calibration": CALIBRATION_COLUMNS,
@@ -221,6 +224,7 @@ class Collected:
             tested = comparisons(test_set, family)
             self.rows["comparisons"] += rows_of(tested)
             self.primary += [one for one in tested if self.is_primary(one)]
+        self.rows["best"] += best_rows(self.validation.study, test_set)
         self.rows["optimism"] += optimism_rows(test_set)
         self.rows["groups"] += group_rows(test_set)
         calibration = CalibrationRows()

@@ -172,7 +172,7 @@ def comparisons(test_set: TestSet, family: Family) -> list[Tested]:
     """The pairs of a family, once per score, judged as exploratory. Pairs that share no rows are left out."""
     pairs: dict[tuple[str, str], Sides] = {}
     for names in family.pairs():
-        sides = _on_shared_rows(family.members[names[0]], family.members[names[1]])
+        sides = on_shared_rows(family.members[names[0]], family.members[names[1]])
         if sides is not None and family.kind == "TTA":
             sides = paired_in_order(*sides)
         if sides is not None and all(sides):
@@ -197,7 +197,7 @@ def _tested(test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Side
     return tested
 
 
-def _on_shared_rows(first: list[Answer], second: list[Answer]) -> tuple[list[Answer], list[Answer]] | None:
+def on_shared_rows(first: list[Answer], second: list[Answer]) -> tuple[list[Answer], list[Answer]] | None:
     """The answers of both sides to the rows most of them answered; None where no rows are shared."""
     shared = {id(answer.rows) for answer in first} & {id(answer.rows) for answer in second}
     if not shared:

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from fake_study import FakeStudy
 
-from fer.report.paper_tables import paper_tables, wide_results, write_paper_tables
+from fer.report.marks import Marks
+from fer.report.paper_tables import paper_tables, write_paper_tables
 from fer.report.table_formats import (
     Block,
     Column,
@@ -25,6 +26,7 @@ from fer.report.table_formats import (
     number_cell,
     text_cell,
 )
+from fer.report.wide_tables import wide_results
 from fer.results.scores import MAJORITY
 from fer.results.tables import read_results, write_tables
 
@@ -61,6 +63,7 @@ def test_best_is_marked_among_honest_rows_with_equal_print_shared() -> None:
 def test_numbers_carry_their_spread_and_missing_ones_are_a_dash() -> None:
     assert number_cell(0.8123, 0.011, factor=100).text == "81.2 ± 1.1"
     assert number_cell(0.8123, math.nan, factor=100).text == "81.2"
+    assert number_cell(0.8123, math.nan, factor=100, interval=(0.8, 0.83)).text == "81.2 [80.0, 83.0]"
     assert number_cell(math.nan, 0.1).text == "–"
     assert number_cell(1234567.0, digits=0).text == "1,234,567"
 
@@ -68,14 +71,14 @@ def test_numbers_carry_their_spread_and_missing_ones_are_a_dash() -> None:
 def test_markdown_is_one_table_whatever_the_names() -> None:
     lines = [line for line in as_markdown(table()).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {4}
-    assert "**81.2 ± 1.1**" in lines[2]
+    assert "**81.2** ± 1.1" in lines[2]
     assert "<i>" not in as_markdown(table()).replace(r"\<i\>", "")
 
 
 def test_latex_escapes_every_special_character() -> None:
     assert escape_latex("a_b & 50%") == r"a\_b \& 50\%"
     body = as_latex(table()).split(r"\toprule")[1]
-    assert r"\textbf{81.2 $\pm$ 1.1}" in body
+    assert r"\textbf{81.2}\,{\scriptsize $\pm$ 1.1}" in body
     assert r"a\&b\_50\%\textless{}i\textgreater{}\$\textbar{}" in body
     cells = [line for line in body.splitlines() if line.strip().endswith(r"\\") and "multicolumn" not in line]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in cells} == {2}
@@ -148,7 +151,11 @@ def test_oracle_rows_are_their_own_and_named(written: tuple[Path, pd.DataFrame])
     output, results = written
     peeked = results.query("section == 'individual' and seed == 2").assign(selection="oracle", accuracy=1.0)
     both = pd.concat([results.drop(index=peeked.index), peeked], ignore_index=True)
-    wide = wide_results(both).query("section == 'individual' and model == 'tiny'").set_index("selection")
+    wide = (
+        wide_results(both, Marks(output).validation)
+        .query("section == 'individual' and model == 'tiny'")
+        .set_index("selection")
+    )
     assert wide.loc["macro_f1", "studio none n"] == wide.loc["oracle", "studio none n"] == 1
     first = paper_tables(output, both, pd.read_csv(output / "per_class_results.csv"))[0]
     rows = [row for row in first.rows if row.kind == "oracle"]

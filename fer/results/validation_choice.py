@@ -1,0 +1,78 @@
+"""What validation says of each setup: tables are sorted by it and mark what it chooses, so that nobody chooses on test.
+
+A setup is judged on validation rows of the datasets it was trained on that are part of the test set; where none is (it
+meets another dataset), on those of all it was trained on. Only setups judged on the same rows can be chosen among, so
+a table has one choice for each set of validation rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from fer.results.scores import MAJORITY
+from fer.results.trainings import SETUP, per_training
+from fer.runs.run import ORACLE
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row's validation `score` (mean over seeds, then over datasets; NaN: none) on the rows of `datasets` ("a+b").
+
+    `chosen`: the highest of those judged on the same rows, where there are several.
+    """
+
+    score: float
+    datasets: str
+    chosen: bool = False
+
+
+class ValidationScores:
+    """Scores of validation_results.csv in one metric, by setup, TTA policy and dataset."""
+
+    def __init__(self, validation: pd.DataFrame, metric: str):
+        rows = validation[validation["model"] != MAJORITY]
+        rows = per_training(rows) if len(rows) else rows
+        means = rows.groupby([*SETUP, "tta", "test_on"])[metric].mean() if len(rows) else pd.Series(dtype=float)
+        self.metric = metric
+        self._means: dict[Any, float] = means.to_dict()
+        self._policies = sorted(set(rows["tta"]), key=lambda tta: (tta != "none", tta)) if len(rows) else []
+
+    def judged(self, setup: Mapping[Any, Any], test_on: str, tta: str | None = None) -> Judged:
+        """How validation sees `setup` (names of SETUP) for a test set; without `tta`, under no TTA where it can."""
+        trained = str(setup["train_on"]).split("+")
+        datasets = [name for name in trained if name in test_on.split("+")] or trained
+        policy = tta or next(iter(self._policies), "none")
+        keys = [(*(str(setup[name]) for name in SETUP), policy, name) for name in datasets]
+        scores = [self._means.get(key, math.nan) for key in keys]
+        return Judged(sum(scores) / len(scores), "+".join(datasets))
+
+    def in_order(
+        self, rows: Iterable[Mapping[Any, Any]], test_on: str, tta: str | None = None
+    ) -> list[tuple[dict[Any, Any], Judged]]:
+        """The rows of a table about `test_on` with what validation says of them, best first; oracles are never chosen.
+
+        A row holds the names of SETUP, and "tta" where rows differ in it. Rows judged on the test set's own datasets
+        come before others, oracles last.
+        """
+        found = [(dict(row), self.judged(row, test_on, tta or row.get("tta"))) for row in rows]
+        candidates: dict[str, list[float]] = {}
+        for row, one in found:
+            if row["selection"] != ORACLE and not math.isnan(one.score):
+                candidates.setdefault(one.datasets, []).append(one.score)
+        marked = []
+        for row, one in found:
+            scores = candidates.get(one.datasets, [])
+            chosen = row["selection"] != ORACLE and len(scores) > 1 and one.score == max(scores)
+            marked.append((row, replace(one, chosen=chosen)))
+        return sorted(marked, key=lambda entry: _place(*entry, test_on))
+
+
+def _place(row: Mapping[Any, Any], one: Judged, test_on: str) -> Any:
+    elsewhere = set(test_on.split("+")).isdisjoint(one.datasets.split("+"))
+    best_first = math.inf if math.isnan(one.score) else -one.score
+    return row["selection"] == ORACLE, elsewhere, one.datasets, best_first, [str(row[name]) for name in SETUP]
