@@ -189,6 +189,9 @@ PRIMARY_METRIC = "macro_f1"  # or "accuracy", "balanced_accuracy", "macro_precis
 PRIMARY_COMPARISONS = ("models", "variants", "training sets")
 EVALUATE_TEST = True  # False while searching: only validation is scored, and the test set stays unread
 PLOT_FORMAT = "png"  # "png"; "pdf" or "svg" stay sharp in print
+# "key" = the figures a reader would miss; "all" = also those of every run and test set, ten times as many. Of a
+# finished study, without training: python main.py --report --set FIGURES=all
+FIGURES = "key"
 TENSORBOARD = False  # True writes the training histories for TensorBoard too (uv sync --extra tensorboard)
 
 # ---------------------------------------------------------------- this machine

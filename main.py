@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if __name__ == "__main__":  # before the imports that take a second
     from fer.console.interrupt import leave_on_ctrl_c
@@ -73,7 +73,12 @@ def run_study(settings: Settings, train: bool = True) -> int:
         failures = execute(study, runs, train, page)
     write_study(study, runs)
 
-    report(output, settings.plot_format, partial(draw_picture_figures, study, runs, settings.plot_format))
+    report(
+        output,
+        settings.plot_format,
+        partial(draw_picture_figures, study, runs, settings.plot_format, settings.figures),
+        settings.figures,
+    )
     if settings.tensorboard:
         from fer.report.events import write_events
 
@@ -109,10 +114,15 @@ def active_datasets(settings: Settings) -> dict:
     return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
 
 
-def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] | None = None) -> None:
+def report(
+    output: Path,
+    plot_format: str,
+    draw_pictures: Callable[[], object] | None = None,
+    which: Literal["key", "all"] = "key",
+) -> None:
     """Tables, statistics, figures, the page and the summary: pure functions of what lies in the output folder.
 
-    `draw_pictures` draws the figures that show faces of the datasets, where these are at hand.
+    `draw_pictures` draws the figures that show faces of the datasets, where these are at hand; `which` is FIGURES.
     """
     from fer.figures.draw import draw_figures
     from fer.findings.findings import write_findings
@@ -128,7 +138,7 @@ def report(output: Path, plot_format: str, draw_pictures: Callable[[], object] |
     write_statistics(output)
     paper_tables = write_paper_tables(output, results)  # after the statistics, which say what is bold
     findings = write_findings(output)
-    draw_figures(output, plot_format)
+    draw_figures(output, plot_format, which)
     if draw_pictures is not None:
         draw_pictures()
     page = write_report(output, paper_tables)
@@ -144,7 +154,7 @@ def report_from(source: Path, settings: Settings) -> int:
         from fer.results.archive import unpacked
 
         source = unpacked(source, settings.output_path / "archives")
-    report(source, settings.plot_format)
+    report(source, settings.plot_format, which=settings.figures)
     return 0
 
 

@@ -26,7 +26,7 @@ DATASETS = ("alpha", "beta", "gamma")
 
 def study_in(folder: Path, seeds: int) -> None:
     """3 datasets and their union, 3 models: 12 runs a seed; and their ensembles."""
-    from test_comparisons import Study
+    from made_results import Study
 
     from fer.results.tables import write_tables
     from fer.statistics.comparisons import write_statistics

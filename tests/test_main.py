@@ -86,8 +86,8 @@ def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callab
         assert not (folder / "checkpoint.pth").exists()
     drawn = {path.relative_to(output).as_posix() for path in output.rglob("*.png")}
     assert {"sample_grids/alpha_samples.png", "eda/selection_funnel.png", "eda/picture_properties.png",
-            "mistakes/beta_from_alpha+beta_augmented_tiny_plain_mistakes.png",
             "cross_dataset/cross_dataset_evaluation.png"} <= drawn  # fmt: skip
+    assert any(name.startswith("mistakes/beta_from_") for name in drawn)
     assert drawn == figures_of(output)
     for folder in (output, output.parent / "prepared"):
         assert {path.parent for path in folder.rglob("*.lock")} == {folder / ".locks"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from utils import atomic_path
 
 FACE = 96  # pixels a face is shown at
 GAP = 8
-TEXT = 11  # points of a caption
+TEXT = 9  # points of a caption
 LINE = 14  # pixels a line of text
 WIDTH = 1440  # pixels of a sheet
 MOST_TILES = 60
@@ -47,21 +48,35 @@ class Tile(NamedTuple):
 
 def draw_sheet(title: str, tiles: Sequence[Tile], path: Path) -> None:
     """Write `tiles` as one PNG, row by row. Raises UnreadablePicture when a picture is gone since it was read."""
-    wide = max((len(tile.faces) for tile in tiles), default=1) * FACE + GAP
+    heading, small = _font(TEXT + 2), _font(TEXT)
+    wide = max((max(len(tile.faces) * FACE + GAP, _across(tile, small)) for tile in tiles), default=FACE)
     high = FACE + max((len(tile.caption) for tile in tiles), default=0) * LINE + GAP
-    columns = max(1, (WIDTH - GAP) // wide)
+    columns = max(1, min((WIDTH - GAP) // wide, len(tiles)))
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("L", (max(columns * wide, WIDTH) + GAP, rows * high + 2 * LINE + GAP), 255)
+    across = max(columns * wide, math.ceil(heading.getlength(title)) + GAP)
+    sheet = Image.new("L", (across + GAP, rows * high + 2 * LINE + GAP), 255)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, GAP), title, fill=0, font=ImageFont.load_default(TEXT + 2))
+    draw.text((GAP, GAP), title, fill=0, font=heading)
     for number, tile in enumerate(tiles):
         left, top = GAP + number % columns * wide, 2 * LINE + GAP + number // columns * high
         for place, face in enumerate(tile.faces):
             sheet.paste(_shown(face), (left + place * FACE, top))
         for line, text in enumerate(tile.caption):
-            draw.text((left, top + FACE + line * LINE), text, fill=0, font=ImageFont.load_default(TEXT))
+            draw.text((left, top + FACE + line * LINE), text, fill=0, font=small)
     with atomic_path(path) as temporary:
         sheet.save(temporary, "PNG")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of the figures: it comes with matplotlib and has every letter of a dataset's name."""
+    import matplotlib as mpl
+
+    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _across(tile: Tile, font: ImageFont.FreeTypeFont) -> int:
+    """Pixels the widest line of a caption takes."""
+    return max((math.ceil(font.getlength(line)) for line in tile.caption), default=0) + GAP
 
 
 def delivered_face(root: Path, path: str, face: str) -> Image.Image:

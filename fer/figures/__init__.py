@@ -1,6 +1,7 @@
 """Numbers and claims become pictures: one file per subject, its data above and its drawing below.
 
     engine              a figure to draw (FigureJob), drawing what changed
+    manifest            which figures are there, and the words about each
     draw                which figures a study has
     style, titles       what all figures look like, and the words all share
     result_rows, statistics_rows    rows of the tables as figures need them

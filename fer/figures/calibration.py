@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from fer.figures.engine import FigureJob
+from fer.figures.looks import Places, look, network_legend, places
+from fer.figures.result_rows import chosen_by_validation
 from fer.figures.statistics_rows import (
     KEYS,
     TRAINED,
@@ -20,7 +22,8 @@ from fer.figures.statistics_rows import (
     statistics_path,
     statistics_table,
 )
-from fer.figures.style import COLOURS, LINES, MARK, titled_figure
+from fer.figures.style import COLOURS, LEGEND_LINE, MARK, WIDTH, legend_rows, titled_figure
+from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy
 from utils import file_fingerprint
 
@@ -41,6 +44,7 @@ def reliability_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     if shown.empty:
         return
     bins = statistics_table(study, "reliability")
+    chosen = {run.name for run in chosen_by_validation(study, alone=True).values()}
     for run, rows in shown.groupby("run", sort=False):
         first = rows.iloc[0]
         found = of_run(bins, first)
@@ -52,7 +56,16 @@ def reliability_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             "scores": {kind: as_records(rows[rows["probabilities"] == kind])[0] for kind in kinds},
         }
         title = [f"Reliability of {first['model']} on the {first['test_on']} test set", about_row(study, first)]
-        yield FigureJob(f"statistics/reliability_{row_name(first)}", plot_reliability, title, details, run=str(run))
+        yield FigureJob(
+            f"statistics/reliability_{row_name(first)}", plot_reliability, title, details, run=str(run),
+            section="calibration",
+            caption=f"How often {first['model']} is right (points, with 95 % intervals) where it claims a confidence, "
+            f"on {first['test_on']}, as trained and recalibrated on validation pictures. Points below the dashed line "
+            "are overconfident; where its interval crosses the line, no error of calibration is shown.",
+            alt=f"Reliability diagrams of {first['model']} on {first['test_on']}, a panel per recalibration.",
+            is_key=run in chosen,
+            is_lead=run == next((name for name in shown["run"] if name in chosen), None),
+        )  # fmt: skip
 
 
 def plot_reliability(title: list[str], bins: Mapping[str, Records], scores: Mapping[str, dict[str, Any]]) -> Figure:
@@ -100,7 +113,7 @@ def _reliability_heading(kind: str, scores: Mapping[str, Any], bins: int) -> str
 
 
 def risk_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set and variant: errors among the most confident answers, by how many are kept, all networks.
+    """Errors among the most confident answers, by how many are kept, of all networks, on one page.
 
     Raises InputError when a table is damaged.
     """
@@ -108,41 +121,84 @@ def risk_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     path = statistics_path(study, "risk_coverage")
     stamp = file_fingerprint(path) if path.is_file() else None
     rows = shown[shown["probabilities"] == TRAINED]
-    for (train_on, variant), part in rows.groupby(["train_on", "variant"]):
-        runs = {row["model"]: [str(row[key]) for key in KEYS] for _, row in part.iterrows()}
-        areas = {row["model"]: float(row["aurc"]) for _, row in part.iterrows()}
-        first = part.iloc[0]
-        title = [f"Answering only when sure: {train_on} test set", about_row(study, first)]
-        yield FigureJob(
-            f"statistics/risk_coverage_{train_on}_{variant}", draw_risk_coverage, title,
-            {"runs": runs, "areas": areas}, (study,), stamp,
-        )  # fmt: skip
+    single = rows[~rows["train_on"].str.contains("+", regex=False)] if len(rows) else rows
+    rows = rows if single.empty else single
+    if rows.empty:
+        return
+    panels: dict[str, dict[str, list[Any]]] = {}
+    variants = list(dict.fromkeys(rows["variant"]))
+    for train_on in dict.fromkeys(rows["train_on"]):
+        for variant in variants:
+            part = rows[(rows["train_on"] == train_on) & (rows["variant"] == variant)]
+            panels[f"{train_on}: {variant}"] = {
+                row["model"]: [*(str(row[key]) for key in KEYS), float(row["aurc"])] for _, row in part.iterrows()
+            }
+    title = [
+        "Answering only when sure: rows trained and tested on, columns variants",
+        joined("lowest seed, no TTA", *notes(study, *study.datasets)),
+    ]
+    yield FigureJob(
+        "statistics/risk_coverage", draw_risk_coverage, title,
+        {"panels": panels, "columns": len(variants), "places": places(study, rows["model"])}, (study,), stamp,
+        section="calibration",
+        caption="Share of wrong answers when a network answers only its most confident pictures. A curve that falls "
+        "steeply to the left belongs to a network whose confidence tells right from wrong; a flat one is of no use.",
+        alt="Grid of line charts: share of errors against share of pictures answered, a line per network.",
+        is_key=True,
+    )  # fmt: skip
 
 
 def draw_risk_coverage(
-    study: StoredStudy, title: list[str], runs: dict[str, list[str]], areas: dict[str, float]
+    study: StoredStudy, title: list[str], panels: dict[str, dict[str, list[Any]]], columns: int, places: Places
 ) -> Figure:
-    """Risk against coverage of the rows `runs` of risk_coverage.csv. Raises InputError when that is damaged."""
+    """Risk against coverage; `panels`: heading to network to its keys in risk_coverage.csv and area.
+
+    Raises InputError when that table is damaged.
+    """
     table = statistics_table(study, "risk_coverage")
-    curves = {name: table[(table[KEYS] == keys).all(axis=1)] for name, keys in runs.items()}
-    return plot_risk_coverage(title, {name: curve for name, curve in curves.items() if len(curve)}, areas)
+    curves = {
+        heading: {name: table[(table[KEYS] == keys).all(axis=1)] for name, (*keys, _) in found.items()}
+        for heading, found in panels.items()
+    }
+    areas = {heading: {name: row[-1] for name, row in found.items()} for heading, found in panels.items()}
+    return plot_risk_coverage(title, curves, areas, columns, places)
 
 
-def plot_risk_coverage(title: list[str], curves: Mapping[str, pd.DataFrame], areas: Mapping[str, float]) -> Figure:
-    """Share of errors among the most confident, by how many are kept; `curves`: rows of risk_coverage.csv by name."""
-    columns = 1 if len(curves) <= 4 else 2
-    below = 0.6 + 0.18 * -(-len(curves) // columns)
-    figure, top = titled_figure(title, 6.4, 3.4 + below)
-    axes = figure.subplots()
-    for number, name in enumerate(sorted(curves, key=lambda name: areas[name])):
-        style = LINES[number // len(COLOURS) % len(LINES)]
-        colour = COLOURS[number % len(COLOURS)]
-        table = curves[name]
-        axes.plot(table["coverage"], table["risk"], style, color=colour, label=f"{name} (area {areas[name]:.3f})")
-    highest = max(float(table["risk"].max()) for table in curves.values())
-    axes.set(xlim=(0, 1), ylim=(0, min(1, max(highest * 1.05, 0.02))), xlabel="coverage: share of pictures answered")
-    axes.set_ylabel("risk: share of these answered wrongly")
-    axes.grid()
-    figure.legend(*axes.get_legend_handles_labels(), ncols=columns, loc="lower left", fontsize=8)
-    figure.subplots_adjust(left=0.11, right=0.98, bottom=below / figure.get_figheight(), top=top)
+def plot_risk_coverage(
+    title: list[str],
+    panels: Mapping[str, Mapping[str, pd.DataFrame]],
+    areas: Mapping[str, Mapping[str, float]],
+    columns: int,
+    places: Places,
+) -> Figure:
+    """Share of errors among the most confident, by how many are kept; rows of risk_coverage.csv by heading and name.
+
+    The name of the smallest area stands in each panel.
+    """
+    names = sorted({name for found in panels.values() for name in found}, key=lambda name: (places[name], name))
+    lines = -(-len(panels) // columns)
+    below = 0.55 + LEGEND_LINE * legend_rows(names)
+    body = 2.0 * lines + below
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (heading, found) in zip(grid.ravel(), panels.items(), strict=False):
+        for name, curve in found.items():
+            shown = look(places[name])
+            axes.plot(curve["coverage"], curve["risk"], shown.line, color=shown.colour, linewidth=1.4, label=name)
+        if found:
+            best = min(areas[heading], key=areas[heading].__getitem__)
+            words = f"least area: {best}, {areas[heading][best]:.3f}"
+            axes.text(0.02, 0.97, words, transform=axes.transAxes, size=7.5, va="top")
+        axes.set_title(heading, size=9)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.grid()
+    for axes in grid[-1]:
+        axes.set_xlabel("coverage: share answered", size=8)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("risk: share wrong", size=8)
+    network_legend(figure, names, places)
+    figure.subplots_adjust(
+        left=0.06, right=0.985, bottom=below / height, top=top - 0.28 / height, hspace=0.25, wspace=0.07
+    )
     return figure

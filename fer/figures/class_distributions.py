@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from fer.figures.engine import FigureJob
-from fer.figures.style import COLOURS, titled_figure
+from fer.figures.style import COLOURS, WIDTH, titled_figure
 from fer.figures.titles import BALANCE_WORDS, joined, notes
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts
 from fer.settings.settings import EMOTIONS
@@ -22,20 +22,38 @@ if TYPE_CHECKING:
 
 def distribution_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per dataset: rows per class and split, and training rows after balancing; the same for unions."""
+    originals, balanced = [], []
     for name in study.datasets:
         try:
             counts = read_class_counts(study.output, name)
         except InputError as error:
             log.warning("the class distributions of %s are left out: %s", name, error)
             continue
-        yield _original_job(study, name, counts)
-        yield from _balanced_jobs(study, name, counts["train"])
+        originals.append(_original_job(study, name, counts))
+        balanced += _balanced_jobs(study, name, counts["train"])
+    yield from _together(study, "original", "Class distribution of every dataset before balancing", originals)
+    yield from _together(study, "balanced", "Training pictures before and after balancing", balanced)
     unions: dict[str, list[StoredRun]] = {}
     for run in study.runs:
         if _size(run) > 1:
             unions.setdefault(run.name.split("__")[0], []).append(run)
     for slug, runs in unions.items():
         yield from _union_jobs(study, "combined" if len(unions) == 1 else slug, one_per_variant(runs))
+
+
+def _together(study: StoredStudy, kind: str, heading: str, jobs: list[FigureJob]) -> Iterator[FigureJob]:
+    """The figures of single datasets, and where there are several one with all of them in its place as key figure."""
+    if len(jobs) < 2:
+        yield from jobs
+        return
+    panels = {job.title[0].split(":")[0]: job.details["bars"] for job in jobs}
+    title = [heading, joined("pictures; each panel has its own scale", *notes(study, *study.datasets))]
+    yield replace(
+        jobs[0], name=f"class_distributions/all_dist_{kind}", draw=plot_distributions, title=title,
+        details={"panels": panels},
+    )  # fmt: skip
+    for job in jobs:
+        yield replace(job, is_key=False, is_lead=False)
 
 
 def _original_job(study: StoredStudy, name: str, counts: dict[str, list[int]]) -> FigureJob:
@@ -46,7 +64,15 @@ def _original_job(study: StoredStudy, name: str, counts: dict[str, list[int]]) -
         f"{name}: class distribution before balancing",
         joined(f"pictures in use, n = {total:,}", *notes(study, name)),
     ]
-    return FigureJob(f"class_distributions/{name}_dist_original", plot_distribution, title, {"bars": bars})
+    return FigureJob(
+        f"class_distributions/{name}_dist_original", plot_distribution, title, {"bars": bars},
+        section="data",
+        caption="Pictures of each emotion in training, validation and test. Look for emotions with few test pictures: "
+        "scores of these classes are the least certain.",
+        alt="Bar charts of the number of pictures per emotion and split.",
+        is_key=True,
+        is_lead=True,
+    )  # fmt: skip
 
 
 def _balanced_jobs(study: StoredStudy, name: str, train: list[int]) -> Iterator[FigureJob]:
@@ -61,7 +87,14 @@ def _balanced_jobs(study: StoredStudy, name: str, train: list[int]) -> Iterator[
         f"{name}: training pictures before and after balancing",
         joined("one epoch; validation and test are never balanced", *notes(study, name)),
     ]
-    yield FigureJob(f"class_distributions/{name}_dist_balanced", plot_distribution, title, {"bars": bars})
+    yield FigureJob(
+        f"class_distributions/{name}_dist_balanced", plot_distribution, title, {"bars": bars},
+        section="protocol",
+        caption="Training pictures of each emotion as delivered and as an epoch shows them in each variant. Validation "
+        "and test pictures are never balanced.",
+        alt="Bar charts of the number of training pictures per emotion before and after balancing.",
+        is_key=True,
+    )  # fmt: skip
 
 
 def _union_jobs(study: StoredStudy, name: str, runs: list[StoredRun]) -> Iterator[FigureJob]:
@@ -80,7 +113,12 @@ def _union_jobs(study: StoredStudy, name: str, runs: list[StoredRun]) -> Iterato
             joined(words, *notes(study, *first.counts)),
         ]
         path = f"class_distributions/{name}_dist_{kind}"
-        yield FigureJob(path, plot_stacked_distribution, title, {"panels": panels})
+        yield FigureJob(
+            path, plot_stacked_distribution, title, {"panels": panels},
+            section="protocol",
+            caption="Training pictures of each emotion in the union, stacked by the dataset they come from.",
+            alt="Stacked bar charts of the number of training pictures per emotion and dataset.",
+        )  # fmt: skip
 
 
 def one_per_variant(runs: list[StoredRun]) -> list[StoredRun]:
@@ -104,27 +142,41 @@ def _balance_words(run: StoredRun) -> str:
 
 def plot_distribution(title: list[str], bars: dict[str, list[int]]) -> Figure:
     """Bars per class side by side; `bars` maps a legend entry to its count per class."""
-    import seaborn
+    return plot_distributions(title, {"": bars})
 
-    figure, top = titled_figure(title, 9, 4.2)
-    axes = figure.subplots()
-    long = pd.DataFrame(
-        [(EMOTIONS[c], part, n) for part, counts in bars.items() for c, n in enumerate(counts)],
-        columns=["class", "part", "pictures"],
-    )
-    colours = COLOURS[: len(bars)]
-    seaborn.barplot(long, x="class", y="pictures", hue="part", palette=colours, saturation=1, ax=axes)
-    narrow = {"rotation": 90, "padding": 3} if len(bars) > 2 else {"padding": 1}
-    for container in axes.containers:
-        axes.bar_label(container, fmt="{:,.0f}", size=7.5, **narrow)  # type: ignore[arg-type]
-    axes.margins(y=0.18 if len(bars) > 2 else 0.06)
-    axes.set(xlabel="")
-    columns = len(bars) if len(bars) <= 3 else 2
-    _legend_above(axes, columns)
-    _count_axis(axes)
-    above = 0.05 * -(-len(bars) // columns) + 0.01
-    figure.subplots_adjust(left=0.095, right=0.99, bottom=0.065, top=top - above)
+
+def plot_distributions(title: list[str], panels: dict[str, dict[str, list[int]]]) -> Figure:
+    """A panel per heading, two in a row; in each, bars per class side by side, legend entry to count per class."""
+    across = min(2, len(panels))
+    lines = -(-len(panels) // across)
+    entries = max(len(bars) for bars in panels.values())
+    above = 0.3 + 0.17 * -(-entries // (3 if across == 1 else 1))
+    body = (2.1 + above) * lines + 0.3
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
+    grid = figure.subplots(lines, across, squeeze=False).ravel()
+    for axes, (heading, bars) in zip(grid, panels.items(), strict=False):
+        _bars(axes, bars, labelled=across == 1 and len(bars) <= 3)
+        _legend_above(axes, 3 if across == 1 else 1)
+        _count_axis(axes)
+        axes.set_title(heading, size=9, pad=6 + (above - 0.3) * 72)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    figure.subplots_adjust(
+        left=0.6 / WIDTH, right=0.99, bottom=0.3 / height, top=top - above / height, hspace=(above + 0.25) / 2.1,
+        wspace=0.16,
+    )  # fmt: skip
     return figure
+
+
+def _bars(axes: Axes, bars: dict[str, list[int]], labelled: bool) -> None:
+    wide = 0.84 / len(bars)
+    for number, (label, counts) in enumerate(bars.items()):
+        x = np.arange(len(EMOTIONS)) + (number - (len(bars) - 1) / 2) * wide
+        drawn = axes.bar(x, counts, wide * 0.94, color=COLOURS[number % len(COLOURS)], label=label)
+        if labelled:
+            axes.bar_label(drawn, fmt="{:,.0f}", size=7, padding=1)
+    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, size=8)
 
 
 def plot_stacked_distribution(title: list[str], panels: dict[str, dict[str, list[int]]]) -> Figure:
@@ -157,7 +209,7 @@ def _stack(axes: Axes, parts: dict[str, list[int]]) -> None:
 
 
 def _legend_above(axes: Axes, columns: int) -> None:
-    axes.legend(title=None, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    axes.legend(title=None, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, fontsize=7.5)
 
 
 def _count_axis(axes: Axes) -> None:

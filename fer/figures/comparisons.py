@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from fer.figures.engine import FigureJob
 from fer.figures.statistics_rows import (
     OTHER_VOTES,
@@ -26,38 +28,73 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORE = "macro_f1"
+FAMILIES = ("models", "variants", "training sets", "ensembles")
+MOST_ROWS = 45
 DIFFERENT, TIED = COLOURS[0], "#8a8a8a"
 ROW = 0.24  # inches a row of a forest plot
 
 
 def comparison_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """A forest plot per family on the test set of its own training set; training sets are compared on every set.
+    """A forest plot per family over the whole study, and one per test set where there are several.
 
-    Raises InputError when comparisons.csv is damaged.
+    On the test set of the own training set; training sets are compared on every set. Raises InputError when
+    comparisons.csv is damaged.
     """
     if not statistics_path(study, "comparisons").is_file():
         return
     table = statistics_table(study, "comparisons")
     table = table[(table["metric"] == SCORE) & table["difference"].notna() & table["low"].notna()]
-    table = table[table["family"].isin(["models", "ensembles", "variants", "training sets"])]
     unseen = (table["test_on"] != table["train_on"]) & (table["family"] != "training sets")
-    unseen |= table["model"].fillna("").isin(OTHER_VOTES)
-    context = ["family", "test_on", "test_variant", "train_on", "variant", "model", "balance", "mixing", "selection"]
-    for key, pairs in table[~unseen].fillna(dict.fromkeys(context, "")).groupby(context, sort=False):
-        values = dict(zip(context, map(str, key), strict=True))
-        named = [values[name] for name in ("train_on", "variant", "model") if values[name]]
-        words = joined(
-            *named, f"pictures tested on: {values['test_variant']}", f"no TTA, n = {pairs['n'].iloc[0]:,.0f}"
-        )
-        title = [
-            f"{values['family'].capitalize()} compared on the {values['test_on']} test set",
-            joined(words, *datasets_notes(study, values["test_on"], *filter(None, [values["train_on"]]))),
-        ]
-        parts = [values["family"].replace(" ", "_"), values["test_on"], *named, values["test_variant"]]
-        name = f"statistics/compared_{'_'.join(dict.fromkeys(parts))}"
-        yield FigureJob(
-            name, plot_comparison_intervals, title, {"pairs": as_records(pairs)}, run=f"__{values['selection']}"
-        )
+    unseen |= table["model"].astype(object).fillna("").isin(OTHER_VOTES)
+    table = table[~unseen]
+    lead = next((name for name in FAMILIES if name in set(table["family"])), "")
+    for family in FAMILIES:
+        rows = table[table["family"] == family]
+        if rows.empty:
+            continue
+        yield _family_job(study, family, rows, "", is_lead=family == lead)
+        if rows["test_on"].nunique() > 1:
+            for test_on, part in rows.groupby("test_on", sort=False):
+                yield _family_job(study, family, part, str(test_on), is_lead=False)
+
+
+def _family_job(study: StoredStudy, family: str, rows: pd.DataFrame, test_on: str, is_lead: bool) -> FigureJob:
+    """Comparisons of a family, of one test set or ("") of all: those of a page at most, the largest first."""
+    most = rows.reindex(rows["difference"].abs().sort_values(ascending=False, kind="stable").index).head(MOST_ROWS)
+    shown = as_records(most)
+    for row in shown:
+        row["context"] = _context(row, rows)
+    cut = f"the {MOST_ROWS} largest of {len(rows)} differences" if len(rows) > MOST_ROWS else f"{len(rows)} differences"
+    unions = [str(name) for name in rows["train_on"].dropna().unique()]
+    where = f"on the {test_on} test set" if test_on else "on every test set"
+    title = [
+        f"{family.capitalize()} compared {where}",
+        joined(f"{METRIC_WORDS[SCORE]}, no TTA", cut, *datasets_notes(study, *rows["test_on"].unique(), *unions)),
+    ]
+    return FigureJob(
+        name=f"statistics/compared_{family.replace(' ', '_')}" + (f"_{test_on}" if test_on else ""),
+        draw=plot_comparison_intervals,
+        title=title,
+        details={"pairs": shown},
+        section="statistics",
+        caption=f"Each row is a comparison of two {family} on the same test pictures, the better named first: its "
+        "difference and 95 % interval, corrected for all pairs of its family. Only filled points are differences "
+        "shown; an interval that reaches 0 is a tie, however far its point stands to the right.",
+        alt=f"Forest plot of differences in macro-F1 between {family} with 95 % intervals.",
+        is_key=not test_on and (family in study.primary_comparisons or is_lead),
+        is_lead=is_lead and not test_on,
+    )
+
+
+def _context(row: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    """What else tells a comparison from others of the figure: test set, training set, variant, network, if several."""
+    names = [
+        name
+        for name in ("test_on", "train_on", "variant", "model")
+        if rows[name].astype(object).fillna("").nunique() > 1
+    ]
+    values = [str(row[name]) for name in names if row[name]]
+    return ", ".join(dict.fromkeys(values))
 
 
 # ---------------------------------------------------------------- forest plots
@@ -67,19 +104,20 @@ def plot_comparison_intervals(title: list[str], pairs: Records) -> Figure:
     """Forest plot: a row per pair of comparisons.csv (one family, one score), difference and 95 % interval.
 
     The better one is named first, the largest difference stands on top. A filled point is a difference shown; intervals
-    and p are corrected for all pairs together.
+    and p are corrected for all pairs of a family. `context`, where a pair has it, is said before the names.
     """
     rows = sorted((_turned(pair) for pair in pairs), key=_size, reverse=True)
-    names = [textwrap.shorten(row["words"], 62, placeholder="…") for row in rows]
-    left = min(0.078 * max(map(len, names)) + 0.2, 4.8)
+    names = [textwrap.shorten(row["words"], 84, placeholder="…") for row in rows]
+    left = min(0.066 * max(map(len, names)) + 0.2, 5.6)
     body = ROW * len(rows) + 1.05
-    figure, top = titled_figure(title, left + 5.2, body)
-    width, height = left + 5.2, body / top
+    width = max(left + 4.2, 7.0)
+    figure, top = titled_figure(title, width, body)
+    height = body / top
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _forest_row(axes, len(rows) - 1 - place, row)
     axes.axvline(0, color=MARK, linewidth=0.8)
-    axes.set_yticks(range(len(rows)), names[::-1])
+    axes.set_yticks(range(len(rows)), names[::-1], size=8)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -97,8 +135,9 @@ def _turned(pair: Mapping[Any, Any]) -> dict[str, Any]:
     low, high = pair["low_adjusted"], pair["high_adjusted"]
     ends = [-high, -low] if turn else [low, high]
     star = " *" if pair["weights_only"] else ""
+    context = f"{pair['context']}: " if pair.get("context") else ""
     return {
-        "words": f"{names[0]} over {names[1]}{star}",
+        "words": f"{context}{names[0]} over {names[1]}{star}",
         "difference": abs(pair["difference"]),
         "low": ends[0],
         "high": ends[1],
@@ -127,6 +166,6 @@ def _forest_legend(figure: Figure, pairs: Records) -> None:
         Line2D([], [], marker="o", color=DIFFERENT, label="holds"),
         Line2D([], [], marker="o", color=TIED, markerfacecolor="white", label="no difference shown"),
     ]
-    corrected = f"holding for all {len(pairs)} together" if len(pairs) > 1 else "one comparison"
+    corrected = "95 % intervals hold for all pairs of a family together"
     note = "   * these weights only" if any(pair["weights_only"] for pair in pairs) else ""
     figure.legend(handles=shown, title=f"{corrected}{note}", ncols=2, loc="lower left", alignment="left", fontsize=8)

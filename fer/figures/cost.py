@@ -1,16 +1,18 @@
-"""Figures of cost: what networks and trainings take, and the accuracy that is bought with it."""
+"""Figures of cost: what networks and trainings take, the time to the best epoch, and the score bought with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from fer.figures.engine import FigureJob
-from fer.figures.result_rows import models_in_order, own_rows, pictures
-from fer.figures.style import COLOURS, LEGEND_LINE, WIDTH, legend_columns, legend_rows, titled_figure
+from fer.figures.estimates import estimate
+from fer.figures.looks import Places, look, places
+from fer.figures.result_rows import is_ensemble, models_in_order, own_rows, pictures, repeats, with_intervals
+from fer.figures.style import MARK, MARKERS, WIDTH, titled_figure
 from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy
 from fer.results.trainings import spread_words
@@ -19,116 +21,221 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# By network: cost, score, and the ends of its interval, None where none is known.
+Points = dict[str, list[Any]]
 COSTS = {
     "parameters": "parameters",
     "flops": "FLOPs a face",
     "latency_ms": "latency a face [ms]",
     "train_seconds": "training time [s]",
+    "seconds_to_best": "time to the kept epoch [s]",
     "images_per_second": "training [images/s]",
     "peak_gpu_mb": "peak memory of the GPU in training [MB]",
-    "peak_ram_mb": "growth of memory in training [MB]",
 }
 AGAINST = ("parameters", "latency_ms", "train_seconds")
+# What depends on the size of the training set; all else is the network's own.
+OF_TRAINING = ("train_seconds", "seconds_to_best")
 
 
 def cost_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set and variant: every cost of every model, and accuracy on its own test set against cost."""
-    for (train_on, variant), part in own_rows(study).groupby(["train_on", "variant"]):
-        words = f"{variant}; mean over {spread_words(part)}; an ensemble costs the sum of its members"
-        known = notes(study, *str(train_on).split("+"))
-        costs = {shown: means for fact, shown in COSTS.items() if (means := _means(part, fact))}
-        if costs:
-            title = [f"Cost of networks trained on {train_on}", joined(words, *known)]
-            yield FigureJob(f"cost/{train_on}_{variant}_cost", plot_cost, title, {"costs": costs})
-        scores = _means(part, "accuracy")
-        panels = {
-            f"{COSTS[fact]}, logarithmic": {
-                model: [x, scores[model]] for model, x in _means(part, fact).items() if x > 0 and model in scores
-            }
-            for fact in AGAINST
-        }
-        if len(scores) > 1:
-            title = [f"Accuracy on {train_on} against cost", joined(words, "no TTA", pictures(part), *known)]
-            details = {"panels": {cost: points for cost, points in panels.items() if points}, "label": "accuracy"}
-            yield FigureJob(f"cost/{train_on}_{variant}_accuracy_vs_cost", plot_score_against_cost, title, details)
+    """Every cost of every network and training set, and macro-F1 on each own test set against cost."""
+    rows = own_rows(study)
+    if rows.empty:
+        return
+    rows = rows.assign(seconds_to_best=_seconds_to_best(rows))
+    networks = rows[~is_ensemble(rows)]
+    costs = {words: _by_training_set(networks, fact) for fact, words in COSTS.items() if networks[fact].notna().any()}
+    known = notes(study, *study.datasets)
+    if costs:
+        yield FigureJob(
+            name="cost/cost",
+            draw=plot_cost,
+            title=[
+                "Cost of networks and trainings",
+                joined(f"mean over variants and {spread_words(networks)}", "an ensemble costs the sum of its members",
+                       *known),
+            ],
+            details={"costs": costs, "places": places(study, networks["label"])},
+            section="cost",
+            caption="What each network costs: its size, the time for one face, and the time of a training until its "
+            "last and until its kept epoch. Times hold for the machine of this study alone.",
+            alt="Dot charts of the cost of each network, a panel per quantity, a marker per training set.",
+            is_key=True,
+        )  # fmt: skip
+    yield from _against_cost(study, rows)
 
 
-def _means(rows: pd.DataFrame, column: str) -> dict[str, float]:
-    """Mean over the seeds by model; a model of which it is not known is left out."""
-    means = rows.groupby("label")[column].mean()
-    return {label: float(means[label]) for label in models_in_order(rows) if not pd.isna(means[label])}
+def _against_cost(study: StoredStudy, rows: pd.DataFrame) -> Iterator[FigureJob]:
+    """The score on the own test set against each cost: of single datasets on one page, then of each alone."""
+    for variant, part in rows[rows["model"] != "ensemble_hard"].groupby("variant"):
+        panels: dict[str, dict[str, Points]] = {}
+        for train_on in sorted(part["train_on"].unique(), key=_fewest_first):
+            some = with_intervals(study, part[part["train_on"] == train_on], "macro_f1")
+            panels[str(train_on)] = {COSTS[fact]: found for fact in AGAINST if (found := _points(some, fact))}
+        panels = {heading: found for heading, found in panels.items() if found}
+        if not panels or part["label"].nunique() < 2:
+            continue
+        about = joined(f"{variant}, no TTA", pictures(part), repeats(part), *notes(study, *study.datasets))
+        yield FigureJob(
+            name=f"cost/{variant}_score_against_cost",
+            draw=plot_score_against_cost,
+            title=["Macro-F1 on the own test set against cost: rows trained and tested on", about],
+            details={"panels": panels, "places": places(study, part["label"])},
+            section="cost",
+            caption="Macro-F1 bought with parameters, with time per face and with training time (logarithmic). Points "
+            "up and to the left are better; where intervals overlap, the cheaper network is the better buy.",
+            alt="Scatter charts of macro-F1 against three costs, a labelled point per network with its interval.",
+            is_key=variant == rows["variant"].iloc[-1],
+            is_lead=variant == rows["variant"].iloc[-1],
+        )
+
+
+def _fewest_first(train_on: str) -> tuple[int, str]:
+    return train_on.count("+"), train_on
+
+
+def _seconds_to_best(rows: pd.DataFrame) -> pd.Series:
+    """Training time up to the kept epoch; every epoch of a run takes about as long."""
+    return rows["train_seconds"].astype(float) * rows["best_epoch"].astype(float) / rows["epochs"].astype(float)
+
+
+def _by_training_set(rows: pd.DataFrame, fact: str) -> dict[str, dict[str, float]]:
+    """Mean of a cost by network, then by training set where it depends on that; unknown ones are left out."""
+    kind = rows["train_on"] if fact in OF_TRAINING else pd.Series("", index=rows.index)
+    means = rows[fact].astype(float).groupby([rows["label"], kind]).mean().dropna()
+    found: dict[str, dict[str, float]] = {label: {} for label in models_in_order(rows)}
+    for (label, train_on), value in means.items():  # type: ignore[misc]
+        found[str(label)][str(train_on)] = float(value)
+    return found
+
+
+def _points(rows: pd.DataFrame, fact: str) -> Points:
+    """By network: cost, score, and the ends of its interval."""
+    found = {}
+    for label in models_in_order(rows):
+        part = rows[rows["label"] == label]
+        cost, one = part[fact].astype(float).mean(), estimate(part, "macro_f1")
+        if one is not None and cost > 0:
+            found[label] = [float(cost), float(np.mean(one["values"])), one["low"], one["high"]]
+    return found
 
 
 # ---------------------------------------------------------------- how they look
 
 
-def plot_cost(title: list[str], costs: Mapping[str, Mapping[str, float]]) -> Figure:
-    """A panel per quantity, a bar per model; `costs`: quantity (with its unit) to model to value."""
-    down = -(-len(costs) // 3)
-    models = list(dict.fromkeys(model for values in costs.values() for model in values))
-    body = down * (0.3 * len(models) + 0.9)
-    figure, top = titled_figure(title, 11, body)
+def plot_cost(title: list[str], costs: Mapping[str, Mapping[str, Mapping[str, float]]], places: Places) -> Figure:
+    """A panel per quantity, a row per network, a point per training set where it matters; logarithmic.
+
+    `costs`: quantity (with its unit) to network to training set ("" for none) to value.
+    """
+    names = sorted({name for found in costs.values() for name in found}, key=lambda name: places[name])
+    kinds = list(dict.fromkeys(k for found in costs.values() for by in found.values() for k in by if k))
+    down, row = -(-len(costs) // 3), max(0.26, 0.12 * len(kinds) + 0.1)
+    body = down * (row * len(names) + 0.62) + 0.35
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
     panels = figure.subplots(down, 3, squeeze=False, sharey=True).ravel()
-    for axes, (heading, values) in zip(panels, costs.items(), strict=False):
-        numbers = [values.get(model, np.nan) for model in models]
-        axes.barh(models, numbers, color=COLOURS[0])
-        for place, value in enumerate(numbers):
-            axes.annotate(f" {_amount(value)}", (0 if np.isnan(value) else value, place), va="center", size=8)
+    for axes, (heading, found) in zip(panels, costs.items(), strict=False):
+        _cost_panel(axes, found, names, kinds, places)
         axes.set_title(heading, size=9)
-        axes.margins(x=0.35)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_visible(False)
-    panels[0].invert_yaxis()
+    panels[0].set_yticks(range(len(names)), names, size=8)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
     for axes in panels[len(costs) :]:
         axes.set_visible(False)
-    left = min(0.06 + 0.0068 * max(map(len, models)), 0.3)
-    figure.subplots_adjust(left=left, right=0.99, bottom=0.03, top=top - 0.3 / body, hspace=0.35, wspace=0.08)
+    _kind_legend(figure, kinds)
+    left = min(0.07 * max(map(len, names)) + 0.15, 2.2) / WIDTH
+    figure.subplots_adjust(left=left, right=0.985, bottom=0.55 / height, top=top - 0.28 / height,
+                           hspace=0.62 / (row * len(names)), wspace=0.08)  # fmt: skip
     return figure
 
 
+def _cost_panel(
+    axes: Axes, found: Mapping[str, Mapping[str, float]], names: Sequence[str], kinds: Sequence[str], places: Places
+) -> None:
+    values = [value for by in found.values() for value in by.values() if value > 0]
+    for row, name in enumerate(names):
+        for kind, value in found.get(name, {}).items():
+            number = kinds.index(kind) if kind else 0
+            y = row + (0 if not kind else (number - (len(kinds) - 1) / 2) * 0.7 / len(kinds))
+            axes.plot(value, y, MARKERS[number % len(MARKERS)], color=look(places[name]).colour, markersize=5)
+            if not kind:
+                axes.annotate(f"  {_amount(value)}", (value, y), va="center", size=7.5)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    _cost_axis(axes, values, room=6.0)
+
+
+def _kind_legend(figure: Figure, kinds: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[number % len(MARKERS)], color=MARK, label=f"trained on {kind}")
+        for number, kind in enumerate(kinds)
+    ]
+    if handles:
+        figure.legend(handles=handles, ncols=4, loc="lower left", bbox_to_anchor=(0.01, 0), fontsize=8)
+
+
 def _amount(value: float) -> str:
-    if np.isnan(value):
-        return "not measured"
     if value >= 1e6:
         return f"{value / 1e6:,.3g} million"
     return f"{value:,.0f}" if value >= 1000 else f"{value:,.3g}"
 
 
-def plot_score_against_cost(
-    title: list[str], panels: Mapping[str, Mapping[str, tuple[float, float]]], label: str
-) -> Figure:
-    """A panel per cost, a point per model: (cost, score), costs on logarithmic scales, score from 0 to 1."""
-    models = list(dict.fromkeys(model for points in panels.values() for model in points))
-    below = 0.55 + LEGEND_LINE * legend_rows(models)
-    figure, top = titled_figure(title, WIDTH, 3.1 + below)
-    height = (3.1 + below) / top
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (cost, points) in zip(grid, panels.items(), strict=True):
-        for name, (x, y) in points.items():
-            place = models.index(name)
-            axes.scatter(x, y, s=45, color=COLOURS[place % len(COLOURS)], marker="os^DvPX"[place % 7], label=name)
-        _cost_axis(axes, [x for x, _ in points.values()])
-        axes.set(xlabel=cost, ylim=(0, 1))
-        axes.grid()
-    grid[0].set_ylabel(label)
-    fullest = max(grid, key=_entries)
-    columns = legend_columns(models)
-    figure.legend(*fullest.get_legend_handles_labels(), ncols=columns, loc="lower left", bbox_to_anchor=(0.05, 0))
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=below / height, top=top - 0.12 / height, wspace=0.08)
+def plot_score_against_cost(title: list[str], panels: Mapping[str, Mapping[str, Points]], places: Places) -> Figure:
+    """A row of panels per training set, a panel per cost, a labelled point per network with its interval.
+
+    `panels`: training set to cost to network to (cost, macro-F1, low, high). Scores from 0 to 1, costs logarithmic.
+    """
+    headings = list(dict.fromkeys(cost for found in panels.values() for cost in found))
+    body = 2.35 * len(panels) + 0.35
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
+    grid = figure.subplots(len(panels), len(headings), sharey=True, sharex="col", squeeze=False)
+    for line, (name, found) in zip(grid, panels.items(), strict=True):
+        for axes, cost in zip(line, headings, strict=True):
+            _scatter(axes, found.get(cost, {}), places)
+            axes.set(ylim=(0, 1))
+            axes.grid()
+        line[0].set_ylabel(f"{name}\nmacro-F1", size=9)
+    for axes, cost in zip(grid[-1], headings, strict=True):
+        axes.set_xlabel(f"{cost}, logarithmic", size=9)
+        _cost_axis(axes, [x for found in panels.values() for x, *_ in found.get(cost, {}).values()], room=4.0)
+    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.5 / height, top=top - 0.08 / height, wspace=0.06,
+                           hspace=0.1)  # fmt: skip
     return figure
 
 
-def _entries(axes: Axes) -> int:
-    return len(axes.get_legend_handles_labels()[1])
+def _scatter(axes: Axes, points: Points, places: Places) -> None:
+    """Points with their names beside, shifted up or down where they would stand on each other."""
+    taken: list[tuple[float, float]] = []
+    for name, (x, y, low, high) in sorted(points.items(), key=_score_of, reverse=True):
+        shown = look(places[name])
+        if low is not None and high is not None:
+            axes.vlines(x, low, high, color=shown.colour, linewidth=1)
+        axes.plot(x, y, shown.marker, color=shown.colour, markersize=5.5, markeredgecolor="white")
+        at = y
+        while any(abs(at - other) < 0.055 and abs(np.log(x / beside)) < 1.2 for beside, other in taken):
+            at -= 0.025
+        taken.append((x, at))
+        axes.annotate(name, (x, at), xytext=(6, 0), textcoords="offset points", size=7, va="center",
+                      color=shown.colour)  # fmt: skip
 
 
-def _cost_axis(axes: Axes, costs: Sequence[float]) -> None:
-    """Logarithmic, with ticks at 1, 2 and 5 as plain numbers: a power of ten alone says little over a short range."""
+def _score_of(item: tuple[str, list[float]]) -> float:
+    return item[1][1]
+
+
+def _cost_axis(axes: Axes, costs: Sequence[float], room: float) -> None:
+    """Logarithmic, plain numbers as ticks, `room` times the range on the right for words."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
-    wide = max(costs) / min(costs) > 1000
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep="") if max(costs) >= 1000 else "{x:g}")
+    if costs:
+        spread = max(costs) / min(costs)
+        axes.set_xlim(min(costs) / 1.5, max(costs) * 1.2 * max(room, spread**0.45))
+        wide = spread > 30
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 3.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep="") if max(costs) >= 1000 else "{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=8)

@@ -57,7 +57,15 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     }
     columns = min(networks["kind"].nunique(), 3)
     yield FigureJob(
-        "cross_dataset/cross_dataset_evaluation", plot_heat_maps, title, {"panels": panels, "columns": columns}
+        name="cross_dataset/cross_dataset_evaluation",
+        draw=plot_heat_maps,
+        title=title,
+        details={"panels": panels, "columns": columns},
+        section="results",
+        caption="Each row is a training set, each column a test set, each number the mean over all networks. The "
+        "diagonal is testing at home; read down a column to see what another training set costs there.",
+        alt="Heat maps of accuracy and macro-F1: training sets in rows, test sets in columns, a map per variant.",
+        is_key=True,
     )
     for kind, part in rows.groupby("kind", sort=False):
         if part["label"].nunique() > 1:
@@ -93,7 +101,13 @@ def _by_model(kind: str, part: pd.DataFrame, known: list[str]) -> FigureJob:
         joined(f"macro-F1, no TTA, mean over {spread_words(part)}", _sizes(part), *known),
     ]
     name = f"cross_dataset/cross_dataset_evaluation_{kind.replace(', tested on ', '_on_')}"
-    return FigureJob(name, plot_heat_maps, title, {"panels": panels, "columns": min(len(panels), 4)})
+    return FigureJob(
+        name, plot_heat_maps, title, {"panels": panels, "columns": min(len(panels), 4)},
+        section="results",
+        caption=f"Macro-F1 of each network by training set (rows) and test set (columns), {kind}. Look for a network "
+        "that keeps more of its score away from home than the others.",
+        alt="Heat maps of macro-F1, one per network: training sets in rows, test sets in columns.",
+    )  # fmt: skip
 
 
 def matrix(rows: pd.DataFrame, score: str) -> Matrix:
@@ -135,7 +149,14 @@ def _gap_job(study: StoredStudy, rows: pd.DataFrame, gaps: dict[str, Matrix]) ->
         ),
     ]  # fmt: skip
     details: dict[str, Any] = {"panels": gaps, "columns": min(len(gaps), 3), "signed": True, "mixes": _mixes(study)}
-    return FigureJob("cross_dataset/generalisation_gap", plot_heat_maps, title, details)
+    return FigureJob(
+        "cross_dataset/generalisation_gap", plot_heat_maps, title, details,
+        section="results",
+        caption="Macro-F1 that a test set (columns) loses when a network learned from another set (rows) instead of "
+        "its own. The bars below show the class mixes: part of a loss can come from classes that are rarer there.",
+        alt="Heat maps of the loss in macro-F1 by training and test set, above bars of each set's class mix.",
+        is_key=True,
+    )  # fmt: skip
 
 
 def _mixes(study: StoredStudy) -> dict[str, list[int]]:
@@ -165,20 +186,24 @@ def plot_heat_maps(
     trained = list(dict.fromkeys(name for parts in panels.values() for name in parts))
     tested = sorted({name for parts in panels.values() for found in parts.values() for name in found})
     lines = -(-len(panels) // columns)
-    left = min(0.075 * max(len(_wrapped(name)) for name in trained) + 0.35, 2.2)
+    left = min(0.075 * max(len(_wrapped(name)) for name in trained) + 0.5, 2.3)
     map_width, map_height = CELL_WIDTH * len(tested), max(CELL_HEIGHT * len(trained), 0.6)
     below = 0.55 + 0.3 * len(mixes) + 0.65 if mixes else 0.0
-    width = max(left + (map_width + 0.3) * columns + 0.75, 7.2)
-    body = (map_height + 0.75) * lines + 0.1 + below
+    width = max(left + (map_width + 0.3) * columns + 0.75, 7.6)
+    body = (map_height + 0.85) * lines + 0.2 + below
     figure, top = titled_figure(title, width, body)
     height = body / top
     reach = _reach(panels) if signed else 1.0
     for place, (heading, parts) in enumerate(panels.items()):
         line, column = divmod(place, columns)
-        x, y = left + column * (map_width + 0.3), body - 0.3 - line * (map_height + 0.75) - map_height
+        x, y = left + column * (map_width + 0.3), body - 0.42 - line * (map_height + 0.85) - map_height
         axes = figure.add_axes((x / width, y / height, map_width / width, map_height / height))
         image = _heat_map(axes, _values(parts, trained, tested), signed, reach)
-        axes.set_title("\n".join(textwrap.wrap(heading, int(map_width * 13))), size=9)
+        axes.set_title(_padded(heading, panels, map_width), size=9)
+        if line == lines - 1:
+            axes.set_xlabel("tested on", size=8, labelpad=1)
+        if column == 0:
+            axes.set_ylabel("trained on", size=8, labelpad=2)
         axes.set_xticks(range(len(tested)), [textwrap.fill(name, 12) for name in tested])
         axes.set_yticks(range(len(trained)), [_wrapped(name) for name in trained] if column == 0 else [])
         axes.tick_params(length=0)
@@ -186,6 +211,13 @@ def plot_heat_maps(
     if mixes:
         _mix_panel(figure, mixes, width, height, below)
     return figure
+
+
+def _padded(heading: str, panels: Matrices, width: float) -> str:
+    """The heading over as many lines as the longest takes, its words above."""
+    wrapped = {name: textwrap.wrap(name, int(width * 12)) for name in panels}
+    most = max(map(len, wrapped.values()))
+    return "\n".join([""] * (most - len(wrapped[heading])) + wrapped[heading])
 
 
 def _wrapped(name: str) -> str:
@@ -241,4 +273,7 @@ def _mix_panel(figure: Figure, mixes: Mapping[str, Sequence[int]], width: float,
     axes.set(xlim=(0, 1))
     axes.set_title("class mixes: share of each class", size=9)
     axes.tick_params(axis="y", length=0)
-    axes.legend(ncols=len(EMOTIONS), loc="upper left", bbox_to_anchor=(0, -0.32 / max(below - 1.15, 0.3)), fontsize=8)
+    figure.legend(
+        *axes.get_legend_handles_labels(), ncols=len(EMOTIONS), loc="lower right", bbox_to_anchor=(1, 0), fontsize=8,
+        columnspacing=1.0, handlelength=1.4,
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 """A figure to draw, and drawing: only what changed, by several processes where figures are many.
 
-A file in `cache/` keeps a fingerprint per figure: only what changed is drawn again, and a figure that no longer
-belongs to the study is removed if it was drawn here.
+A manifest in `cache/` keeps a fingerprint per figure and the words about it (fer.figures.manifest): only what changed
+is drawn again, and a figure that no longer belongs to the study is removed if it was drawn here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer.console.interrupt import children_without_ctrl_c
+from fer.figures.manifest import Section, read_manifest
 from fer.figures.style import STYLE
-from utils import InputError, atomic_path, fingerprint, log, progress, read_json, write_changed, write_json
+from utils import InputError, atomic_path, fingerprint, log, progress, write_changed, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 5
+FIGURES_VERSION = 6
 DPI = 120
 # No date and no program name in the files: equal figures have equal bytes.
 METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -39,7 +40,9 @@ class FigureJob:
     """A figure to draw: `draw(*sources, title=title, **details)`; `name` is its path without suffix.
 
     `title` and `details` are JSON-able; `stamp` changes with what the files behind `sources` hold.
-    `run` is the folder name of the run shown, "" for none.
+    `run` is the folder name of the run shown, "" for none. `caption` says in sentences what to see, `alt` in one
+    what the picture is, for who does not see it. `section` is where it belongs in the report; `is_key` marks a figure
+    a reader would miss (FIGURES = "key" draws no other), `is_lead` the one of its section that tells most.
     """
 
     name: str
@@ -49,12 +52,23 @@ class FigureJob:
     sources: tuple[Any, ...] = ()
     stamp: Any = None
     run: str = ""
+    section: Section = "results"
+    caption: str = ""
+    alt: str = ""
+    is_key: bool = False
+    is_lead: bool = False
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of everything the figure shows."""
         drawn = [FIGURES_VERSION, self.draw.__name__, self.title, self.details, self.stamp]
         return fingerprint(drawn, length=16)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest holds of the figure once it is drawn."""
+        about = {"section": self.section, "caption": self.caption, "alt": self.alt, "run": self.run}
+        return about | {"is_key": self.is_key, "is_lead": self.is_lead, "fingerprint": self.fingerprint}
 
 
 def named_jobs(jobs: Iterable[FigureJob], plot_format: str) -> dict[str, FigureJob]:
@@ -79,62 +93,41 @@ def write_left_out(path: Path, left_out: list[LeftOut]) -> None:
     write_changed(path, json.dumps(left_out, indent=2, ensure_ascii=False) + "\n")
 
 
-def _read_map(path: Path) -> dict[str, str]:
-    """Fingerprint of each figure drawn so far, by its path under the output folder.
-
-    The file may come from elsewhere, and what it lists can be removed: only figures below the output folder count.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        listed = dict(read_json(path))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        log.warning("%s cannot be read (%s); every figure is drawn again.", path, error)
-        return {}
-    foreign = [name for name in listed if not is_figure_path(name)]
-    if foreign:
-        log.warning("%s lists %r, which is no figure of this study; it is left alone.", path, foreign[0])
-    return {name: listed[name] for name in listed if name not in foreign}
-
-
-def is_figure_path(name: str) -> bool:
-    """True for the relative path of a picture that leads out of no folder, on any system."""
-    parts = PurePosixPath(name).parts
-    plain = name.isprintable() and not set(name) & set("\\:") and not name.startswith("/")
-    return plain and ".." not in parts and name.endswith(tuple(f".{kind}" for kind in METADATA))
-
-
 def draw_changed(
-    output: Path, jobs: dict[str, FigureJob], map_file: Path, in_process: bool = False
+    output: Path, jobs: dict[str, FigureJob], manifest: Path, in_process: bool = False, every: bool = True
 ) -> tuple[list[str], list[LeftOut]]:
-    """Draw what changed and remove what no longer belongs; noted in the map, also when stopped half-way.
+    """Draw what changed and remove what no longer belongs; noted in the manifest, also when stopped half-way.
 
-    Many figures are drawn by several processes, unless `in_process`. Returns the paths of the study's figures, and
-    those left out.
+    Unless `every`, only key figures are drawn; others that are there and still true stay. Many figures are drawn by
+    several processes, unless `in_process`. Returns the paths of the figures that are there, and those left out.
     """
-    known = _read_map(map_file)
-    prints = {path: job.fingerprint for path, job in jobs.items()}
-    changed = {
-        path: job for path, job in jobs.items() if known.get(path) != prints[path] or not (output / path).is_file()
-    }
-    noted, failed = known.copy(), []
+    known = read_manifest(manifest)
+    facts = {path: job.facts for path, job in jobs.items()}
+    same = {path for path in jobs if _is_drawn(output, path, known, facts)}
+    changed = {path: job for path, job in jobs.items() if path not in same and (every or job.is_key)}
+    noted, failed = known | {path: facts[path] for path in same}, []
     try:
         for path, why in _results(output, changed, in_process):
             if not why:
-                noted[path] = prints[path]
+                noted[path] = facts[path]
                 continue
             failed.append(note_left_out(path, why))
             if path in known:
                 _remove(output, path, noted)
-        for path in known.keys() - jobs.keys():
+        for path in known.keys() - same - changed.keys():
             _remove(output, path, noted)
     finally:
         if noted != known:
-            write_json(map_file, dict(sorted(noted.items())))
+            write_json(manifest, dict(sorted(noted.items())))
     return list(noted), failed
 
 
-def _remove(output: Path, path: str, noted: dict[str, str]) -> None:
+def _is_drawn(output: Path, path: str, known: dict[str, Any], facts: dict[str, Any]) -> bool:
+    same = path in known and known[path]["fingerprint"] == facts[path]["fingerprint"]
+    return same and (output / path).is_file()
+
+
+def _remove(output: Path, path: str, noted: dict[str, Any]) -> None:
     (output / path).unlink(missing_ok=True)
     del noted[path]
 

@@ -1,308 +1,179 @@
-"""Figures that compare scores: models, classes, augmentation, TTA, combined training, ensembles.
+"""Figures of scores: the whole study on one page, all metrics per dataset, scores per class.
 
-All are bars with a point per seed, and all numbers are those of results.csv and per_class_results.csv.
+Every number is one of results.csv, per_class_results.csv and statistics/intervals.csv. Recall averaged over the classes
+is balanced accuracy and drawn under that name alone.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
-from evaluation import METRICS
 from fer.figures.engine import FigureJob
+from fer.figures.estimates import estimates, plot_estimates
+from fer.figures.looks import places
 from fer.figures.result_rows import (
     is_ensemble,
+    majority_rows,
     models_in_order,
-    networks_first,
     own_rows,
     pictures,
     repeats,
     rows_selected_on_validation,
-    values,
     with_classes,
-)
-from fer.figures.style import (
-    COLOURS,
-    HATCHES,
-    LEGEND_LINE,
-    MARK,
-    WIDTH,
-    legend_columns,
-    legend_rows,
-    score_text,
-    titled_figure,
+    with_intervals,
 )
 from fer.figures.titles import joined, notes
+from fer.metrics.metrics import METRICS
+from fer.results.scores import MAJORITY
 from fer.results.study_files import StoredStudy
+from fer.results.tables import CLASS_TEXTS
 from fer.settings.settings import EMOTIONS
+from utils import read_csv
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-WORDS = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_precision": "macro precision",
-    "macro_recall": "macro recall", "macro_f1": "macro-F1", "macro_auc": "macro AUC", "cohen_kappa": "Cohen's kappa",
-}  # fmt: skip
-BEFORE, AFTER = "preprocessed", "augmented"
-# By series and category: a value per seed.
-Series = Mapping[str, Mapping[str, Sequence[float]]]
+# Macro recall is balanced accuracy under another name.
+WORDS = {name: metric.words for name, metric in METRICS.items() if name != "macro_recall"}
 
 
-# ---------------------------------------------------------------- models and classes
+# ---------------------------------------------------------------- the whole study on one page
+
+
+def overview_jobs(study: StoredStudy) -> Iterator[FigureJob]:
+    """Macro-F1 of every training set, variant and network on every test set, on one page."""
+    rows = rows_selected_on_validation(study)
+    rows = rows[rows["matching"].astype(bool) & (rows["tta"] == "none") & rows["test_on"].isin(study.datasets)]
+    rows = rows[~is_ensemble(rows) | (rows["model"] == "ensemble_soft")]
+    if rows.empty:
+        return
+    rows = with_intervals(study, rows, "macro_f1")
+    tested, order = sorted(rows["test_on"].unique()), models_in_order(rows)
+    majority = majority_rows(study)["macro_f1"]
+    trained = sorted(rows["train_on"].unique(), key=_fewest_first)
+    panels, baselines = {}, {}
+    for train_on in trained:
+        for test_on in tested:
+            heading = f"trained on {_short(train_on, trained)}\ntested on {test_on}"
+            part = rows[(rows["train_on"] == train_on) & (rows["test_on"] == test_on)]
+            panels[heading] = estimates(part, "variant", "macro_f1", order)
+            baselines |= {heading: float(majority[test_on])} if test_on in majority else {}
+    about = joined("macro-F1, no TTA, rows of panels: trained on; columns: tested on", pictures(rows), repeats(rows))
+    yield FigureJob(
+        name="metrics/overview",
+        draw=plot_estimates,
+        title=["All results of the study", joined(about, *notes(study, *study.datasets))],
+        details={
+            "panels": panels, "places": places(study, order), "axis": "macro-F1", "columns": len(tested),
+            "baselines": baselines,
+        },
+        section="results",
+        caption="Each panel shows the macro-F1 that networks trained on one set (rows of panels) reach on one test set "
+        "(columns). Look for points whose interval lies right of the dashed majority class, and for how far panels "
+        "with another training set stand left of the one trained on the tested set itself.",
+        alt="Grid of dot charts of macro-F1 with 95 % intervals: a panel per training and test set, a row per network.",
+        is_key=True,
+        is_lead=True,
+    )  # fmt: skip
+
+
+def _fewest_first(train_on: str) -> tuple[int, str]:
+    return train_on.count("+"), train_on
+
+
+def _short(train_on: str, trained: list[str]) -> str:
+    """A union by its number of sets where there is no other."""
+    unions = [name for name in trained if "+" in name]
+    return f"all {train_on.count('+') + 1} sets" if "+" in train_on and unions == [train_on] else train_on
+
+
+# ---------------------------------------------------------------- one dataset: all metrics, each class
 
 
 def metric_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set and variant: every metric of every model on its own test set, and recall and F1 per class."""
-    for (train_on, variant), part in own_rows(study).groupby(["train_on", "variant"]):
-        name = f"metrics/{train_on}_{variant}"
-        about = joined(f"{variant}, tested on {train_on}, no TTA", pictures(part), repeats(part))
-        known = notes(study, *str(train_on).split("+"))
+    """Per training set, on its own test set: every metric of all variants and networks."""
+    rows = own_rows(study)
+    for train_on, part in rows.groupby("train_on"):
         order = models_in_order(part)
-        long = part.melt(["label"], list(METRICS), "metric").replace({"metric": WORDS})
-        title = [f"{train_on}: all metrics of all models", joined(about, *known)]
-        panels = {"": values(long, "label", "metric", "value", order)}
-        yield FigureJob(f"{name}_metrics", plot_bars, title, {"panels": panels, "axis": "score"})
-        classes = with_classes(study, part)
-        panels = {kind: values(classes, "label", "class", kind, order) for kind in ("recall", "f1")}
-        panels = {"recall": panels["recall"], "F1": panels["f1"]}
-        title = [f"{train_on}: recall and F1 per class", joined(about, *known)]
-        yield FigureJob(f"{name}_per_class", plot_bars, title, {"panels": panels, "axis": "score"})
-
-
-# ---------------------------------------------------------------- what a change brings
-
-
-def augmentation_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set: recall and F1 of each class with augmentation minus without, per model, seed by seed."""
-    for train_on, part in own_rows(study).groupby("train_on"):
-        if not {BEFORE, AFTER} <= set(part["variant"]):
-            continue
-        classes = with_classes(study, part)
-        panels = {words: _gains(classes, kind) for words, kind in (("recall", "recall"), ("F1", "f1"))}
-        if not any(panels["F1"].values()):
-            continue
-        counts = f"{pictures(part)}, no TTA, {repeats(part)}"
-        title = [
-            f"{train_on}: gain per class of augmented over preprocessed",
-            joined("difference between runs of the same seed", counts, *notes(study, *str(train_on).split("+"))),
-        ]
-        details = {"panels": panels, "axis": "gain", "least": 0.05, "signed": True}
-        yield FigureJob(f"metrics/{train_on}_augmentation_gain", plot_bars, title, details)
-
-
-def _gains(classes: pd.DataFrame, kind: str) -> dict[str, dict[str, list[float]]]:
-    """Augmented minus preprocessed of one score, paired by model, seed and fold."""
-    same = ["model", "seed", "split", "class"]
-    before, after = (classes[classes["variant"] == variant] for variant in (BEFORE, AFTER))
-    both = before.merge(after, on=same, suffixes=("_before", ""))
-    both["gain"] = both[kind] - both[f"{kind}_before"]
-    both["label"] = both["model"]
-    both["class"] = pd.Categorical(both["class"], EMOTIONS)
-    return values(both.sort_values("class", kind="stable"), "label", "class", "gain", models_in_order(both))
-
-
-def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per TTA policy: what it adds to the accuracy of each model, on the test set of its own training set."""
-    rows = rows_selected_on_validation(study)
-    if rows.empty:
-        return
-    own = rows[rows["own"] & rows["tta_gain"].notna()]
-    policies = sorted(own["tta"].unique())
-    for policy in policies:
-        part = own[own["tta"] == policy].sort_values("label", key=_in_order, kind="stable")
         panels = {
-            f"{train_on} ({pictures(some)})": values(some, "variant", "label", "tta_gain")
-            for train_on, some in part.groupby("train_on")
+            words: estimates(with_intervals(study, part, metric), "variant", metric, order)
+            for metric, words in WORDS.items()
         }
+        majority = majority_rows(study)
+        known = train_on in majority.index
         title = [
-            f"Gain in accuracy by test-time augmentation ({policy})",
-            joined("against the same network without TTA", repeats(part), *notes(study, *study.datasets)),
+            f"{train_on}: all metrics of all networks and variants",
+            joined(f"tested on {train_on}, no TTA", pictures(part), repeats(part), *_known(study, train_on)),
+            "balanced accuracy is macro recall; a metric without lines has no interval",
         ]
-        details = {"panels": panels, "axis": "gain", "least": 0.01, "signed": True}
-        name = "tta/tta_gain" + (f"_{policy}" if len(policies) > 1 else "")
-        yield FigureJob(name, plot_bars, title, details | {"panel_height": 1.9})
+        yield FigureJob(
+            name=f"metrics/{train_on}_metrics",
+            draw=plot_estimates,
+            title=title,
+            details={
+                "panels": panels, "places": places(study, order), "axis": "score",
+                "baselines": {w: float(majority.loc[train_on, m]) for m, w in WORDS.items()} if known else None,
+            },
+            section="results",
+            caption=f"Every metric on the {train_on} test set, from 0 to 1, for each network and each variant of its "
+            "training pictures. Variants whose intervals overlap widely are not told apart by this test set; the "
+            "dashed line is what always answering the most frequent class would reach.",
+            alt=f"Dot charts of six metrics on {train_on}: a row per network, a marker per variant.",
+            is_key=_is_key(rows, train_on),
+        )  # fmt: skip
 
 
-def _in_order(labels: pd.Series) -> pd.Series:
-    return labels.map(networks_first)
-
-
-# ---------------------------------------------------------------- combined training, ensembles
-
-
-def combined_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per variant: accuracy on each test set of a model trained on that dataset alone and on several together."""
-    rows = rows_selected_on_validation(study)
-    if rows.empty:
-        return
-    fits = rows["matching"] & (rows["tta"] == "none") & rows["section"].isin(["individual", "combined", "ensemble"])
-    rows = rows[fits & ~rows["test_on"].str.contains("+", regex=False)]
-    rows = rows[[test in train.split("+") for test, train in zip(rows["test_on"], rows["train_on"], strict=True)]]
-    variants = [
-        str(variant)
-        for variant, part in rows.groupby("variant")
-        if part["train_on"].str.contains("+", regex=False).any()
-    ]
-    for variant in variants:
-        part = rows[rows["variant"] == variant].copy()
-        part["trained"] = part["train_on"].where(part["train_on"].str.contains("+", regex=False), "this dataset alone")
-        order = sorted(part["trained"].unique(), key=lambda name: (name != "this dataset alone", name))
-        panels = {
-            f"{label}": values(some.sort_values("test_on", kind="stable"), "trained", "test_on", "macro_f1", order)
-            for label, some in ((label, part[part["label"] == label]) for label in models_in_order(part))
-        }
-        title = [
-            "Trained on one dataset or on several together",
-            joined(
-                f"macro-F1 on each test set, {variant}, no TTA",
-                pictures(part),
-                repeats(part),
-                *notes(study, *study.datasets),
-            ),
-        ]
-        details = {"panels": panels, "axis": "macro-F1", "columns": min(2, len(panels)), "panel_height": 2.0}
-        name = "combined/individual_vs_combined" + (f"_{variant}" if len(variants) > 1 else "")
-        yield FigureJob(name, plot_bars, title, details)
-
-
-def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set, variant and test set: the ensembles beside the networks that vote in them."""
-    rows = rows_selected_on_validation(study)
-    if rows.empty:
-        return
-    rows = rows[rows["matching"]]
-    for (train_on, variant, test_on), part in rows.groupby(["train_on", "variant", "test_on"]):
-        if not is_ensemble(part).any():
-            continue
+def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
+    """Per training set, on its own test set: recall and F1 of each class, all variants and networks."""
+    rows = own_rows(study)
+    for train_on, part in rows.groupby("train_on"):
         order = models_in_order(part)
-        panels = {}
-        for policy in sorted(part["tta"].unique(), key=lambda name: (name != "none", name)):
-            some = part[part["tta"] == policy]
-            kinds = {name: WORDS[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
-            long = some.melt(["label"], list(kinds), "metric").replace({"metric": kinds})
-            panels["no TTA" if policy == "none" else f"TTA {policy}"] = values(long, "label", "metric", "value", order)
+        classes = with_classes(study, part)
+        majority = _majority_classes(study, str(train_on))
+        panels, baselines = {}, {}
+        for kind, words in (("recall", "recall"), ("f1", "F1")):
+            for emotion in EMOTIONS:
+                some = classes[classes["class"] == emotion]
+                some = with_intervals(study, some, f"{kind}_{emotion}")
+                heading = f"{words}\n{emotion}"
+                panels[heading] = estimates(some, "variant", kind, order)
+                if emotion in majority.index and pd.notna(majority.loc[emotion, kind]):
+                    baselines[heading] = float(majority.loc[emotion, kind])
         title = [
-            f"Ensembles and the networks that vote in them, on {test_on}",
-            joined(f"trained on {train_on} ({variant})", pictures(part), repeats(part)),
-            *([joined(*known)] if (known := notes(study, *str(train_on).split("+"), *str(test_on).split("+"))) else []),
+            f"{train_on}: recall and F1 per class, all networks and variants",
+            joined(f"tested on {train_on}, no TTA", pictures(part), repeats(part), *_known(study, train_on)),
+            joined("test pictures per class", ", ".join(_supports(classes))),
         ]
-        name = f"ensemble_results/{train_on}_{variant}_ensembles_{test_on}"
-        yield FigureJob(name, plot_bars, title, {"panels": panels, "axis": "score"})
+        yield FigureJob(
+            name=f"metrics/{train_on}_per_class",
+            draw=plot_estimates,
+            title=title,
+            details={
+                "panels": panels, "places": places(study, order), "axis": "score", "columns": len(EMOTIONS),
+                "baselines": baselines,
+            },
+            section="results",
+            caption=f"Recall (above) and F1 (below) of each emotion on the {train_on} test set. Look for classes whose "
+            "recall interval reaches 0, and for variants that gain recall of a rare class while its F1 stays.",
+            alt=f"Dot charts of recall and F1 of the seven emotions on {train_on}: a row per network.",
+            is_key=_is_key(rows, train_on),
+        )  # fmt: skip
 
 
-# ---------------------------------------------------------------- bars with a point per seed
+def _is_key(rows: pd.DataFrame, train_on: object) -> bool:
+    """Single datasets, and unions where nothing was trained on single ones: the overview shows all."""
+    return "+" not in str(train_on) or rows["train_on"].str.contains("+", regex=False).all()
 
 
-def plot_bars(
-    title: list[str],
-    panels: Mapping[str, Series],
-    axis: str,
-    least: float = 1.0,
-    columns: int = 1,
-    signed: bool = False,
-    panel_height: float = 2.4,
-) -> Figure:
-    """A panel per heading: a group per category, in it a bar per series, its height the mean of the values.
-
-    Points are the single values where there are several. All panels have one scale: 0 to 1; where `signed`, as far
-    below 0 as above, at least to `least`. A series keeps its colour in all panels.
-    """
-    series = list(dict.fromkeys(name for parts in panels.values() for name in parts))
-    rows = -(-len(panels) // columns)
-    below = 0.48 + LEGEND_LINE * legend_rows(series) * (len(series) > 1)
-    body = panel_height * rows + 0.62 * (rows - 1) + 0.32 + below
-    figure, top = titled_figure(title, WIDTH, body)
-    height = body / top
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (heading, parts) in zip(grid, panels.items(), strict=False):
-        _bar_panel(axes, parts, series, signed, WIDTH / columns)
-        axes.set_title(heading, size=9)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
-    _limits(grid[0], panels, least, signed)
-    for axes in grid[::columns]:
-        axes.set_ylabel(axis)
-    if len(series) > 1:
-        series_legend(figure, series)
-    figure.subplots_adjust(
-        left=0.8 / WIDTH, right=1 - 0.1 / WIDTH, bottom=below / height, top=top - 0.32 / height,
-        hspace=0.62 / panel_height, wspace=0.04,
-    )  # fmt: skip
-    return figure
+def _known(study: StoredStudy, train_on: object) -> list[str]:
+    return notes(study, *str(train_on).split("+"))
 
 
-def _bar_panel(axes: Axes, parts: Series, series: Sequence[str], signed: bool, width: float) -> None:
-    categories = list(dict.fromkeys(kind for found in parts.values() for kind in found))
-    shown = [name for name in series if parts.get(name)]
-    bar = 0.84 / max(len(shown), 1)
-    inches = min(bar, 0.3) * (width - 0.75) / max(len(categories), 1)
-    for number, name in enumerate(shown):
-        offset = (number - (len(shown) - 1) / 2) * min(bar, 0.3)
-        for place, kind in enumerate(categories):
-            if parts[name].get(kind):
-                found = np.asarray(parts[name][kind], dtype=float)
-                axes.bar(place + offset, found.mean(), min(bar, 0.3) * 0.94, edgecolor="white", linewidth=0.5,
-                         **look(series.index(name)))  # type: ignore[arg-type] # fmt: skip
-                _points(axes, place + offset, found, min(bar, 0.3))
-                _mean(axes, place + offset, found, signed, inches)
-    for place, kind in enumerate(categories):
-        if not any(parts[name].get(kind) for name in shown):
-            axes.text(place, 0, " no pictures", ha="center", va="bottom", size=8, color=MARK, rotation=90)
-    across = max(int((width - 0.75) / max(len(categories), 1) * 12), 8)
-    axes.set_xticks(range(len(categories)), [textwrap.fill(kind, across) for kind in categories], size=8)
-    axes.set_xlim(-0.5, max(len(categories), 1) - 0.5)
-    axes.tick_params(axis="x", length=0)
-    axes.axhline(0, color=MARK, linewidth=0.8)
-    axes.grid(axis="y")
+def _majority_classes(study: StoredStudy, test_on: str) -> pd.DataFrame:
+    table = read_csv(study.output / "per_class_results.csv", CLASS_TEXTS)
+    table = table[(table["run"] == MAJORITY) & (table["test_on"] == test_on)]
+    return table.drop_duplicates("class").set_index("class")
 
 
-def _points(axes: Axes, x: float, values: np.ndarray, bar: float) -> None:
-    if len(values) > 1:
-        places = x + np.linspace(-0.25, 0.25, len(values)) * bar
-        axes.plot(places, values, "o", color="white", markeredgecolor="#222222", markersize=2.6, markeredgewidth=0.6)
-
-
-def _mean(axes: Axes, x: float, values: np.ndarray, signed: bool, inches: float) -> None:
-    """The mean as a number beyond the outermost point, upright where the bar is narrow, left out where it is a line."""
-    if inches < 0.09:
-        return
-    mean = float(values.mean())
-    below = signed and mean < 0
-    place, side, shift = (values.min(), "top", -4) if below else (max(values.max(), 0.0), "bottom", 4)
-    axes.annotate(
-        score_text(mean, signed), (x, place), xytext=(0, shift), textcoords="offset points", ha="center", va=side,
-        size=6.5, rotation=90 if inches < 0.4 else 0,
-    )  # fmt: skip
-
-
-def _limits(axes: Axes, panels: Mapping[str, Series], least: float, signed: bool) -> None:
-    """Room beyond the highest bar for its number; the ticks of a score still end at 1."""
-    found = [
-        value for parts in panels.values() for kinds in parts.values() for some in kinds.values() for value in some
-    ]
-    low, high = min([0.0, *found]), max([0.0, *found])
-    if signed:
-        reach = max(-low, high, least) * 1.6
-        axes.set_ylim(-reach, reach)
-        axes.yaxis.set_major_formatter("{x:+.2f}" if reach > 0.2 else "{x:+.3f}")
-        return
-    axes.set_yticks(np.arange(-1, 1.01, 0.2))
-    axes.set_ylim(low * 1.3, 1.2 if high > 0.8 else 1.0)
-
-
-def series_legend(figure: Figure, series: Sequence[str]) -> None:
-    """A legend under the figure, a patch per series."""
-    from matplotlib.patches import Patch
-
-    handles = [Patch(edgecolor="white", label=name, **look(place)) for place, name in enumerate(series)]  # type: ignore[arg-type]
-    figure.legend(handles=handles, ncols=legend_columns(series), loc="lower left", bbox_to_anchor=(0.05, 0), fontsize=8)
-
-
-def look(place: int) -> dict[str, str]:
-    """Colour and hatch of the series at `place`: the hatch changes where the colours begin again."""
-    return {"facecolor": COLOURS[place % len(COLOURS)], "hatch": HATCHES[place // len(COLOURS) % len(HATCHES)]}
+def _supports(classes: pd.DataFrame) -> list[str]:
+    found = classes.groupby("class")["support"].max()
+    return [f"{emotion} {int(found[emotion]):,}" for emotion in EMOTIONS if emotion in found]

@@ -21,6 +21,7 @@ from fer.audit.contact_sheets import delivered_face, spread
 from fer.data.samples import DatasetSamples, read_samples
 from fer.faces.augmentation import augment_images, make_transform
 from fer.figures.engine import FigureJob
+from fer.figures.result_rows import chosen_by_validation
 from fer.figures.selection import masked
 from fer.figures.style import titled_figure
 from fer.figures.titles import joined, name_parts, notes, run_words
@@ -29,7 +30,7 @@ from fer.results.study_files import PredictionEntry, StoredStudy, read_predictio
 from fer.runs.run import ORACLE, PlannedRun
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
-from fer.study.variants import picture_recipe, scored_faces, scored_variant, training_faces
+from fer.study.variants import picture_recipe, saved_faces, scored_faces, scored_variant, training_faces
 from utils import InputError, fingerprint
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ def sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> It
                 [picture_recipe(data, variant, size, settings) for variant in shown],
                 run and run.name,
             ],
+            section="data",
+            caption=f"Training faces of each emotion in {name}: as delivered, as saved after preparation, and as "
+            "training sees them. Look for faces that are cut off, turned, or changed until the emotion is gone.",
+            alt=f"Grid of faces of {name}: an emotion per row, the same faces in each group of columns.",
+            is_key=True,
         )
 
 
@@ -105,12 +111,13 @@ def draw_samples(
     """The grid of one dataset. Raises InputError when a picture is gone."""
     train = data.rows("train").sort_values("face", kind="stable")
     prepared = _faces_of(study, data, "preprocessed", size, "train") if len(variants) > 1 else None
+    saved = saved_faces(data, study.settings) if prepared is not None else {}
     balanced = _balanced_faces(study, data, run) if run else None
     has_extras = balanced is not None and any("+aug" in name for name in balanced.places)
     online = run is not None and run.run.hyper.augmentation and run.run.hyper.augment_engine == "albumentations"
     words = {
         "raw": True,
-        "preprocessed": prepared is not None,
+        "preprocessed, as saved": prepared is not None,
         "extra copy on disk": has_extras,
         "as seen in training": bool(online),
     }
@@ -121,11 +128,11 @@ def draw_samples(
         groups = [[CaptionedPicture(_readable(data, row)) for row in chosen]]
         if prepared is not None:
             faces = [prepared[row["sample_id"]] for row in chosen]
-            groups.append([CaptionedPicture(face) for face in faces])
+            groups.append([CaptionedPicture(_saved(saved[row["sample_id"]])) for row in chosen])
             if has_extras and balanced is not None:
                 groups.append([_extra(balanced, row["sample_id"]) for row in chosen])
             if online and run is not None:
-                groups.append([CaptionedPicture(face) for face in _augmented(faces, run, label)])
+                groups.append([CaptionedPicture(face) for face in _augmented(faces, run, data.name, label)])
         empty = [CaptionedPicture(None)] * (EXAMPLES - len(chosen))
         rows.append(PictureRow(f"{emotion}\nn = {len(of_class):,}", [one for group in groups for one in group + empty]))
     return plot_picture_rows(title, rows, [(EXAMPLES, heading) for heading, there in words.items() if there])
@@ -152,6 +159,17 @@ def _readable(data: DatasetSamples, row: dict[str, Any]) -> np.ndarray:
         raise InputError(f"{data.root / row['path']} cannot be shown: {error}.") from error
 
 
+def _saved(path: Path) -> np.ndarray:
+    """The prepared face as it lies on disk: its pack holds what a network sees, often much smaller."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    except OSError as error:
+        raise InputError(f"{path} cannot be shown: {error}.") from error
+
+
 def _extra(balanced: PackedPixels, sample_id: str) -> CaptionedPicture:
     name = f"{sample_id}+aug1"
     return (
@@ -159,11 +177,11 @@ def _extra(balanced: PackedPixels, sample_id: str) -> CaptionedPicture:
     )
 
 
-def _augmented(faces: list[np.ndarray], run: PlannedRun, label: int) -> list[np.ndarray]:
-    """Faces changed as the batches of training are, with draws of their own."""
-    how = run.run.hyper.augmentation or {}
+def _augmented(faces: list[np.ndarray], run: PlannedRun, dataset: str, label: int) -> list[np.ndarray]:
+    """Faces changed as the batches of training are; each dataset's grid has draws of its own, to show more of them."""
+    how, own = run.run.hyper.augmentation or {}, int(fingerprint(dataset, 8), 16)
     return [
-        augment_images([face], make_transform(**how, side=len(face)), (run.run.seed, label, place))[0]
+        augment_images([face], make_transform(**how, side=len(face)), (run.run.seed, own, label, place))[0]
         for place, face in enumerate(faces)
     ]
 
@@ -182,7 +200,14 @@ def rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
             joined(f"n = {len(rejected):,} of {len(data.samples) + len(data.rejected):,} listed", *notes(stored, name)),
         ]
         stamp = fingerprint(rejected[["sample_id", "why", "face"]].fillna("").to_numpy().tolist())
-        yield FigureJob(f"eda/{name}_rejected", draw_rejected, title, {}, (data, rejected), stamp)
+        yield FigureJob(
+            f"eda/{name}_rejected", draw_rejected, title, {}, (data, rejected), stamp,
+            section="audit",
+            caption=f"Pictures of {name} that the selection left out, a row per reason, the most frequent first. Look "
+            "for pictures that should have stayed.",
+            alt=f"Rows of small pictures left out of {name}, each row under its reason.",
+            is_key=True,
+        )  # fmt: skip
 
 
 def _rejected(study: Study, data: DatasetSamples) -> pd.DataFrame:
@@ -227,6 +252,7 @@ def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
     """Per dataset, variant and network: its most confident errors on a dataset it was trained on, lowest seed."""
     own = [entry for entry in stored.predictions if _is_shown(entry)]
     first: dict[tuple[Any, ...], PredictionEntry] = {}
+    chosen = {found.name for found in chosen_by_validation(stored).values()}
     for entry in sorted(own, key=_seed_and_split):
         run = entry.run.run
         first.setdefault((entry.run.train_on, run["variant"], run["model"], run["mixing"], entry.test_on), entry)
@@ -248,6 +274,11 @@ def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
             sources=(study, data, entry),
             stamp=[entry.stamp(), picture_recipe(data, entry.test_variant, size, study.settings)],
             run=entry.run.name,
+            section="errors" if entry.run.name in chosen else "run",
+            caption=f"The errors of {run['model']} on {entry.test_on} of which it was most certain, a row per true "
+            "emotion. Faces whose label looks wrong to you are noise of the labels, not of the network.",
+            alt=f"Rows of misclassified faces of {entry.test_on}, each with the answer, its confidence and the truth.",
+            is_key=entry.run.name in chosen,
         )
 
 

@@ -5,14 +5,14 @@ Nothing here computes a metric: every number is one that results/tables.py wrote
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import get_args
 
 import pandas as pd
 
+from fer.data.folds import OFFICIAL
 from fer.results.scores import MAJORITY
-from fer.results.study_files import StoredStudy
-from fer.results.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results
+from fer.results.study_files import StoredRun, StoredStudy
+from fer.results.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results, read_validation
 from fer.results.trainings import SCORED, per_training, spread_words
 from fer.results.trainings import SETUP as TRAINED
 from fer.runs.run import ORACLE
@@ -23,8 +23,8 @@ from utils import InputError, log, read_csv
 SETUP = ("balance", "mixing", "selection")
 ENSEMBLE = "ensemble_"
 VARIANTS = get_args(Variant)
-# A value per seed (and fold), by series and category.
-Values = dict[str, dict[str, list[float]]]
+SCORED_KEYS = ("run", "test_on", "test_variant", "tta")
+TRAINED_ON = list(TRAINED)
 
 
 def rows_selected_on_validation(study: StoredStudy) -> pd.DataFrame:
@@ -97,15 +97,54 @@ def is_ensemble(rows: pd.DataFrame) -> pd.Series:
     return rows["members"].astype(str) != ""
 
 
-def values(rows: pd.DataFrame, series: str, category: str, value: str, order: Sequence[str] = ()) -> Values:
-    """The numbers of column `value` as lists, by the columns `series` and `category`; empty where all are NaN.
+def with_intervals(study: StoredStudy, rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`rows` with `low` and `high`, the 95 % interval of `metric` over test pictures; NaN where none was computed.
 
-    Series stand in `order`, else as they come in `rows`.
+    A mean over folds that answered the same pictures has none: those of intervals.csv are of single folds. Raises
+    InputError when intervals.csv is damaged.
     """
-    found: Values = {name: {} for name in order or dict.fromkeys(rows[series])}
-    for name, kind, number in rows[[series, category, value]].itertuples(index=False, name=None):
-        found[name].setdefault(kind, []).extend([] if pd.isna(number) else [float(number)])
-    return found
+    path = study.output / "statistics" / "intervals.csv"
+    if not path.is_file():
+        return rows.assign(low=float("nan"), high=float("nan"))
+    try:
+        table = read_csv(path, ["run", "test_on", "test_variant", "tta"])
+        table = table[table["metric"] == metric][[*SCORED_KEYS, "low", "high"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
+    found = rows.merge(table.drop_duplicates(list(SCORED_KEYS), keep="last"), on=list(SCORED_KEYS), how="left")
+    averaged = (found["split"] != OFFICIAL) & (found["rows"] != "pooled")
+    return found.assign(low=found["low"].mask(averaged), high=found["high"].mask(averaged))
+
+
+def majority_rows(study: StoredStudy) -> pd.DataFrame:
+    """Rows of results.csv of the majority class, indexed by test set; empty where the tables are not written."""
+    if not (study.output / "results.csv").is_file():
+        return pd.DataFrame(columns=list(COLUMNS)).set_index("test_on")
+    table = read_results(study.output)
+    return table[table["model"] == MAJORITY].drop_duplicates("test_on").set_index("test_on")
+
+
+def chosen_by_validation(study: StoredStudy, alone: bool = False) -> dict[str, StoredRun]:
+    """Per dataset the network with the best validation score there, its run of the lowest seed.
+
+    The rule of fer.findings.choice: the primary metric, mean over the seeds, of setups with all seeds; no ensembles, no
+    TTA, no oracles, and the test set has no say. `alone`: only of networks trained on this dataset alone. Raises
+    InputError when validation_results.csv is damaged.
+    """
+    if not (study.output / "validation_results.csv").is_file():
+        return {}
+    runs = {run.name: run for run in study.runs if not run.members and run.run["selection"] != ORACLE}
+    table = read_validation(study.output)
+    table = table[table["run"].isin(runs) & (table["tta"] == "none") & (table["rows"] != "fold")]
+    chosen = {}
+    for name in study.datasets:
+        rows = table[(table["test_on"] == name) & ((table["train_on"] == name) | (not alone))]
+        scores = rows.groupby(TRAINED_ON).agg(score=(study.primary_metric, "mean"), seeds=("seed", "nunique"))
+        whole = scores[(scores["seeds"] == scores["seeds"].max()) & scores["score"].notna()]
+        if len(whole):
+            best = rows[(rows[TRAINED_ON] == list(whole["score"].idxmax())).all(axis=1)]
+            chosen[name] = runs[best.sort_values("seed", kind="stable")["run"].iloc[0]]
+    return chosen
 
 
 def pictures(rows: pd.DataFrame) -> str:
@@ -116,9 +155,9 @@ def pictures(rows: pd.DataFrame) -> str:
 
 
 def repeats(rows: pd.DataFrame) -> str:
-    """What a bar and a point stand for: seeds, and repeats of folds where there are any."""
+    """What a point stands for: seeds, and repeats of folds where there are any."""
     times = rows.groupby(["label", "train_on", "variant", "test_on", "test_variant", "tta"])["run"].nunique()
     low, high = int(times.min()), int(times.max())
     if high == 1:
         return "one seed"
-    return f"bar: mean, point: each of {low if low == high else f'{low} to {high}'} {spread_words(rows)}"
+    return f"mean over {low if low == high else f'{low} to {high}'} {spread_words(rows)}"

@@ -61,7 +61,15 @@ def funnel_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         "Selection funnel: what each step kept",
         joined("pictures left after the step; share of those listed", *notes(study, *study.datasets)),
     ]
-    yield FigureJob("eda/selection_funnel", plot_funnel, title, {"panels": panels})
+    yield FigureJob(
+        "eda/selection_funnel", plot_funnel, title, {"panels": panels},
+        section="protocol",
+        caption="What the selection left out of each dataset, step by step, and why; steps that removed nothing are "
+        "named below. The last bar is what training, validation and test are made of.",
+        alt="Bars of the pictures each step of the selection left out of each dataset, with the reasons in words.",
+        is_key=True,
+        is_lead=True,
+    )  # fmt: skip
 
 
 def _reasons(path: Path) -> dict[str, str]:
@@ -83,46 +91,54 @@ def masked(reason: str) -> str:
 
 
 def plot_funnel(title: list[str], panels: Mapping[str, Sequence[Sequence[Any]]]) -> Figure:
-    """A panel per dataset, a bar per step; `panels` holds (step, removed, kept, reasons in words)."""
-    wrapped = {name: _with_reasons(steps) for name, steps in panels.items()}
-    heights = [sum(STEP_HEIGHT * max(1, 0.72 * text.count("\n") + 1) for _, _, _, text in w) for w in wrapped.values()]
-    body = sum(heights) + 0.42 * len(panels) + 0.1
+    """A panel per dataset, a bar per step that removed something; `panels` holds (step, removed, kept, reasons)."""
+    shown = {name: _telling(steps) for name, steps in panels.items()}
+    heights = [sum(_tall(text) for *_, text in steps) for steps in shown.values()]
+    body = sum(heights) + 0.5 * len(panels) + 0.1
     figure, top = titled_figure(title, WIDTH, body)
-    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (name, steps) in zip(grid, wrapped.items(), strict=True):
-        _funnel_panel(axes, name, steps)
-    figure.subplots_adjust(left=0.11, right=0.99, bottom=0.1 / body * top, top=top - 0.32 / body * top,
-                           hspace=0.42 * len(panels) / sum(heights))  # fmt: skip
+    height, y = body / top, body - 0.1
+    for (name, steps), tall in zip(shown.items(), heights, strict=True):
+        y -= 0.3 + tall
+        axes = figure.add_axes((1.0 / WIDTH, y / height, 3.0 / WIDTH, tall / height))
+        _funnel_panel(axes, name, steps, panels[name])
+        y -= 0.2
     return figure
 
 
-def _with_reasons(steps: Sequence[Sequence[Any]]) -> list[tuple[str, int, int, str]]:
+def _tall(text: str) -> float:
+    """Inches of a step."""
+    return STEP_HEIGHT * max(1, 0.6 * text.count("\n") + 0.9)
+
+
+def _telling(steps: Sequence[Sequence[Any]]) -> list[tuple[str, int, int, str]]:
+    """The first step, those that removed something or found faces, and the last; what is said of each, wrapped."""
     listed = max(steps[0][2], 1)
     found = []
-    for step, removed, kept, reasons in steps:
-        words = f"{kept:,} ({kept / listed:.1%})"
-        said = [f"{removed:,} out"] if removed else []
-        said += [reasons] if reasons else []
-        words += f"   {': '.join(said)}" if said else ""
-        found.append((step, removed, kept, "\n".join(textwrap.wrap(words, 62))))
+    for place, (step, removed, kept, reasons) in enumerate(steps):
+        if 0 < place < len(steps) - 1 and not removed:
+            continue
+        said = [f"{kept:,} ({kept / listed:.1%})"] + ([f"{removed:,} out"] if removed else [])
+        words = ": ".join(filter(None, [", ".join(said), reasons if removed else ""]))
+        found.append((step, removed, kept, "\n".join(textwrap.wrap(words, 92))))
     return found
 
 
-def _funnel_panel(axes: Axes, name: str, steps: Sequence[tuple[str, int, int, str]]) -> None:
-    before = max(steps[0][2], 1)
-    places = np.cumsum([0.0, *[max(1, 0.72 * text.count("\n") + 1) for _, _, _, text in steps]])
-    centres = (places[:-1] + places[1:]) / 2
-    listed = before
-    for y, (_, removed, kept, text) in zip(centres, steps, strict=True):
-        axes.barh(y, kept, 0.7, color=COLOURS[0])
-        axes.barh(y, removed, 0.7, left=kept, color="white", edgecolor=COLOURS[4], hatch="//////", linewidth=0.6)
+def _funnel_panel(
+    axes: Axes, name: str, steps: Sequence[tuple[str, int, int, str]], every: Sequence[Sequence[Any]]
+) -> None:
+    places = np.cumsum([0.0, *[_tall(text) for *_, text in steps]])
+    listed = max(steps[0][2], 1)
+    for y, (_, removed, kept, text) in zip((places[:-1] + places[1:]) / 2, steps, strict=True):
+        axes.barh(y, kept, 0.17, color=COLOURS[0])
+        axes.barh(y, removed, 0.17, left=kept, color="white", edgecolor=COLOURS[4], hatch="//////", linewidth=0.6)
         axes.text(1.02 * listed, y, text, va="center", size=8, linespacing=1.05)
-    axes.set_yticks(centres, [step for step, *_ in steps])
-    axes.set(xlim=(0, 2.75 * listed), ylim=(places[-1], 0))
+    axes.set_yticks((places[:-1] + places[1:]) / 2, [step for step, *_ in steps])
+    axes.set(xlim=(0, listed), ylim=(places[-1], 0))
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(f"{name}: {listed:,} listed", size=9)
+    idle = [step for step, removed, *_ in every[1:-1] if not removed]
+    axes.set_title(name + (f"   (nothing left at: {', '.join(idle)})" if idle else ""), size=9)
 
 
 # ---------------------------------------------------------------- what the pictures are like
@@ -140,7 +156,14 @@ def quality_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     ]
     sources = ({name: str(path) for name, path in paths.items()},)
     stamp = {name: file_fingerprint(path) for name, path in paths.items()}
-    yield FigureJob("eda/picture_properties", draw_picture_properties, title, {}, sources, stamp)
+    yield FigureJob(
+        "eda/picture_properties", draw_picture_properties, title, {}, sources, stamp,
+        section="data",
+        caption="How large, bright, rich in contrast and sharp the pictures of each dataset are. Datasets whose curves "
+        "hardly overlap differ in more than their faces, which shows when one is tested on the other.",
+        alt="Histograms of size, brightness, contrast and sharpness, an outline per dataset.",
+        is_key=True,
+    )  # fmt: skip
 
 
 def draw_picture_properties(paths: dict[str, str], title: list[str]) -> Figure:
@@ -213,7 +236,14 @@ def detection_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             "Faces detected per class",
             joined("share of pictures in use, all splits; lines: 95 % Wilson intervals", *notes(study, *rates)),
         ]
-        yield FigureJob("eda/face_detection_rate", plot_detection_rates, title, {"rates": rates})
+        yield FigureJob(
+            "eda/face_detection_rate", plot_detection_rates, title, {"rates": rates},
+            section="protocol",
+            caption="In what share of each emotion's pictures a face was detected, with 95 % intervals. An emotion "
+            "whose faces are missed more often is prepared worse than others, which later scores inherit.",
+            alt="Bar chart of the share of pictures with a detected face, per emotion and dataset.",
+            is_key=True,
+        )  # fmt: skip
 
 
 def plot_detection_rates(title: list[str], rates: Mapping[str, Mapping[str, Sequence[int]]]) -> Figure:
@@ -241,7 +271,7 @@ def plot_detection_rates(title: list[str], rates: Mapping[str, Mapping[str, Sequ
             capsize=2,
         )
         for at, share, upper, total in zip(x, rate, high, n, strict=True):
-            words = f"{share:.3f}\nn = {total:,}" if total else "no pictures"
+            words = (f"{share:.2f}\nn = {total:,}" if total else "no pictures") if len(rates) < 3 else ""
             axes.annotate(
                 words, (at, upper), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", size=7
             )

@@ -27,11 +27,11 @@ STYLE = {
     "svg.hashsalt": "figures",
     "text.parse_math": False,
 }
-# Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart by every kind of colour vision;
-# in this order neighbours also differ in lightness.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#F0E442", "#CC79A7")
-HATCHES = ("", "////", "....")
+# Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart by every kind of colour vision, their yellow
+# (hardly seen on white paper) replaced by a dark brown; in this order neighbours also differ in lightness.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#7B4A12", "#CC79A7")
 LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TRAINING, VALIDATION, MARK = "#0072B2", "#D55E00", "#444444"
 SCORE_NAMES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
 LINE, LEGEND_LINE = 0.18, 0.19  # inches a line of the title, of a legend

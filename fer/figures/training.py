@@ -11,16 +11,14 @@ import pandas as pd
 
 from fer.data.folds import OFFICIAL
 from fer.figures.engine import FigureJob
+from fer.figures.looks import Places, look, network_legend, places
 from fer.figures.style import (
-    COLOURS,
     LEGEND_LINE,
-    LINES,
     MARK,
     SCORE_NAMES,
     TRAINING,
     VALIDATION,
     WIDTH,
-    legend_columns,
     legend_rows,
     titled_figure,
 )
@@ -59,6 +57,11 @@ def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             sources=(run,),
             stamp=_history_stamp(run),
             run=run.name,
+            section="run",
+            caption=f"Loss, accuracy and macro-F1 of {run.run['model']} by epoch, on training and validation pictures; "
+            f"epoch {run.facts['best_epoch']} is kept. A validation loss that rises while the training loss falls is "
+            "overfitting; curves still rising at the end ask for more epochs.",
+            alt=f"Three panels with training and validation curves of {run.run['model']} over its epochs.",
         )
 
 
@@ -91,51 +94,52 @@ def draw_learning_curves(run: StoredRun, **shown: Any) -> Figure:
 def plot_learning_curves(
     history: pd.DataFrame, title: list[str], best_epoch: int, selection: str, remark: str
 ) -> Figure:
-    """Loss, accuracy, macro-F1 and learning rate by epoch; the kept epoch is marked in each panel.
+    """Loss, accuracy and macro-F1 by epoch; the kept epoch is marked in each panel, and falls of the learning rate.
 
     `history` as in history.csv. A score that is NaN leaves a gap.
     """
-    figure, top = titled_figure(title, 9, 5.6)
-    panels = figure.subplots(2, 2, sharex=True).ravel()
-    for axes, metric in zip(panels, ("loss", "accuracy", "macro_f1"), strict=False):
+    figure, top = titled_figure(title, WIDTH, 3.6)
+    panels = figure.subplots(1, 3, sharex=True)
+    falls = _rate_falls(history)
+    for axes, metric in zip(panels, ("loss", "accuracy", "macro_f1"), strict=True):
         _curve(axes, history, f"train_{metric}", TRAINING, "-", "training")
         _curve(axes, history, f"val_{metric}", VALIDATION, "--", "validation")
-        axes.set_title(SCORE_NAMES.get(metric, metric))
+        axes.set_title(SCORE_NAMES.get(metric, metric), size=9)
         axes.update_datalim([(1, 0)])
         axes.set_ylim(0, None if metric == "loss" else 1)
-    _rate_panel(panels[3], history)
-    for axes in panels:
         axes.axvline(best_epoch, color=MARK, linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.plot(falls, [0.0] * len(falls), "^", color=MARK, markersize=5, clip_on=False, zorder=4,
+                  transform=axes.get_xaxis_transform(), label="learning rate lowered")  # fmt: skip
         axes.grid()
-    for axes in panels[2:]:
         axes.set_xlabel("epoch", labelpad=2)
     _epoch_axis(panels[0], len(history))
     kept = "the last one" if selection == "last" else f"best validation {SCORE_NAMES.get(selection, selection)}"
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, [*labels[:2], f"{labels[2]} ({kept})"], ncols=3, loc="lower left", bbox_to_anchor=(0, 0.045))
-    figure.text(0.011, 0.05, textwrap.fill(remark, 150), size=8, va="top")
-    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.17, top=top - 0.045, hspace=0.2, wspace=0.17)
+    shown = 4 if len(falls) else 3
+    labels = [*labels[:2], f"{labels[2]} ({kept})", labels[3]]
+    figure.legend(handles[:shown], labels[:shown], ncols=4, loc="lower left", bbox_to_anchor=(0, 0.075), fontsize=8)
+    figure.text(0.011, 0.075, textwrap.fill(f"{_rate_words(history)} {remark}", 155), size=8, va="top")
+    figure.subplots_adjust(left=0.045, right=0.99, bottom=0.265, top=top - 0.065, wspace=0.17)
     return figure
+
+
+def _rate_falls(history: pd.DataFrame) -> list[int]:
+    """Epochs that began with half the learning rate of the one before, or less."""
+    rates = history["learning_rate"].to_numpy(float)
+    epochs = history["epoch"].to_numpy()[1:]
+    return [int(epoch) for epoch, fell in zip(epochs, rates[1:] <= 0.5 * rates[:-1], strict=True) if fell]
+
+
+def _rate_words(history: pd.DataFrame) -> str:
+    """The learning rate in a sentence: a panel of its own would mostly show one value."""
+    rates = history["learning_rate"]
+    low, high = float(rates.min()), float(rates.max())
+    return f"Learning rate {high:.2g}." if low == high else f"Learning rate from {high:.2g} to {low:.2g}."
 
 
 def _curve(axes: Axes, history: pd.DataFrame, column: str, colour: str, line: str, label: str) -> None:
     marker = "o" if len(history) <= 30 else None
     axes.plot(history["epoch"], history[column], line, color=colour, label=label, marker=marker, markersize=3)
-
-
-def _rate_panel(axes: Axes, history: pd.DataFrame) -> None:
-    """Learning rate on a logarithmic scale, its ticks at the values it took where they are few."""
-    from matplotlib.ticker import NullLocator
-
-    rates = history["learning_rate"]
-    marker = "o" if len(history) <= 30 else None
-    axes.plot(history["epoch"], rates, color=MARK, drawstyle="steps-mid", marker=marker, markersize=3)
-    axes.set_title("learning rate (logarithmic)")
-    axes.set_yscale("log")
-    taken = np.unique(rates[rates > 0])
-    ticks = taken if len(taken) <= 5 else np.geomspace(taken[0], taken[-1], 5)
-    axes.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _epoch_axis(axes: Axes, epochs: int) -> None:
@@ -166,6 +170,10 @@ def live_jobs(study: StoredStudy, plot_format: str) -> Iterator[FigureJob]:
             sources=(run,),
             stamp=_history_stamp(run),
             run=name,
+            section="run",
+            caption="Curves of a run under way: what it has learned up to its last epoch.",
+            alt=f"Three panels with the training and validation curves so far of {name}.",
+            is_key=True,
         )
 
 
@@ -181,7 +189,7 @@ def draw_curves_so_far(run: StoredRun, title: list[str], selection: str) -> Figu
 
 
 def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per training set and variant with two networks or more: validation by epoch, all models in one figure.
+    """Validation macro-F1 by epoch of all networks, and the time to the best epoch; per training set all curves.
 
     An oracle run has the history of its counterpart selected on validation, which is shown for both.
     """
@@ -189,6 +197,9 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     for run in study.runs:
         if not run.members and not run.folds and run.run["selection"] != ORACLE:
             groups.setdefault((run.train_on, run.run["variant"]), []).append(run)
+    if not groups:
+        return
+    yield _all_curves_job(study, groups)
     for (train_on, variant), runs in groups.items():
         if len(runs) < 2:
             continue
@@ -201,10 +212,84 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             name=f"learning_curves/{train_on}_{variant}_architectures",
             draw=draw_architectures,
             title=title,
-            details={},
+            details={"places": places(study, (run.run["model"] for run in runs))},
             sources=(runs,),
             stamp=[[run.name, _history_stamp(run)] for run in runs],
+            section="training",
+            caption=f"Validation accuracy, macro-F1 and loss by epoch of all networks trained on {train_on} "
+            f"({variant}). Look at which network is ahead early and whether the order still changes at the end.",
+            alt=f"Three panels of validation curves, a line per network, trained on {train_on} ({variant}).",
         )
+
+
+def _all_curves_job(study: StoredStudy, groups: Mapping[tuple[str, str], list[StoredRun]]) -> FigureJob:
+    runs = [run for found in groups.values() for run in found]
+    trained = list(dict.fromkeys(train_on for train_on, _ in groups))
+    variants = list(dict.fromkeys(variant for _, variant in groups))
+    panels = [f"{train_on}\n{variant}" for train_on in trained for variant in variants]
+    return FigureJob(
+        name="learning_curves/all_architectures",
+        draw=draw_all_curves,
+        title=[
+            "Validation macro-F1 by epoch: rows trained on, columns variants",
+            joined(f"thin: {_thin_line(runs)}, thick: mean over all; dot: best epoch", *notes(study, *study.datasets)),
+        ],
+        details={
+            "panels": panels, "columns": len(variants), "places": places(study, (run.run["model"] for run in runs)),
+        },
+        sources=(runs,),
+        stamp=[[run.name, _history_stamp(run)] for run in runs],
+        section="training",
+        caption="Validation macro-F1 of every network by epoch, a panel per training set and variant. Look for curves "
+        "still rising at their end, which ask for more epochs, and for networks whose best epoch came first.",
+        alt="Grid of line charts of validation macro-F1 by epoch, a line per network.",
+        is_key=True,
+        is_lead=True,
+    )  # fmt: skip
+
+
+def draw_all_curves(runs: list[StoredRun], title: list[str], panels: list[str], columns: int, places: Places) -> Figure:
+    """`plot_all_curves` of stored runs. Raises InputError when no history can be read."""
+    found: dict[str, dict[str, list[pd.DataFrame]]] = {heading: {} for heading in panels}
+    by_panel: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        by_panel.setdefault(f"{run.train_on}\n{run.run['variant']}", []).append(run)
+    for heading, some in by_panel.items():
+        found[heading] = _histories(some, title[0])
+    if not any(found.values()):
+        raise InputError("no training history of this study can be read")
+    return plot_all_curves(title, found, columns, places)
+
+
+def plot_all_curves(
+    title: list[str], panels: Mapping[str, Mapping[str, Sequence[pd.DataFrame]]], columns: int, places: Places
+) -> Figure:
+    """Validation macro-F1 by epoch; `panels`: heading to model to one history.csv per seed."""
+    names = sorted({name for found in panels.values() for name in found}, key=lambda name: places[name])
+    lines = -(-len(panels) // columns)
+    below = 0.5 + LEGEND_LINE * legend_rows(names)
+    body = 1.75 * lines + below
+    figure, top = titled_figure(title, WIDTH, body)
+    height = body / top
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    longest = 1
+    for axes, (heading, models) in zip(grid.ravel(), panels.items(), strict=False):
+        for model, seeds in models.items():
+            _model_curve(axes, model, seeds, "val_macro_f1", places[model])
+            longest = max(longest, *(len(table) for table in seeds))
+        axes.set_title(heading.replace("\n", ": "), size=9)
+        axes.set_ylim(0, 1)
+        axes.grid()
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch", labelpad=2)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("macro-F1")
+    _epoch_axis(grid[0, 0], longest)
+    network_legend(figure, names, places)
+    figure.subplots_adjust(
+        left=0.06, right=0.99, bottom=below / height, top=top - 0.28 / height, hspace=0.28, wspace=0.07
+    )
+    return figure
 
 
 def _thin_line(runs: list[StoredRun]) -> str:
@@ -212,11 +297,16 @@ def _thin_line(runs: list[StoredRun]) -> str:
     return "a seed" if all(run.run["split"] == OFFICIAL for run in runs) else "a fold of a seed"
 
 
-def draw_architectures(runs: list[StoredRun], title: list[str]) -> Figure:
+def draw_architectures(runs: list[StoredRun], title: list[str], places: Places) -> Figure:
     """Validation curves of stored runs, by model; damaged histories are named in the log and left out.
 
     Raises InputError when none is left.
     """
+    return plot_architectures(_histories(runs, title[0], needed=True), title, places)
+
+
+def _histories(runs: list[StoredRun], what: str, needed: bool = False) -> dict[str, list[pd.DataFrame]]:
+    """Histories by model; damaged ones are named in the log. Raises InputError when none is left and one `needed`."""
     histories: dict[str, list[pd.DataFrame]] = {}
     problems = []
     for run in sorted(runs, key=_by_model):
@@ -224,18 +314,18 @@ def draw_architectures(runs: list[StoredRun], title: list[str]) -> Figure:
             histories.setdefault(run.run["model"], []).append(read_history(run))
         except InputError as error:
             problems.append(str(error))
-            log.warning("%s shows no run of %s: %s", title[0], run.name, error)
+            log.warning("%s shows no run of %s: %s", what, run.name, error)
     histories = {model: found for model, found in histories.items() if found}
-    if not histories:
+    if needed and not histories:
         raise InputError(problems)
-    return plot_architectures(histories, title=title)
+    return histories
 
 
 def _by_model(run: StoredRun) -> tuple[str, int]:
     return run.run["model"], run.run["seed"]
 
 
-def plot_architectures(histories: Mapping[str, Sequence[pd.DataFrame]], title: list[str]) -> Figure:
+def plot_architectures(histories: Mapping[str, Sequence[pd.DataFrame]], title: list[str], places: Places) -> Figure:
     """Validation accuracy, macro-F1 and loss by epoch, a colour a model: its seeds thin, their mean thick.
 
     `histories`: by model, one history.csv per seed. The mean goes as far as every seed was trained.
@@ -249,29 +339,30 @@ def plot_architectures(histories: Mapping[str, Sequence[pd.DataFrame]], title: l
         "val_loss": "validation loss",
     }
     for axes, (column, heading) in zip(panels, heads.items(), strict=True):
-        for place, (model, seeds) in enumerate(histories.items()):
-            _model_curve(axes, model, seeds, column, place)
+        for model, seeds in histories.items():
+            _model_curve(axes, model, seeds, column, places[model])
         axes.set_title(heading)
         axes.set_xlabel("epoch", labelpad=2)
         axes.grid()
         axes.update_datalim([(1, 0)])
         axes.set_ylim(0, None if column == "val_loss" else 1)
     _epoch_axis(panels[0], max(len(table) for seeds in histories.values() for table in seeds))
-    handles, labels = panels[0].get_legend_handles_labels()
-    columns = legend_columns(list(histories))
-    figure.legend(handles, labels, ncols=columns, loc="lower left", bbox_to_anchor=(0.04, 0), fontsize=8)
+    network_legend(figure, list(histories), places)
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.045, right=0.99, bottom=below / height, top=top - 0.3 / height, wspace=0.15)
     return figure
 
 
 def _model_curve(axes: Axes, model: str, seeds: Sequence[pd.DataFrame], column: str, place: int) -> None:
-    colour, line = COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
+    """A network's seeds thin, their mean thick as far as every seed was trained, a dot at the mean's best."""
+    shown = look(place)
     if len(seeds) > 1:
         for table in seeds:
-            axes.plot(table["epoch"], table[column], line, color=colour, linewidth=0.7, alpha=0.55)
+            axes.plot(table["epoch"], table[column], shown.line, color=shown.colour, linewidth=0.6, alpha=0.5)
     shortest = min(len(table) for table in seeds)
     mean = np.mean([table[column].to_numpy(float)[:shortest] for table in seeds], axis=0)
-    marker = "o" if shortest <= 30 else None
-    epochs = seeds[0]["epoch"][:shortest]
-    axes.plot(epochs, mean, line, color=colour, linewidth=1.8, label=model, marker=marker, markersize=3)
+    epochs = seeds[0]["epoch"].to_numpy()[:shortest]
+    axes.plot(epochs, mean, shown.line, color=shown.colour, linewidth=1.6, label=model)
+    if not np.isnan(mean).all():
+        best = int(np.nanargmin(mean) if column.endswith("loss") else np.nanargmax(mean))
+        axes.plot(epochs[best], mean[best], "o", color=shown.colour, markersize=3.5)

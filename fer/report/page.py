@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fer.figures.engine import is_figure_path
+from fer.figures.manifest import is_figure_path
 from fer.report.facts import (
     RunState,
     data_table,

@@ -206,6 +206,7 @@ class Settings(TrainingValues, _Data):
     primary_comparisons: Several[Comparison] = ("models", "variants", "training sets")
     evaluate_test: bool = True
     plot_format: Literal["png", "pdf", "svg"] = "png"
+    figures: Literal["key", "all"] = "key"
 
     tensorboard: bool = False
 

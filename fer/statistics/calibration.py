@@ -14,7 +14,7 @@ from fer.statistics.significance import wilson_interval
 
 # Bins hold equally many rows: bins of equal width leave most of them to a handful of rows, and
 # the error of those is noise (Nixon et al. 2019, "Measuring Calibration in Deep Learning").
-BINS = 15
+MOST_BINS, LEAST_BINS, ROWS_A_BIN = 15, 3, 20
 # Votes of an ensemble can be exactly 0, and so can float32: below this, probabilities count as this.
 SMALLEST = 1e-12
 TEMPERATURES = (0.05, 20.0)
@@ -105,8 +105,17 @@ class Reliability:
         return float((self.n * np.abs(self.accuracy - self.confidence)).sum() / self.n.sum())
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Reliability:
-    """Reliability of the most probable class. Equal confidences share a bin, so there can be fewer than `bins`."""
+def bins_for(rows: int) -> int:
+    """As many bins as rows bear: about ROWS_A_BIN in each, at most MOST_BINS, at least LEAST_BINS."""
+    return max(LEAST_BINS, min(MOST_BINS, rows // ROWS_A_BIN))
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int | None = None) -> Reliability:
+    """Reliability of the most probable class, in `bins_for` its rows unless `bins` is given.
+
+    Equal confidences share a bin, so there can be fewer.
+    """
+    bins = bins or bins_for(len(labels))
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
     edges = np.unique(np.quantile(confidence, np.arange(1, bins) / bins, method="inverted_cdf"))

@@ -61,7 +61,7 @@ from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 5
+STATISTICS_VERSION = 6
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")

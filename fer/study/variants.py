@@ -112,6 +112,12 @@ def _prepared_files(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.
     return folder, _whole_pictures(there["file"], face).assign(sample_id=there["sample_id"].to_numpy())
 
 
+def saved_faces(data: DatasetSamples, settings: Settings) -> dict[str, Path]:
+    """Where the prepared face of each sample was saved, at its full size, by sample_id."""
+    folder, files = _prepared_files(data, settings)
+    return {name: folder / path for name, path in zip(files["sample_id"], files["path"], strict=True)}
+
+
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
     """Folder and manifest of the prepared faces, one row for each of `data.unsettled`; missing ones are made."""
     folder, manifest = preprocess_or_load(data.unsettled, data.root, data.row, settings, data.name)

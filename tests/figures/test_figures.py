@@ -34,7 +34,7 @@ def small(tmp_path: Path) -> FakeStudy:
 
 
 def drawn(study: FakeStudy, plot_format: str = "png") -> set[str]:
-    paths = draw_figures(study.output, plot_format)
+    paths = draw_figures(study.output, plot_format, "all")
     assert all(path.stat().st_size > 1000 for path in paths)
     return {path.relative_to(study.output).as_posix() for path in paths}
 
@@ -53,6 +53,7 @@ SMALL = {
     "class_distributions/studio_dist_original.png",
     "class_distributions/studio_dist_balanced.png",
     "learning_curves/studio__preprocessed__tiny__s42.png",
+    "learning_curves/all_architectures.png",
     "confusion_matrices/studio_tiny_cm.png",
     "error_analysis/studio_tiny_error_analysis.png",
 }
@@ -71,11 +72,13 @@ def test_names_say_what_the_study_has_several_of(tmp_path: Path) -> None:
     assert "confusion_matrices/wild_from_studio+wild_augmented_tiny_s2_cm.png" in names
     assert "confusion_matrices/TTA/wild_from_studio+wild_augmented_tiny_s2_cm_TTA.png" in names
     assert "learning_curves/studio+wild__augmented__tiny__s1.png" in names
-    assert {f"class_distributions/combined_dist_{kind}.png" for kind in ("original", "balanced")} <= names
+    assert {
+        f"class_distributions/{of}_dist_{kind}.png" for of in ("combined", "all") for kind in ("original", "balanced")
+    } <= names
     assert len([name for name in names if "TTA/" in name]) == runs * len(study.datasets)
     alone = [run for run in study.plan() if len(run.run.train_on) == 1]
     groups = len(study.train_on) * len(study.variants)  # two seeds each: side by side
-    assert len(names) == 6 + runs + groups + 2 * runs * len(study.datasets) + len(alone)
+    assert len(names) == 9 + runs + groups + 2 * runs * len(study.datasets) + len(alone)
 
 
 def test_policies_are_named_where_several_beside_none(tmp_path: Path) -> None:
@@ -128,7 +131,9 @@ def test_only_what_shows_a_change_is_drawn_again(small: FakeStudy) -> None:
     folder = small.plan()[0].folder
     write_text(folder / "history.csv", fake_history(7).to_csv(index=False))
     drawn(small)
-    assert changed(before, times(small)) == {"learning_curves/studio__preprocessed__tiny__s42.png"}
+    assert changed(before, times(small)) == {
+        "learning_curves/studio__preprocessed__tiny__s42.png", "learning_curves/all_architectures.png",
+    }  # fmt: skip
 
     before = times(small)
     study_file = small.output / "study.json"
@@ -199,7 +204,7 @@ def test_damaged_samples_table_leaves_out_its_distributions(small: FakeStudy, lo
 
 def test_study_without_a_finished_run_shows_its_datasets(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, finished=False)
-    assert drawn(study) == {f"class_distributions/{name}_dist_original.png" for name in study.datasets}
+    assert drawn(study) == {f"class_distributions/{name}_dist_original.png" for name in ("all", *study.datasets)}
 
 
 @pytest.mark.slow
@@ -289,7 +294,7 @@ def test_learning_curves_of_any_length_with_gaps(epochs: int) -> None:
     history = fake_history(3, epochs)
     history.loc[epochs - 1, ["val_macro_f1", "train_loss"]] = np.nan
     figure = plot_learning_curves(history, ["title"], 1, "balanced_accuracy", "remark")
-    loss, accuracy, f1, _ = figure.axes
+    loss, accuracy, f1 = figure.axes
     assert loss.get_ylim()[0] == 0
     assert accuracy.get_ylim() == f1.get_ylim() == (0, 1)
     figure.canvas.draw()

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from fake_study import FakeStudy, fake_history
-from matplotlib.patches import Rectangle
+from made_results import Study
+from matplotlib.collections import LineCollection
 
 import fer.figures.engine as engine
 from fer.figures.cross_dataset import gap_matrix
 from fer.figures.draw import draw_figures, figure_jobs
 from fer.figures.engine import FigureJob
-from fer.figures.metrics import plot_bars
-from fer.figures.result_rows import rows_selected_on_validation
+from fer.figures.estimates import Estimate, plot_estimates
+from fer.figures.looks import look
+from fer.figures.manifest import SECTIONS, listed_figures
+from fer.figures.result_rows import chosen_by_validation, rows_selected_on_validation
 from fer.figures.training import plot_architectures
 from fer.results.ensembles import with_derived
 from fer.results.study_files import read_study
 from fer.results.tables import read_results, write_tables
+from fer.statistics.comparisons import write_statistics
 from utils import write_text
 
 
@@ -41,12 +46,13 @@ def jobs_of(output: Path) -> dict[str, FigureJob]:
 def test_every_kind_has_its_figures_and_says_the_limit(study: FakeStudy) -> None:
     jobs = jobs_of(study.output)
     expected = {
-        "learning_curves/studio_augmented_architectures.png", "metrics/studio_augmented_metrics.png",
-        "metrics/studio+wild_preprocessed_per_class.png", "metrics/wild_augmentation_gain.png", "tta/tta_gain.png",
+        "learning_curves/studio_augmented_architectures.png", "metrics/overview.png",
+        "metrics/studio_metrics.png", "metrics/studio+wild_per_class.png", "metrics/wild_augmentation_gain.png",
+        "tta/tta_gain.png",
         "cross_dataset/cross_dataset_evaluation.png", "cross_dataset/cross_dataset_evaluation_augmented.png",
-        "cross_dataset/generalisation_gap.png", "combined/individual_vs_combined_augmented.png",
-        "ensemble_results/studio_augmented_ensembles_wild.png", "cost/studio_augmented_cost.png",
-        "cost/wild_preprocessed_accuracy_vs_cost.png",
+        "cross_dataset/generalisation_gap.png", "combined/individual_vs_combined.png",
+        "ensemble_results/studio_augmented_ensembles_wild.png", "cost/cost.png",
+        "cost/augmented_score_against_cost.png",
         "error_analysis/studio_from_studio_augmented_cnn_s1_error_analysis.png",
     }  # fmt: skip
     assert expected <= jobs.keys()
@@ -60,8 +66,8 @@ def test_numbers_are_those_of_the_tables(study: FakeStudy) -> None:
     rows = table[(table["train_on"] == "studio") & (table["variant"] == "augmented") & (table["tta"] == "none")]
     own = rows[(rows["test_on"] == "studio") & (rows["model"] == "cnn")]
     jobs = jobs_of(study.output)
-    shown = jobs["metrics/studio_augmented_metrics.png"].details["panels"][""]["cnn"]
-    assert shown["macro-F1"] == own["macro_f1"].tolist()
+    shown = jobs["metrics/studio_metrics.png"].details["panels"]["macro-F1"]["cnn"]
+    assert shown["augmented"]["values"] == own["macro_f1"].tolist()
     gap = jobs["cross_dataset/generalisation_gap.png"].details["panels"]["augmented"]["wild"]["studio"]
     networks = table[(table["members"] == "") & (table["variant"] == "augmented") & (table["tta"] == "none")]
     on_studio = networks[networks["test_on"] == "studio"].groupby("train_on")["macro_f1"].mean()
@@ -88,24 +94,97 @@ def test_oracle_rows_are_in_no_mean(tmp_path: Path) -> None:
     assert set(rows["seed"]) == {1}
 
 
-def test_bars_are_means_with_a_point_per_seed() -> None:
-    panels = {"p": {"cnn": {"accuracy": [0.4, 0.6]}, "vit": {"accuracy": [0.7]}}}
-    axes = plot_bars(["title"], panels, "score").axes[0]
-    assert [bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)] == pytest.approx([0.5, 0.7])
-    assert np.asarray(axes.lines[0].get_ydata()).tolist() == [0.4, 0.6]
+def one(*values: float, low: float | None = None, high: float | None = None) -> Estimate:
+    return {"values": list(values), "low": low, "high": high}
+
+
+def test_a_point_is_the_mean_with_its_interval_and_a_mark_per_seed() -> None:
+    panels = {"p": {"cnn": {"raw": one(0.4, 0.6, low=0.3, high=0.7)}, "vit": {"raw": one(0.7)}}}
+    axes = plot_estimates(["title"], panels, {"cnn": 0, "vit": 1}, "score", columns=1, baselines={"p": 0.25}).axes[0]
+    drawn = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in axes.lines]
+    assert [0.4, 0.6] in drawn
+    assert [x for x in drawn if x in ([0.5], [0.7])] == [[0.5], [0.7]]
+    assert [0.25, 0.25] in drawn
+    ends = [tuple(part.get_segments()[0][:, 0]) for part in axes.collections if isinstance(part, LineCollection)]
+    assert ends == [(0.3, 0.7)]
+    assert axes.get_xlim() == (0, 1)
 
 
 def test_gains_have_zero_in_the_middle() -> None:
-    figure = plot_bars(["title"], {"p": {"cnn": {"a": [0.3], "b": [-0.1]}}, "q": {}}, "gain", 0.05, signed=True)
-    low, high = figure.axes[0].get_ylim()
+    panels = {"p": {"cnn": {"a": one(0.3), "b": one(-0.1)}}, "q": {}}
+    low, high = plot_estimates(["title"], panels, {"cnn": 0}, "gain", least=0.05).axes[0].get_xlim()
     assert low == -high
     assert high > 0.3
+
+
+def test_scores_have_intervals_and_the_majority_line(tmp_path: Path) -> None:
+    Study(tmp_path, ("studio",), (("studio",),), models=("cnn", "vit"), tta=("none",))
+    write_tables(tmp_path)
+    write_statistics(tmp_path)
+    jobs = jobs_of(tmp_path)
+    for name, heading in (("metrics/studio_metrics.png", "macro-F1"), ("metrics/studio_per_class.png", "recall\nsad")):
+        details = jobs[name].details
+        assert all(found["low"] < found["high"] for by in details["panels"][heading].values() for found in by.values())
+        assert heading in details["baselines"]
+    assert "macro recall" not in jobs["metrics/studio_metrics.png"].details["panels"]  # it is balanced accuracy
+
+
+def test_the_network_of_a_dataset_is_the_one_validation_prefers(tmp_path: Path) -> None:
+    Study(tmp_path, ("studio",), (("studio",),), models=("cnn", "vit"), tta=("none",))
+    write_tables(tmp_path)
+    path = tmp_path / "validation_results.csv"
+    table = pd.read_csv(path)
+    for best in ("cnn", "vit"):
+        table.assign(macro_f1=(table["model"] == best).astype(float)).to_csv(path, index=False)
+        chosen = chosen_by_validation(with_derived(read_study(tmp_path)))
+        assert {name: run.run["model"] for name, run in chosen.items()} == {"studio": best}
+
+
+# ---------------------------------------------------------------- what is drawn, and the words about it
+
+
+def test_key_figures_are_few_each_with_words_and_a_section_has_one_lead(study: FakeStudy) -> None:
+    jobs = jobs_of(study.output)
+    key = [job for job in jobs.values() if job.is_key]
+    assert len(key) <= 40 < len(jobs)
+    for name, job in jobs.items():
+        assert job.section in SECTIONS, name
+        for words in (job.caption, job.alt):
+            assert len(words.split()) > 5, name
+            assert words[0].isupper(), name
+            assert words.endswith("."), name
+    leads = Counter(job.section for job in jobs.values() if job.is_lead)
+    assert max(leads.values()) == 1
+    assert all(job.is_key for job in jobs.values() if job.is_lead)
+
+
+def test_a_network_keeps_its_colour_and_line_in_every_figure(study: FakeStudy) -> None:
+    given = [job.details["places"] for job in jobs_of(study.output).values() if "places" in job.details]
+    assert len(given) > 5
+    assert all(len({found[name] for found in given if name in found}) == 1 for name in ("cnn", "vit"))
+    assert len({look(place)[:2] for place in range(28)}) == 28
+
+
+def test_from_all_to_key_true_figures_stay_and_stale_ones_go(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, ("studio",), (("studio",),), seeds=(1, 2), tta=("none",))
+    every = set(draw_figures(tmp_path, "png", "all"))
+    assert set(draw_figures(tmp_path, "png", "key")) == every
+    curves = tmp_path / "learning_curves/studio__preprocessed__tiny__s1.png"
+    assert curves in every
+    write_text(study.plan()[0].folder / "history.csv", fake_history(9).to_csv(index=False))
+    left = set(draw_figures(tmp_path, "png", "key"))
+    assert left == every - {curves, tmp_path / "learning_curves/studio_preprocessed_architectures.png"}
+    assert not curves.is_file()
+    listed = listed_figures(tmp_path)
+    assert {tmp_path / name for name in listed} == left
+    assert listed["learning_curves/all_architectures.png"]["section"] == "training"
+    assert set(draw_figures(tmp_path, "png", "all")) == every
 
 
 def test_architectures_of_different_length_with_gaps() -> None:
     long, short = fake_history(1, 8), fake_history(2, 3)
     short.loc[1, "val_loss"] = np.nan
-    figure = plot_architectures({"cnn": [long, short], "vit": [short]}, ["title"])
+    figure = plot_architectures({"cnn": [long, short], "vit": [short]}, ["title"], {"cnn": 0, "vit": 1})
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim() == (0, 1)
     thick = next(line for line in figure.axes[0].lines if line.get_label() == "cnn")
     assert len(np.asarray(thick.get_xdata())) == 3
@@ -120,11 +199,11 @@ def test_damage_is_left_out_by_name_and_the_rest_is_drawn(tmp_path: Path, monkey
     folder = study.plan()[0].folder
     write_text(folder / "history.csv", "epoch,train_loss\n1,oops\n")
     write_text(tmp_path / "per_class_results.csv", "nothing\n")
-    drawn = {path.relative_to(tmp_path).as_posix() for path in draw_figures(tmp_path, "png")}
-    assert {"learning_curves/studio_preprocessed_architectures.png", "metrics/studio_preprocessed_metrics.png"} <= drawn
+    drawn = {path.relative_to(tmp_path).as_posix() for path in draw_figures(tmp_path, "png", "all")}
+    assert {"learning_curves/studio_preprocessed_architectures.png", "metrics/studio_metrics.png"} <= drawn
     left = {one["what"]: one["why"] for one in json.loads((tmp_path / "left_out.json").read_text())}
-    assert set(left) == {"metric figures", "learning_curves/studio__preprocessed__tiny__s1.png"}
+    assert set(left) == {"class figures", "learning_curves/studio__preprocessed__tiny__s1.png"}
     assert "history.csv" in left["learning_curves/studio__preprocessed__tiny__s1.png"]
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in drawn}
-    draw_figures(tmp_path, "png")
+    draw_figures(tmp_path, "png", "all")
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in drawn}

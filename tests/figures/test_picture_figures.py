@@ -35,7 +35,7 @@ def opened(settings: Settings) -> tuple[Study, list[PlannedRun]]:
 
 
 def drawn(study: Study, runs: list[PlannedRun]) -> dict[str, int]:
-    paths = draw_picture_figures(study, runs, "png")
+    paths = draw_picture_figures(study, runs, "png", "all")
     return {path.relative_to(study.settings.output_path).as_posix(): path.stat().st_mtime_ns for path in paths}
 
 
@@ -61,7 +61,7 @@ def test_a_grid_shows_the_same_faces_in_each_group(
     job = next(pictures.sample_jobs(study, read_study(study.settings.output_path), runs))
     job.draw(*job.sources, title=job.title, **job.details)
     _, rows, headings = seen[0]
-    assert [words for _, words in headings][:2] == ["raw", "preprocessed"]
+    assert [words for _, words in headings][:2] == ["raw", "preprocessed, as saved"]
     assert [row.words.split("\n")[0] for row in rows] == list(EMOTIONS)
     assert len({len(row.pictures) for row in rows}) == 1
     train, root = study.datasets["alpha"].rows("train"), study.datasets["alpha"].root
@@ -136,5 +136,5 @@ def test_funnel_and_rates_show_their_counts() -> None:
     figure = plot_funnel(["title"], {"alpha": [["listed", 0, 40, ""], ["copies", 10, 30, "10 × exact copy"]]})
     assert any("30 (75.0%)" in text and "10 × exact copy" in text for text in texts(figure))
     rates = plot_detection_rates(["title"], {"alpha": {"happy": [9, 10]}})
-    assert "0.900\nn = 10" in texts(rates)
+    assert "0.90\nn = 10" in texts(rates)
     assert texts(rates).count("no pictures") == len(EMOTIONS) - 1

@@ -37,7 +37,8 @@ ARITHMETIC = {
                 {"epochs": 1, "freeze": "none", "learning_rate": 0.01})],
 }  # fmt: skip
 SURROUNDINGS = {
-    "WORKERS": [1], "PLOT_FORMAT": ["svg"], "TTA": [("none",)], "EVALUATE_TEST": [False], "TENSORBOARD": [True],
+    "WORKERS": [1], "PLOT_FORMAT": ["svg"], "FIGURES": ["all"], "TTA": [("none",)],
+    "EVALUATE_TEST": [False], "TENSORBOARD": [True],
     "PRIMARY_METRIC": ["accuracy"], "PRIMARY_COMPARISONS": [("TTA",)],
     "TEST_VARIANTS": [("raw",)], "ORACLE": [True], "OUTPUT_DIR": ["other"], "DATASETS_DIR": ["other"],
     "ACTIVE_DATASETS": [("alpha", "beta")], "EXPERIMENTS": [("individual", "combined")], "DATASETS": ["moved"],

@@ -82,6 +82,11 @@ def test_bins_hold_equally_many_rows_and_their_means() -> None:
     assert found.ece == pytest.approx(np.abs(found.accuracy - found.confidence).mean())
 
 
+@pytest.mark.parametrize(("rows", "bins"), [(30, 3), (79, 3), (200, 10), (300, 15), (7000, 15)])
+def test_there_are_as_many_bins_as_rows_bear(rows: int, bins: int) -> None:
+    assert len(reliability(*world(rows)).n) == bins
+
+
 def test_equal_confidences_share_a_bin() -> None:
     probabilities = np.repeat([[0.5, 0.5, 0.0], [0.8, 0.1, 0.1]], [60, 40], axis=0)
     labels = np.zeros(100, dtype=int)
