@@ -56,7 +56,8 @@ from fer.statistics.families import (
 from fer.statistics.groups import COLUMNS as GROUP_COLUMNS
 from fer.statistics.groups import fact_files, groupings, missing_facts, results_by_group
 from fer.statistics.significance import Resampled, compare, spread, wilson_interval
-from fer.statistics.statements import as_markdown, statements
+from fer.statistics.statements import statements
+from fer.statistics.statements_page import as_page
 from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
@@ -162,7 +163,7 @@ def _write_all(study: StoredStudy, folder: Path) -> list[str]:
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format=digits))
     notes = _notes(study, damaged)
     write_json(folder / "statements.json", {"statements": said, "notes": notes, "limit_per_split": study.limit})
-    write_text(folder / "statements.md", as_markdown(said, notes))
+    write_text(folder / "statements.md", as_page(study, tables["comparisons"], notes))
     return damaged
 
 

@@ -24,7 +24,7 @@ Pair = dict[str, Any]
 def statements(comparisons: list[Pair]) -> list[dict[str, Any]]:
     """One statement per family and score of `comparisons` (families.COLUMNS and sample_data), in their order.
 
-    test_on, family, context (words), metric, n, n_groups, pairs, differences (pairs that differ), weights_only
+    role, test_on, family, context (words), metric, n, n_groups, pairs, differences (pairs that differ), weights_only
     ("all", "some", "none" of the pairs), sample_data, text, and scope: what the text is corrected for and about.
     """
     grouped: dict[tuple[str, ...], list[Pair]] = {}
@@ -38,6 +38,7 @@ def _statement(pairs: list[Pair]) -> dict[str, Any]:
     alone = [bool(pair["weights_only"]) for pair in pairs]
     sentences = _policy_sentences(pairs) if first["family"] == "TTA" else _ranking_sentences(pairs)
     return {
+        "role": first["role"],
         "test_on": first["test_on"],
         "family": first["family"],
         "context": _context(first),
@@ -140,11 +141,11 @@ def _numbers(pair: Pair, minuend: str | None = None) -> str:
     value, low, high = (float(pair[name]) for name in ("difference", "low_adjusted", "high_adjusted"))
     if minuend == pair["second"]:
         value, low, high = -value, -high, -low
-    interval = "" if pd.isna(low) else f" [{_signed(low)}, {_signed(high)}]"
+    interval = "" if pd.isna(low) else f" [{signed(low)}, {signed(high)}]"
     return f"{value:+.3f}{interval}, p {p_words(pair['p_adjusted'])}"
 
 
-def _signed(end: float) -> str:
+def signed(end: float) -> str:
     """An end of an interval, with as many digits as it takes to see on which side of 0 it lies."""
     digits = next((digits for digits in range(3, 9) if round(end, digits) != 0), 3)
     return f"{end:+.{digits}f}"
@@ -164,21 +165,3 @@ def _over(differing: list[Pair]) -> str:
     names = [(pair["first"], pair["second"]) for pair in differing]
     ordered = [name if pair["verdict"] == FIRST else name[::-1] for pair, name in zip(differing, names, strict=True)]
     return f" ({', '.join(f'{better} over {worse}' for better, worse in ordered)})"
-
-
-def as_markdown(found: list[dict[str, Any]], notes: list[str]) -> str:
-    """The statements under a heading per test set and family, each family's scope once, the notes under the last."""
-    families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for one in found:
-        groups = "" if one["n_groups"] is None else f" in {one['n_groups']:,} groups"
-        rows = f"{one['test_on']} (n = {one['n']:,}{groups})"
-        families.setdefault((rows, one["family"], one["context"]), []).append(one)
-    lines, last = ["# What the comparisons say"], ""
-    for (rows, family, context), members in families.items():
-        lines += ["", f"## {rows}"] if rows != last else []
-        lines += ["", f"### {family}: {context}", "", *(f"- {one['text']}" for one in members)]
-        lines += [f"- {scope}" for scope in dict.fromkeys(one["scope"] for one in members) if scope]
-        last = rows
-    if notes:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"

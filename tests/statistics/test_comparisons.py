@@ -159,7 +159,23 @@ def test_a_statement_says_what_holds_and_of_what(small: Study) -> None:
     assert text["weights_only"] == "all"
     assert "These weights only" in text["scope"]
     assert text["scope"].startswith(f"p and intervals hold for all {text['pairs']} comparisons together")
-    assert text["text"] in (small.output / "statistics" / "statements.md").read_text()
+    page = (small.output / "statistics" / "statements.md").read_text()
+    assert page.index("## Primary differences: 1") < page.index("| studio | vit | cnn | macro-F1 +0.")
+    assert page.index("| studio | vit | cnn | macro-F1 +0.") < page.index("## Exploratory differences")
+
+
+@pytest.mark.slow
+def test_a_page_of_many_comparisons_is_as_short_as_one_of_few(tmp_path: Path) -> None:
+    """And says how many false differences to expect."""
+    models = tuple(f"net{number}" for number in range(6))
+    study = Study(tmp_path, models=models, variants=("raw", "preprocessed"))
+    for planned in study.plan()[::2]:
+        better_by_far(study, planned)
+    write_statistics(study.output)
+    assert len(read(study, "comparisons")) > 1000
+    page = (study.output / "statistics" / "statements.md").read_text()
+    assert page.count("\n") <= 80
+    assert "expect up to" in page and "more, less sure than these" in page
 
 
 def test_equal_networks_are_a_tie(small: Study) -> None:
