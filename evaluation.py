@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_loader import BatchSource, FaceRows, NetworkInput, enlarged, make_loader, normalised
+from data_loader import BatchSource, Chunk, FaceRows, NetworkInput, enlarged, make_loader, normalised
 from fer.machine.memory import is_out_of_memory
 from fer.metrics.metrics import METRICS as METRICS
 from fer.metrics.metrics import accuracy as accuracy
@@ -75,7 +76,7 @@ def predict(
     """
     import torch
 
-    views = sorted({view for policy in policies for view in TTA_POLICIES[policy]}, key=list(VIEWS).index)
+    views = _views_of(policies)
     source = BatchSource(faces, batch_size)
     outputs: dict[str, list[np.ndarray]] = {view: [] for view in views}
     positions = []
@@ -83,19 +84,59 @@ def predict(
     with torch.inference_mode():
         for number, chunks in enumerate(make_loader(source, workers, device.type == "cuda")):
             positions.append(_positions(source, number))
-            pixels = enlarged(chunks, expected, device)
-            gray = pixels.shape[1] < expected.channels  # a view of one plane costs a third of one of three
-            if not gray:
-                pixels = normalised(pixels, expected)
-            for view in views:
-                seen = VIEWS[view](pixels)
-                outputs[view].append(_probabilities(network, normalised(seen, expected) if gray else seen, autocast))
+            for view, found in _views_of_batch(network, expected, chunks, views, device, autocast):
+                outputs[view].append(found)
     order = np.argsort(np.concatenate(positions), kind="stable")
     by_view = {view: np.concatenate(parts)[order] for view, parts in outputs.items()}
-    return {
-        policy: np.stack([by_view[view] for view in TTA_POLICIES[policy]]).mean(axis=0, dtype=np.float32)
-        for policy in policies
-    }
+    return {policy: _mean_of_views(by_view, policy) for policy in policies}
+
+
+def predict_batch(
+    network: torch.nn.Module,
+    expected: NetworkInput,
+    pixels: np.ndarray,
+    policy: str,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+) -> np.ndarray:
+    """Probabilities float32[N, C] by a TTA policy of faces in memory, uint8 [N, S, S, 1 or 3]; `predict` of one batch.
+
+    The network is in evaluation mode already.
+    """
+    import torch
+
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    chunks = [(planes, torch.zeros(len(planes), dtype=torch.int64))]
+    with torch.inference_mode():
+        by_view = dict(_views_of_batch(network, expected, chunks, _views_of((policy,)), device, autocast))
+    return _mean_of_views(by_view, policy)
+
+
+def _views_of(policies: tuple[str, ...]) -> list[str]:
+    """The views that one policy or another averages, in the order of VIEWS."""
+    return sorted({view for policy in policies for view in TTA_POLICIES[policy]}, key=list(VIEWS).index)
+
+
+def _mean_of_views(by_view: dict[str, np.ndarray], policy: str) -> np.ndarray:
+    return np.stack([by_view[view] for view in TTA_POLICIES[policy]]).mean(axis=0, dtype=np.float32)
+
+
+def _views_of_batch(
+    network: torch.nn.Module,
+    expected: NetworkInput,
+    chunks: list[Chunk],
+    views: list[str],
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each view of a batch with its probabilities, rows as the chunks hold them."""
+    pixels = enlarged(chunks, expected, device)
+    gray = pixels.shape[1] < expected.channels  # a view of one plane costs a third of one of three
+    if not gray:
+        pixels = normalised(pixels, expected)
+    for view in views:
+        seen = VIEWS[view](pixels)
+        yield view, _probabilities(network, normalised(seen, expected) if gray else seen, autocast)
 
 
 def _positions(source: BatchSource, number: int) -> np.ndarray:

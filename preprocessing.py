@@ -151,9 +151,7 @@ def prepare_face(sample: Row, root: Path, rules: dict[str, Any]) -> tuple[Image.
     Raises UnreadablePicture.
     """
     views, reason = _pictures(sample, root, rules)
-    pixels, crop, method, face = _locate(views, _box_of(sample), rules)
-    if rules["grayscale"] and pixels.ndim == 3:
-        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+    pixels, crop, method, face = locate(views, _box_of(sample), rules)
     facts = {
         "found": face is not None or method == GIVEN_BOX or rules["faces"] == "cropped",
         "method": method,
@@ -163,7 +161,14 @@ def prepare_face(sample: Row, root: Path, rules: dict[str, Any]) -> tuple[Image.
         "beyond": crop.beyond(pixels.shape[1], pixels.shape[0]),
         "reason": reason,
     }
-    return Image.fromarray(cut_out(pixels, crop, rules["face_size"])), facts
+    return cut_face(pixels, crop, rules), facts
+
+
+def cut_face(pixels: np.ndarray, crop: Crop, rules: dict[str, Any]) -> Image.Image:
+    """The face in `crop` at the side of `rules`: mode "L" when these are gray, else that of its source."""
+    if rules["grayscale"] and pixels.ndim == 3:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+    return Image.fromarray(cut_out(pixels, crop, rules["face_size"]))
 
 
 def _box_of(sample: Row) -> Box | None:
@@ -191,21 +196,28 @@ def _pixels(root: Path, path: str) -> np.ndarray:
     return np.asarray(open_picture(root, path))
 
 
-def _locate(
+def locate(
     views: list[np.ndarray], box: Box | None, rules: dict[str, Any]
 ) -> tuple[np.ndarray, Crop, str, DetectedFace | None]:
-    """The picture to cut from, where to cut, how that was found, and the detection if there was one."""
+    """The picture to cut from, where to cut, how that was found, and the detection if there was one.
+
+    `views`: the whole photo if faces are looked for in it, then the picture as delivered; uint8 [H, W] or [H, W, 3].
+    """
     delivered = views[-1]
     if rules["faces"] == "cropped":
         return delivered, _all_of(delivered), GIVEN_CROP, None
     for pixels in views:
         face = _find(pixels, box if pixels is delivered else None, rules)
         if face is not None:
-            angle = eye_angle(face) if rules["align"] else 0.0
-            return pixels, Crop.around(face.box, rules["crop_margin"], angle), DETECTED, face
+            return pixels, crop_of(face, rules), DETECTED, face
     if box is not None:
         return delivered, Crop.around(box, rules["crop_margin"]), GIVEN_BOX, None
     return delivered, _all_of(delivered), WHOLE_PICTURE if len(views) == 1 else GIVEN_CROP, None
+
+
+def crop_of(face: DetectedFace, rules: dict[str, Any]) -> Crop:
+    """The square that is cut out for a detected face: with its margin, levelled where `rules` align."""
+    return Crop.around(face.box, rules["crop_margin"], eye_angle(face) if rules["align"] else 0.0)
 
 
 def _find(pixels: np.ndarray, box: Box | None, rules: dict[str, Any]) -> DetectedFace | None:

@@ -244,7 +244,7 @@ def _fill(stream: BinaryIO, plan: _Plan) -> None:
         picture = _open(plan, path)
         for row in rows_of[path]:
             face = picture if np.isnan(boxes[row]).any() else crop_box(picture, tuple(boxes[row]))
-            pixels = _fitted(face, plan.shape[1], mode)
+            pixels = fitted(face, plan.shape[1], mode)
             with writing:
                 stream.seek(start + int(row) * of_a_row)
                 stream.write(pixels.tobytes())
@@ -264,8 +264,8 @@ def _open(plan: _Plan, path: str) -> Image.Image:
         ) from error
 
 
-def _fitted(face: Image.Image, size: int, mode: str) -> np.ndarray:
-    """uint8 [size, size, C]; the aspect ratio is not kept, as is usual for face crops."""
+def fitted(face: Image.Image, size: int, mode: str) -> np.ndarray:
+    """A face as it is packed, uint8 [size, size, C]; `mode` "L" or "RGB". The aspect ratio is not kept, as is usual."""
     face = face.convert(mode)
     if face.size != (size, size):
         face = face.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=None)

@@ -293,7 +293,7 @@ def _made_rows(folder: Path, rows: list[Row], job: Job) -> Generator[Row, None, 
         yield from chain.from_iterable(make_chunk(folder, job.make, job.save_format, [row]) for row in rows)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
         try:
             with children_without_ctrl_c():
                 futures = [pool.submit(make_chunk, folder, job.make, job.save_format, chunk) for chunk in chunks]
@@ -316,7 +316,7 @@ def worker_count(workers: int | Literal["auto"]) -> int:
     return min(cores, MOST_WORKERS)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Ctrl-C is the parent's to handle; a parent that was killed takes its workers along."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

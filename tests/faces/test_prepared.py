@@ -322,7 +322,7 @@ def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
         "from fer.faces import prepared\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
-        "    pool = ProcessPoolExecutor(1, context, initializer=prepared._start_worker)\n"
+        "    pool = ProcessPoolExecutor(1, context, initializer=prepared.start_worker)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    time.sleep(60)\n"
     )
