@@ -22,9 +22,11 @@
     results/        files become numbers; no torch
     statistics/     numbers become claims
     findings/       claims become the sentences a reader needs
+    inference/      trained networks on new pictures
     figures/        numbers and claims become pictures
     report/         the page, paper tables, terminal summary, trackers
     main            the story: the stages in order, and the command line
+    predict         what a trained network says of new pictures: the command line
 
 tests/test_architecture.py reads this list and holds it.
 """

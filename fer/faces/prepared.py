@@ -22,7 +22,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, cast
+from typing import IO, Any, Literal, cast
 
 import pandas as pd
 from filelock import Timeout
@@ -351,11 +351,16 @@ def _made(folder: Path, make: Make, save_format: Literal["png", "jpeg"], row: Ro
 
 def save_picture(picture: Image.Image, path: Path, save_format: Literal["png", "jpeg"]) -> None:
     """Write a picture whole or not at all; JPEG with quality 95 and full colour resolution."""
-    with atomic_path(path) as temporary:
-        if save_format == "jpeg":
-            picture.save(temporary, "JPEG", quality=95, subsampling=0)
-        else:
-            picture.save(temporary, "PNG", compress_level=3)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        encode_picture(picture, stream, save_format)
+
+
+def encode_picture(picture: Image.Image, stream: IO[bytes], save_format: str) -> None:
+    """Write a prepared picture as the bytes of its file, "png" or "jpeg"."""
+    if save_format == "jpeg":
+        picture.save(stream, "JPEG", quality=95, subsampling=0)
+    else:
+        picture.save(stream, "PNG", compress_level=3)
 
 
 # ---------------------------------------------------------------- file names
