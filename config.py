@@ -141,6 +141,14 @@ FREEZE_BATCH_NORM = False  # True keeps every BatchNorm as it started: for small
 STAGES = ()
 DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training runs away from validation
 DROP_PATH = 0.0  # 0 up to below 1, usual 0.1: how often a block is skipped in training (stochastic depth)
+# "linear"; "mlp" = HEAD_WIDTHS with BatchNorm and dropout between; or a classifier fitted once on frozen features:
+# "logistic", "svm" (linear), "xgboost" (uv sync --extra xgboost); these need weights, and no value of a training counts
+HEAD = "linear"
+HEAD_WIDTHS = (512, 128)  # "mlp": neurons of each layer, one or more, as in (512, 256, 128, 64)
+HEAD_BATCH_NORM = True  # "mlp": after each of them
+HEAD_DROPOUT = 0.3  # "mlp": 0 up to below 1, after each of them
+HEAD_WEIGHT_DECAY = None  # 0 to 1: L2 of the head alone, in place of WEIGHT_DECAY; None = the same
+HEAD_C = 1.0  # above 0; "logistic" and "svm": smaller holds the weights closer to zero
 
 # ---------------------------------------------------------------- training
 

@@ -20,6 +20,7 @@ from torch import nn
 
 import fer.networks.small_networks  # noqa: F401  (registers the project's own networks with timm)
 from data_loader import NetworkInput
+from fer.networks.heads import HeadPlan, own_head, replace_classifier
 from fer.networks.local_weights import fill, refuse_unfilled, tensors_of
 from fer.networks.names import UnavailableWeightsError
 from fer.networks.torchvision_networks import (
@@ -34,9 +35,17 @@ from fer.networks.torchvision_networks import (
 from fer.settings.settings import ModelRow
 from utils import InputError, Noted, atomic_path
 
+LINEAR = HeadPlan()
+
 
 def build_network(
-    name: str, row: ModelRow, classes: int, pretrained: bool, dropout: float = 0.0, drop_path: float = 0.0
+    name: str,
+    row: ModelRow,
+    classes: int,
+    pretrained: bool,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    head: HeadPlan = LINEAR,
 ) -> tuple[nn.Module, NetworkInput]:
     """The network of a MODEL_CONFIG row with a fresh head of `classes` outputs, and the input it expects.
 
@@ -50,10 +59,11 @@ def build_network(
     pretrained = pretrained and (row.weights is not None or row.weights_file is not None)
     if drop_path:
         row = row.model_copy(update={"options": {drop_path_option(architecture): drop_path} | row.options})
+    build = _timm_network if timm.is_model(architecture) else _torchvision_network
     try:
-        if not timm.is_model(architecture):
-            return _torchvision_network(architecture, row, classes, pretrained, dropout)
-        return _timm_network(architecture, row, classes, pretrained, dropout)
+        network, expected = build(architecture, row, classes, pretrained, dropout)
+        replace_classifier(network, head, classes)
+        return network, expected
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         if isinstance(error, NotImplementedError | torch.OutOfMemoryError):
             raise
@@ -195,6 +205,8 @@ def _torchvision_network(
 
 def head_parameters(network: nn.Module) -> set[nn.Parameter]:
     """The parameters of the classification head."""
+    if (own := own_head(network)) is not None:
+        return set(own.parameters())
     if not hasattr(network, "get_classifier"):
         return set(head_of(network)[1].parameters())
     found = network.get_classifier()  # type: ignore[operator]

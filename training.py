@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 import os
 import time
@@ -31,12 +30,14 @@ from fer.machine.memory import (
 )
 from fer.machine.precision import autocast_dtype
 from fer.runs.epoch_words import say_epoch
+from fer.runs.facts import training_facts
 from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
 from fer.runs.kept_epoch import mean_scores, validation_scores
 from fer.runs.optimization import STEPPED_BY_BATCH
 from fer.runs.run import Run
 from fer.runs.trained_network import not_finite, save_trained
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from fer.settings.training_values import CLASSIC_HEADS
 from model_utils import only_head_trains, train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
@@ -96,6 +97,12 @@ def fit(
     Returns facts for run.json. Raises NonFiniteLossError, torch.OutOfMemoryError or what else says so (one picture does
     not fit), InputError (weights).
     """
+    if run.hyper.head in CLASSIC_HEADS:
+        from fer.runs.classic_head import fit_classic
+
+        facts = fit_classic(run, train, validation, folder, machine.device, row)
+        note_epoch(run, facts["best_validation"])
+        return facts
     source = _training_source(run, train)
     size = _remembered_size(run, machine)
     state = start_or_continue(run, train, len(source), machine.device, row, size, folder)
@@ -118,7 +125,7 @@ def fit(
                 micro_batch = _smaller(micro_batch, run)
             state = _started_again(run, source, machine, row, folder, micro_batch)
             loader = make_loader(source, workers, machine.device.type == "cuda")
-    return _facts(state)
+    return training_facts(state.history, state.best_epoch, state.micro_batch, state.oracle_epoch)
 
 
 def _training_source(run: Run, train: FaceRows) -> BatchSource:
@@ -189,7 +196,7 @@ def _network_key(run: Run, machine: Machine) -> str:
     """What the memory of a training step depends on, beside the number of pictures."""
     hyper = run.hyper
     shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
-    shape += [hyper.stages] if hyper.stages else []
+    shape += [hyper.stages, hyper.head, hyper.head_widths]
     return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), hyper.precision])
 
 
@@ -410,7 +417,7 @@ def _refuse_non_finite(losses: list[torch.Tensor], epoch: int) -> None:
         raise NonFiniteLossError(f"the loss became {losses[step - 1].item()} in epoch {epoch + 1}, step {step}. {LESS}")
 
 
-# ---------------------------------------------------------------- validation and facts
+# ---------------------------------------------------------------- validation
 
 
 def validate(
@@ -422,30 +429,3 @@ def validate(
         found = predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)
         scores.append(validation_scores(faces.label, found["none"]))
     return mean_scores(scores)
-
-
-def _peak(history: pd.DataFrame, column: str) -> float | None:
-    """None where it was not measured: without a GPU, or in epochs of an earlier version, resumed."""
-    highest = pd.to_numeric(history.get(column, pd.Series(dtype=float))).max()
-    return None if pd.isna(highest) else round(float(highest), 1)
-
-
-def _facts(state: FitState) -> dict[str, Any]:
-    history = pd.DataFrame(state.history)
-    return {
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
-        "train_seconds": round(float(history["seconds"].sum()), 2),
-        "images_per_second": round(float(history["images_per_second"].median()), 1),
-        "peak_gpu_mb": _peak(history, "peak_gpu_mb"),
-        "peak_ram_mb": _peak(history, "peak_ram_mb"),
-        "micro_batch": state.micro_batch,
-        "best_validation": _epoch_row(history, state.best_epoch),
-        "oracle_epoch": state.oracle_epoch or None,
-        "oracle_validation": _epoch_row(history, state.oracle_epoch) if state.oracle_epoch else None,
-    }
-
-
-def _epoch_row(history: pd.DataFrame, epoch: int) -> dict[str, Any]:
-    """The row of `epoch` (from 1) as plain values."""
-    return json.loads(history.iloc[epoch - 1].to_json())

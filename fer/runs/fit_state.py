@@ -19,6 +19,7 @@ from data_loader import FaceRows, NetworkInput
 from fer.networks.freezing import freeze, freeze_batch_norms
 from fer.runs.optimization import make_optimizer, make_scheduler
 from fer.runs.run import Hyperparameters, Run
+from fer.runs.trained_network import head_plan
 from fer.settings.settings import EMOTIONS, ModelRow
 from model_utils import build_network, head_parameters, load_state, save_state
 from utils import InputError, derived_seed, fingerprint, log
@@ -65,7 +66,9 @@ def start_state(run: Run, steps: int, device: torch.device, row: ModelRow, micro
     hyper = run.hyper
     torch.manual_seed(derived_seed(run.seed))
     pretrained = hyper.weights is not None
-    network, expected = build_network(run.model, row, len(EMOTIONS), pretrained, hyper.dropout, hyper.drop_path)
+    network, expected = build_network(
+        run.model, row, len(EMOTIONS), pretrained, hyper.dropout, hyper.drop_path, head_plan(hyper)
+    )
     network = network.to(device).to(memory_format=torch.channels_last)
     average = None
     if hyper.ema_decay:

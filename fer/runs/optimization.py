@@ -35,10 +35,12 @@ def parameter_groups(network: nn.Module, hyper: Hyperparameters, learning_rate: 
     (BEiT, Bao et al. 2022, as timm does it).
     """
     scales, spared = _scales(network, hyper.layer_decay), _spared(network, hyper)
+    head_decay = hyper.weight_decay if hyper.head_weight_decay is None else hyper.head_weight_decay
+    decays = dict.fromkeys(head_parameters(network), head_decay) | dict.fromkeys(spared, 0.0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            key = (scales.get(parameter, 1.0), 0.0 if parameter in spared else hyper.weight_decay)
+            key = (scales.get(parameter, 1.0), decays.get(parameter, hyper.weight_decay))
             groups.setdefault(key, []).append(parameter)
     return [
         {"params": parameters, "lr": learning_rate * scale, "weight_decay": decay}

@@ -1,7 +1,8 @@
 """weights.pth: a trained network's tensors and, beside them, all it takes to use them again.
 
-`state_dict`: the tensors. `network`: architecture, options and dropout. `input`: what it expects (NetworkInput).
-`classes`: names in the order of its outputs. Whatever scores or shows a network reads these, never today's settings.
+`state_dict`: the tensors. `network`: architecture, options, dropout, and the head where it is not the network's own.
+`input`: what it expects (NetworkInput). `classes`: names in the order of its outputs. Whatever scores or shows a
+network reads these, never today's settings.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 from torch import nn
 
 from data_loader import NetworkInput
+from fer.networks.heads import HeadPlan
 from fer.networks.local_weights import tensors_of
-from fer.runs.run import PlannedRun, Run
+from fer.runs.run import Hyperparameters, PlannedRun, Run
 from fer.settings.settings import EMOTIONS, ModelRow
 from model_utils import build_network, load_state, network_input, save_state
 from utils import InputError, file_fingerprint, log
@@ -24,15 +26,26 @@ from utils import InputError, file_fingerprint, log
 FIX = "Delete its folder to train that run again, or put the right file back."
 
 
-def save_trained(path: Path, network: nn.Module, run: Run, expected: NetworkInput) -> None:
-    """Write weights.pth of a network of `run`, whole or not at all."""
-    hyper = run.hyper
+def head_plan(hyper: Hyperparameters) -> HeadPlan:
+    """The head that a run trains."""
+    if hyper.head != "mlp":
+        return HeadPlan(hyper.head)
+    return HeadPlan("mlp", tuple(hyper.head_widths), hyper.head_batch_norm, hyper.head_dropout)
+
+
+def save_trained(
+    path: Path, network: nn.Module, run: Run, expected: NetworkInput, head: HeadPlan | None = None
+) -> None:
+    """Write weights.pth of a network of `run`, whole or not at all; `head`: what was put in place of its own, if not
+    what the run says."""
+    hyper, head = run.hyper, head or head_plan(run.hyper)
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     save_state(
         path,
         {
             "state_dict": state,
-            "network": {"architecture": hyper.architecture, "options": hyper.options, "dropout": hyper.dropout},
+            "network": {"architecture": hyper.architecture, "options": hyper.options, "dropout": hyper.dropout}
+            | ({} if head.kind == "linear" else {"head": asdict(head)}),
             "input": asdict(expected),
             "classes": list(EMOTIONS),
         },
@@ -86,12 +99,12 @@ def _as_stored(path: Path, stored: dict[str, Any]) -> tuple[nn.Module, NetworkIn
         facts, classes, given = stored["network"], tuple(stored["classes"]), stored["input"]
         expected = NetworkInput(**given | {"mean": tuple(given["mean"]), "std": tuple(given["std"])})
         row = _row(facts["architecture"], expected.size, expected.channels, facts["options"])
-        dropout = facts["dropout"]
+        dropout, head = facts["dropout"], HeadPlan(**facts.get("head", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} does not say what its network is ({error}). {FIX}") from error
     if classes != EMOTIONS:
         raise InputError(f"{path} answers with {', '.join(classes)}, not with {', '.join(EMOTIONS)}. {FIX}")
-    return build_network(facts["architecture"], row, len(EMOTIONS), False, dropout)[0], expected
+    return build_network(facts["architecture"], row, len(EMOTIONS), False, dropout, head=head)[0], expected
 
 
 def _row(architecture: str, size: int, channels: Any, options: dict[str, Any]) -> ModelRow:

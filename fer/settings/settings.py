@@ -29,6 +29,7 @@ from fer.settings.config_file import apply_override, read_config
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
 from fer.settings.training_values import (
+    CLASSIC_HEADS,
     Recipe,
     SomeTrainingValues,
     TrainingValues,
@@ -295,6 +296,10 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
         )
 
 
+def _what_freezes(values: TrainingValues) -> str:
+    return f"HEAD = {quote(values.head)}" if values.head in CLASSIC_HEADS else f"FREEZE = {quote(values.freeze)}"
+
+
 def _unknown_recipes(s: Settings) -> Iterator[tuple[set[str], str]]:
     named = {"RECIPE": s.recipe} | {f'MODEL_CONFIG "{name}"': row.recipe for name, row in s.models.items()}
     for place, name in named.items():
@@ -340,13 +345,21 @@ def _weights_conflicts(s: Settings, trainings: dict[str, TrainingValues]) -> Ite
             f"MODEL_CONFIG: {', '.join(unsaid)} should start from pretrained weights (PRETRAINED = True), but no row "
             'says which. Add "weights": the tag, "weights_file": a file, or "weights": None for a random start.',
         )
+    classic = [name for name, values in trainings.items() if values.head in CLASSIC_HEADS]
+    if s.oracle and classic:
+        yield (
+            {"ORACLE", "HEAD", "MODEL_CONFIG", "RECIPES", "RECIPE"},
+            f"ORACLE = True chooses among epochs, and the head of {', '.join(classic)} is fitted in none. "
+            "Set ORACLE = False, or another HEAD.",
+        )
     frozen = [name for name, values in trainings.items() if keeps_random_features(values, named[name])]
     if frozen:
         why = "" if trainings[frozen[0]].pretrained else " (PRETRAINED = False)"
         yield (
             {"FREEZE", "PRETRAINED", "MODEL_CONFIG", "RECIPES", "RECIPE"},
-            f"FREEZE = {quote(trainings[frozen[0]].freeze)} would keep random features for ever in "
-            f'{", ".join(frozen)}{why}. Set FREEZE = "none", or give these models weights.',
+            f"{_what_freezes(trainings[frozen[0]])} would keep random features for ever in "
+            f'{", ".join(frozen)}{why}. Set FREEZE = "none" and HEAD = "linear" or "mlp", '
+            "or give these models weights.",
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
+from annotated_types import Interval, MinLen
 from pydantic import AfterValidator, BeforeValidator, SerializerFunctionWrapHandler, model_serializer
 
 from fer.settings.value_types import BelowOne, Count, Fraction, OpenFraction, Pixels, Record, as_tuple
@@ -36,6 +36,7 @@ def _freezing(value: str | dict[str, int]) -> str | dict[str, int]:
 
 
 Freezing = Annotated[str | dict[str, int], AfterValidator(_freezing)]
+Width = Annotated[int, Interval(ge=1, le=65_536)]
 Rate = Annotated[float, Interval(ge=1e-8, le=10)]
 TrainSize = Annotated[tuple[OpenFraction, Pixels], BeforeValidator(as_tuple)]
 
@@ -57,6 +58,12 @@ class TrainingValues(Record):
     stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ()
     dropout: BelowOne = 0.0
     drop_path: BelowOne = 0.0
+    head: Literal["linear", "mlp", "logistic", "svm", "xgboost"] = "linear"
+    head_widths: Annotated[tuple[Width, ...], BeforeValidator(as_tuple), MinLen(1)] = (512, 128)
+    head_batch_norm: bool = True
+    head_dropout: BelowOne = 0.3
+    head_weight_decay: Fraction | None = None
+    head_c: Annotated[float, Interval(gt=0, le=1_000_000)] = 1.0
 
     epochs: Count = 50
     learning_rate: Rate | Literal["auto"] = "auto"
@@ -166,7 +173,11 @@ def _stage_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
         )
 
 
+CLASSIC_HEADS = ("logistic", "svm", "xgboost")  # fitted once on frozen features: no epochs, no gradients
+
+
 def keeps_random_features(v: TrainingValues, has_weights: bool) -> bool:
     """Whether frozen layers would stay at their random start until the end."""
     frozen_to_the_end = v.stages[-1].freeze if v.stages else v.freeze
-    return frozen_to_the_end != "none" and not (v.pretrained and has_weights)
+    frozen = frozen_to_the_end != "none" or v.head in CLASSIC_HEADS
+    return frozen and not (v.pretrained and has_weights)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fer.networks.freezing import freeze
+from fer.networks.heads import HeadPlan, import_xgboost
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
 from fer.settings.training_values import TrainingValues
 from model_utils import build_network, head_parameters
@@ -52,11 +53,18 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
 
 
 def _built(name: str, row: ModelRow, values: TrainingValues) -> tuple[nn.Module, str]:
+    if values.head == "xgboost":
+        import_xgboost()
+    plan = HeadPlan(values.head, values.head_widths, values.head_batch_norm, values.head_dropout)
+
+    def build() -> nn.Module:
+        return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path, plan)[0]
+
     try:
         with torch.device("meta"):
-            return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path)[0], "meta"
+            return build(), "meta"
     except NotImplementedError:  # a few draw their weights in ways the meta device has not
-        return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path)[0], "cpu"
+        return build(), "cpu"
 
 
 def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:

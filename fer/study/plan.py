@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ from fer.machine.precision import resolved_precision
 from fer.runs.learning_rate import learning_rate
 from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.settings.settings import Settings
-from fer.settings.training_values import TrainingValues
+from fer.settings.training_values import CLASSIC_HEADS, TrainingValues
 from fer.study.variants import draws_rows, picture_recipe
 from utils import InputError, file_fingerprint
 
@@ -170,8 +170,8 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
     plain = values.model_dump()
     shared = {name: plain[name] for name in TrainingValues.model_fields if name not in RESOLVED}
     unread = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
-    augmentation = _augmentation(settings, variant)
-    return Hyperparameters(
+    augmentation = _augmentation(settings, variant) if values.head not in CLASSIC_HEADS else None
+    hyper = Hyperparameters(
         architecture=row.architecture or model,
         weights=weights,
         options=row.options,
@@ -184,6 +184,7 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
         learning_rate=learning_rate(values, weights is not None),
         **(shared | unread),
     )
+    return replace(hyper, **FITTED_ONCE) if values.head in CLASSIC_HEADS else hyper
 
 
 def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
@@ -196,11 +197,19 @@ def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
 
 def _unread(values: TrainingValues) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
+    if values.head in CLASSIC_HEADS:
+        return sorted(set(TrainingValues.model_fields) - {*RESOLVED, "head", "head_c"})
+    head = ["head_c", *(OF_AN_MLP if values.head != "mlp" else ())]
     momentum = ["momentum"] if values.optimizer != "sgd" else []
     plateau = ["plateau_patience", "plateau_factor"] if values.schedule != "plateau" else []
     warmup = ["warmup_epochs"] if values.schedule != "cosine" else []
     stopping = ["stop_by"] if values.patience is None else []
-    return momentum + plateau + warmup + stopping
+    return head + momentum + plateau + warmup + stopping
+
+
+OF_AN_MLP = ("head_widths", "head_batch_norm", "head_dropout")
+# What a head that is fitted once on frozen features is in the words of a training.
+FITTED_ONCE = {"epochs": 1, "learning_rate": 0.0, "freeze": "backbone"}
 
 
 # Values of a training that enter a run otherwise: as `weights`, as the rate "auto" stands for, as `Run.selection`.

@@ -25,6 +25,7 @@ from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.machine.memory import is_out_of_memory
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from fer.settings.training_values import CLASSIC_HEADS
 from preprocessing import prepare_face, recipe
 from utils import cpu_name, fingerprint, log, read_json, write_json
 
@@ -121,7 +122,9 @@ def _time_network(run: Run, row: ModelRow, machine: Machine, shape: tuple[int, i
 
     log.info("timing %s: it has not been trained on this machine", run.model)
     # The rate 0 keeps the loss of noise finite, whatever the rate of the study is; the arithmetic is the same.
+    head = "linear" if run.hyper.head in CLASSIC_HEADS else run.hyper.head
     still = replace(run.hyper, weights=None, learning_rate=0.0, schedule="constant", train_sizes=(), stages=())
+    still = replace(still, head=head)
     scratch = replace(run, hyper=still, balance="none", mixing="natural")
     fresh = row.model_copy(update={"weights": None, "weights_file": None})
     most = run.hyper.batch_size
