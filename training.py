@@ -42,7 +42,7 @@ from model_utils import only_head_trains, train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
-# Metrics of the training rows in history.csv, beside kept_epoch.SCORES of the validation rows.
+# Metrics of the training rows in history.csv; of the validation rows it holds kept_epoch.SCORES.
 TRAIN_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 
 
@@ -56,7 +56,7 @@ class Machine:
 
     device: torch.device
     workers: int = 0
-    fits: Path | None = None  # where the pictures at a time that were seen to fit this hardware are kept
+    fits: Path | None = None  # file that notes how many pictures at a time fit this hardware
 
 
 def make_machine(settings: Settings) -> Machine:
@@ -193,7 +193,7 @@ def _whole_epoch(
 
 
 def _network_key(run: Run, machine: Machine) -> str:
-    """What the memory of a training step depends on, beside the number of pictures."""
+    """What the memory of a training step depends on, the number of pictures aside."""
     hyper = run.hyper
     shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
     shape += [hyper.stages, hyper.head, hyper.head_widths]

@@ -21,6 +21,7 @@ STEPS = (
     ("face_finding", "--images", "64", "--rounds", "3"),
     ("reading",),
     ("rerun", "--rounds", "3"),
+    ("plan_reads",),
     ("memory",),
     ("growth",),
     ("figures",),

@@ -27,6 +27,7 @@ import input_pipeline
 import made_pictures
 import memory
 import plain
+import plan_reads
 import reading
 import rerun
 import run_all
@@ -230,6 +231,14 @@ def test_the_study_that_is_rerun_has_36_runs(tmp_path: Path) -> None:
     assert 3 * len(settings.models) * len(settings.seeds) == 36
     found = rerun.once("--config", str(path), "--plan")
     assert found["code"] == 0
+
+
+@pytest.mark.slow
+def test_a_finished_plan_is_read_once(tmp_path: Path) -> None:
+    settings = plan_reads.settings_for(tmp_path, 3)
+    plan_reads.make_finished(settings)
+    found = plan_reads.in_new_process(plan_reads.again, settings)
+    assert (found["run.json"], found["predictions"], found["networks built"]) == (3, 6, 0)
 
 
 def test_run_all_names_scripts_that_exist() -> None:

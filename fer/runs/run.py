@@ -35,7 +35,7 @@ ORACLE = "oracle"
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Everything a user sets that shapes the weights, beside rows and pictures."""
+    """Everything a user sets that shapes the weights, rows and pictures aside."""
 
     architecture: str
     weights: str | None
@@ -184,9 +184,29 @@ def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_fol
 def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ.
 
-    A damaged one is named in the log, once: its run counts as unfinished and is trained again.
+    A damaged one is named in the log, once: its run counts as unfinished and is trained again. What is returned is
+    remembered for the next caller: read it, never change it.
     """
     path = folder / "run.json"
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _warn_once(path, str(error))
+        return None
+    # parsed once as it is now: plan, scoring and waiting for other processes ask again and again
+    stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+    if path not in _parsed or _parsed[path][0] != stamp:
+        _parsed[path] = (stamp, _parse_run_json(path))
+    stored = _parsed[path][1]
+    return stored if stored is None or inputs is None or stored["inputs"] == inputs else None
+
+
+_parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any] | None]] = {}
+
+
+def _parse_run_json(path: Path) -> dict[str, Any] | None:
     try:
         stored = read_sealed(path)
     except FileNotFoundError:
@@ -195,13 +215,11 @@ def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[st
         _warn_once(path, str(error))
         return None
     problem = problem_of(stored)
+    if not problem and _has_diverged(stored):
+        problem = "its training diverged: the validation loss is not finite"
     if problem:
         _warn_once(path, problem)
-        return None
-    if _has_diverged(stored):
-        _warn_once(path, "its training diverged: the validation loss is not finite")
-        return None
-    return stored if inputs is None or fingerprint(stored["inputs"], 64) == fingerprint(inputs, 64) else None
+    return None if problem else stored
 
 
 @cache

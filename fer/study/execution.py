@@ -23,6 +23,7 @@ from utils import DiskFullError, InputError, environment, file_fingerprint, log,
 
 if TYPE_CHECKING:
     from data_loader import FaceRows
+    from fer.study.predictions import Loaded
     from training import Machine
 
 EpochNote = Callable[[Run, dict[str, Any]], None]
@@ -111,8 +112,7 @@ def _attempt(
         try:
             if not planned.finished:
                 grid.start(planned)
-                _train(study, planned, grid.runs, grid.note_epoch)
-                score_run(study, planned)
+                score_run(study, planned, _train(study, planned, grid.runs, grid.note_epoch))
                 grid.end()
             else:
                 score_run(study, planned)
@@ -141,32 +141,33 @@ def _start_of(run: Run) -> str:
 def train_and_score(study: Study, planned: PlannedRun) -> None:
     """Train one run in its folder and score it, whatever is there already."""
     study = study.at(planned.run.split)
-    _train(study, planned, [], say_epoch)
-    score_run(study, planned)
+    score_run(study, planned, _train(study, planned, [], say_epoch))
 
 
-def _train(study: Study, planned: PlannedRun, runs: Sequence[PlannedRun], note_epoch: EpochNote) -> None:
-    """Train one run. Its oracle, where the plan has one to do, is taken from the same epochs.
+def _train(study: Study, planned: PlannedRun, runs: Sequence[PlannedRun], note_epoch: EpochNote) -> Loaded:
+    """Train one run; returns its network as stored. Its oracle, where one is to do, is taken from the same epochs.
 
     An oracle asked for when its counterpart is finished repeats that training in a scratch folder inside its own.
     """
     if planned.counterpart is not None:
         scratch = planned.folder / "training"
-        _fit(study, planned.counterpart, scratch, note_epoch, planned)
+        loaded = _fit(study, planned.counterpart, scratch, note_epoch, planned)
         shutil.rmtree(scratch)
-        return
+        return loaded
     oracle = next((other for other in runs if other.counterpart and other.counterpart.name == planned.name), None)
     if oracle is None or oracle.finished:
-        _fit(study, planned, planned.folder, note_epoch)
-        return
+        return _fit(study, planned, planned.folder, note_epoch)
     with locked(oracle.folder) as free:
-        _fit(study, planned, planned.folder, note_epoch, oracle if free else None)
+        return _fit(study, planned, planned.folder, note_epoch, oracle if free else None)
 
 
 def _fit(
     study: Study, planned: PlannedRun, folder: Path, note_epoch: EpochNote, oracle: PlannedRun | None = None
-) -> None:
-    """Train `planned` in `folder`; run.json comes last and means finished, the oracle's before the run's own."""
+) -> Loaded:
+    """Train `planned` in `folder`; run.json comes last and means finished, the oracle's before the run's own.
+
+    Returns the network of the run that was finished last, and the input it expects, as weights.pth holds them.
+    """
     from training import Oracle, fit, make_machine
 
     settings, run = study.settings, planned.run
@@ -177,10 +178,11 @@ def _fit(
     facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched, note_epoch)
     if oracle is not None:
         on_test = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
-        _finish(study, oracle, facts | on_test, counts, machine)
+        loaded = _finish(study, oracle, facts | on_test, counts, machine)
     if folder == planned.folder:
-        _finish(study, planned, facts, counts, machine)
+        loaded = _finish(study, planned, facts, counts, machine)
         (folder / "checkpoint.pth").unlink(missing_ok=True)
+    return loaded
 
 
 def _oracle_faces(study: Study, run: Run) -> dict[str, FaceRows]:
@@ -191,8 +193,8 @@ def _oracle_faces(study: Study, run: Run) -> dict[str, FaceRows]:
 
 def _finish(
     study: Study, planned: PlannedRun, facts: dict[str, Any], counts: dict[str, dict[str, Any]], machine: Machine
-) -> None:
-    """Measure the network's cost and write run.json."""
+) -> Loaded:
+    """Measure the network's cost and write run.json; returns the network as it was read back."""
     from fer.runs.trained_network import load_trained
     from model_utils import network_cost
 
@@ -211,6 +213,7 @@ def _finish(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+    return network, expected
 
 
 def _model_row(settings: Settings, model: str) -> ModelRow:

@@ -19,7 +19,9 @@ from fer.study.variants import picture_recipe, scored_faces, scored_variant
 from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
 
 if TYPE_CHECKING:
-    from data_loader import FaceRows
+    from torch import nn
+
+    from data_loader import FaceRows, NetworkInput
 
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
 # 2: mean and std of the input are those of training; before, those of timm's default weights.
@@ -107,8 +109,8 @@ def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
     return problem
 
 
-def score_run(study: Study, planned: PlannedRun) -> None:
-    """Make the predictions files of a finished run that are missing.
+def score_run(study: Study, planned: PlannedRun, loaded: Loaded | None = None) -> None:
+    """Make the predictions files of a finished run that are missing; `loaded`, where its weights were just read.
 
     Validation rows come first and all together: nothing is stored, and no test set read, before they score what
     the run's kept epoch scored. Raises ScoresDisagreeError where they do not, InputError for damaged weights.
@@ -123,7 +125,7 @@ def score_run(study: Study, planned: PlannedRun) -> None:
     for file in files:
         if file.path in wanted or (again and file.split == "val"):
             groups.setdefault((file.test_on, file.split, file.test_variant), []).append(file)
-    predict_rows = _predictor(study, planned)
+    predict_rows = _predictor(study, planned, loaded)
     found = {group: predict_rows(group) for group in groups if group[1] == "val"}
     if found:
         _compare_with_training(study, planned, found)
@@ -136,9 +138,10 @@ def score_run(study: Study, planned: PlannedRun) -> None:
 
 
 Found = tuple["FaceRows", "dict[str, np.ndarray]"]
+Loaded = tuple["nn.Module", "NetworkInput"]  # a network with the weights of its run, and the input it expects
 
 
-def _predictor(study: Study, planned: PlannedRun) -> Callable[[tuple[str, str, str]], Found]:
+def _predictor(study: Study, planned: PlannedRun, loaded: Loaded | None) -> Callable[[tuple[str, str, str]], Found]:
     """A function from (dataset, split, variant) to faces and their probabilities per TTA policy, "none" among them."""
     from evaluation import predict
     from fer.runs.trained_network import load_trained
@@ -147,7 +150,7 @@ def _predictor(study: Study, planned: PlannedRun) -> Callable[[tuple[str, str, s
     stored = read_run_json(planned.folder, planned.inputs)
     assert stored is not None, f"{planned.name} is scored before it is finished"
     machine, hyper = make_machine(study.settings), planned.run.hyper
-    network, expected = load_trained(planned, stored["weights_sha256"], machine.device)
+    network, expected = loaded or load_trained(planned, stored["weights_sha256"], machine.device)
     policies, autocast = tuple(dict.fromkeys(("none", *study.settings.tta))), autocast_dtype(hyper.precision)
 
     def predict_rows(group: tuple[str, str, str]) -> Found:

@@ -27,7 +27,7 @@ def scored_variant(variant: str) -> str:
 
 
 def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settings: Settings) -> dict[str, Any]:
-    """All that shapes the pixels of `variant` beside the delivered pictures, as plain values without paths.
+    """All that shapes the pixels of `variant`, the delivered pictures aside, as plain values without paths.
 
     `photos`: the whole photos in which the faces of all rows in use are looked for, where there are any.
     """
@@ -39,8 +39,8 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
     if variant != "raw":
         recipe["preparation"] = preparation_recipe(settings, data.row)
         recipe["no_face"] = settings.no_face if data.row.faces != "cropped" else "keep"  # a crop is always a face
-        if (data.samples["photo_content"] != "").any():
-            recipe["photos"] = fingerprint(data.samples["photo_content"].tolist(), 32)
+        if data.photos:
+            recipe["photos"] = data.photos
     if _has_extras(variant, settings):
         recipe["extras"] = [
             EXTRAS_VERSION,
@@ -119,8 +119,14 @@ def saved_faces(data: DatasetSamples, settings: Settings) -> dict[str, Path]:
 
 
 def _prepared(data: DatasetSamples, settings: Settings) -> tuple[Path, pd.DataFrame]:
-    """Folder and manifest of the prepared faces, one row for each of `data.unsettled`; missing ones are made."""
-    folder, manifest = preprocess_or_load(data.unsettled, data.root, data.row, settings, data.name)
+    """Folder and manifest of the prepared faces, one row for each of `data.unsettled`; missing ones are made.
+
+    The manifest is read and the folder gone through once: trainings, scoring and figures of a command ask again.
+    """
+    place = (str(settings.datasets_path), fingerprint(preparation_recipe(settings, data.row), 32))
+    if place not in data.prepared:
+        data.prepared[place] = preprocess_or_load(data.unsettled, data.root, data.row, settings, data.name)
+    folder, manifest = data.prepared[place]
     if data.row.faces != "cropped" and data.fold == "official":
         _note_detection(data.name, _in_use(data, manifest), settings)
     return folder, manifest

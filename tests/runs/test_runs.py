@@ -193,3 +193,21 @@ def test_a_recipe_makes_no_new_run_where_it_says_what_is_set_already(tiny_settin
     assert names(tiny_settings(RECIPES=recipes, RECIPE="same", EPOCHS=9)) == names(tiny_settings(**said))
     assert names(tiny_settings(RECIPES=recipes, RECIPE="longer")) == names(tiny_settings(EPOCHS=4))
     assert names(tiny_settings(RECIPE="baseline", LEARNING_RATE=1e-3)) == names(tiny_settings(LEARNING_RATE="auto"))
+
+
+def test_run_json_is_parsed_once_and_again_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned, parsed = plan_run(RUN, RECIPES, ROWS, tmp_path), []
+    read = runs.read_sealed
+    monkeypatch.setattr(runs, "read_sealed", lambda path: parsed.append(path) or read(path))
+    record = run_record(planned, {"train": [1] * 7, "val": [1] * 7})
+    write_sealed(planned.folder / "run.json", record)
+    (planned.folder / "weights.pth").write_bytes(b"weights")
+    assert all(planned.finished for _ in range(5))
+    assert len(parsed) == 1
+    write_sealed(planned.folder / "run.json", record | {"weights_sha256": "1" * 64})
+    assert read_run_json(planned.folder)["weights_sha256"] == "1" * 64
+    write_sealed(planned.folder / "run.json", record | {"inputs": planned.inputs | {"seed": 43}})
+    assert not planned.finished
+    (planned.folder / "run.json").unlink()
+    assert not planned.finished
+    assert len(parsed) == 3

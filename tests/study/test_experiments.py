@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fer.runs import trained_network
 from fer.runs.run import ORACLE
 from fer.settings.settings import Settings
+from fer.study import variants
 from fer.study.execution import execute
 from fer.study.plan import describe_idle, open_study, planned_runs
 from utils import InputError, file_fingerprint
@@ -84,6 +86,20 @@ def test_an_oracle_is_another_epoch_of_the_same_training(tiny_settings: Callable
     history = pd.read_csv(runs[1].folder / "history.csv")
     assert history["test_accuracy"].max() == history["test_accuracy"].iloc[later[0] - 1]
     assert "test_accuracy" not in pd.read_csv(chosen.folder / "history.csv")
+
+
+@pytest.mark.slow
+def test_trainings_of_a_command_read_prepared_faces_once_and_load_each_network_once(
+    tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(tiny_settings(EPOCHS=1, VARIANTS=("preprocessed",), SEEDS=(1, 2)))
+    read, loaded = [], []
+    preparing, loading = variants.preprocess_or_load, trained_network.load_trained
+    monkeypatch.setattr(variants, "preprocess_or_load", lambda *given: read.append(given) or preparing(*given))
+    monkeypatch.setattr(trained_network, "load_trained", lambda *given: loaded.append(given) or loading(*given))
+    assert execute(study, planned_runs(study)) == {}
+    assert len(read) == 1
+    assert len(loaded) == 2
 
 
 def _facts(folder: Path) -> tuple[int, str]:
