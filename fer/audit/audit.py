@@ -166,10 +166,13 @@ def audit_packed(datasets: dict[str, DatasetSamples], packs: Mapping[str, np.nda
 
 
 def _small_pictures(data: DatasetSamples, settings: Settings) -> PackPixels:
-    """uint8 [N, S, S, 1] of the rows in use, S at most QUALITY_SIDE; the pack is that of all splits and policies."""
+    """uint8 [N, S, S, 1] of the rows in use, S at most QUALITY_SIDE; the pack is that of all splits and policies.
+
+    Small gray faces are packed like this for variant raw as well: they are decoded once for both.
+    """
     side = min(QUALITY_SIDE, data.largest_side)
     folder = settings.output_path / "cache" / "packed"
-    pack = pack_or_load(data.unsettled, data.root, side, True, folder, f"{data.name}__audit")
+    pack = pack_or_load(data.unsettled, data.root, side, True, folder, f"{data.name}__raw")
     return pack.open(pd.Index(data.unsettled["sample_id"]).get_indexer(pd.Index(data.samples["sample_id"])))
 
 

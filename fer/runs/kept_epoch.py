@@ -58,7 +58,7 @@ def refuse_other_scores(
     if differing:
         told = ", ".join(f"{name} {noted[name]:.6f} then and {now[name]:.6f} now" for name in differing)
         raise ScoresDisagreeError(
-            f"{folder}: the kept epoch scores otherwise on its validation rows than while it was trained: {told}. "
+            f"{folder}: the kept epoch scores differently on its validation rows than while it was trained: {told}. "
             "Nothing was stored. Weights, pictures or this program changed in between: delete that folder to train "
             "the run again, and report it if that does not help."
         )

@@ -6,7 +6,7 @@ from fer.settings.training_values import TrainingValues
 
 # Per optimizer: a whole network from random weights, a pretrained network, a new head on a frozen one.
 # Adam's 1e-3 is its authors' (Kingma and Ba 2015), SGD's 0.1 that of residual networks (He et al. 2016); pretrained
-# weights bear about a tenth of it before they are lost (Kornblith et al. 2019, best rates of fine-tuning).
+# weights tolerate about a tenth of it (Kornblith et al. 2019, best rates of fine-tuning).
 RATES = {
     "adam": (1e-3, 1e-4, 1e-3),
     "adamw": (1e-3, 1e-4, 1e-3),

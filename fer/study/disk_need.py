@@ -185,11 +185,11 @@ def _packs_bytes(study: Study, name: str, wanted: set[tuple[str, int]]) -> int:
 
 def _audit_bytes(study: Study, name: str) -> int:
     """Of the audit's pack of a dataset; 0 where there is one."""
-    if any((study.settings.output_path / "cache" / "packed").glob(f"{name}__audit__*.npy")):
-        return 0
     data = study.datasets[name]
     side = min(QUALITY_SIDE, data.largest_side)
-    return len(data.unsettled) * side * side
+    size = len(data.unsettled) * side * side
+    files = (study.settings.output_path / "cache" / "packed").glob(f"{name}__*__{side}__*.npy")
+    return 0 if any(0 < path.stat().st_size - size < 4096 for path in files) else size
 
 
 def unprepared(study: Study, name: str) -> int:

@@ -20,6 +20,7 @@ from fer.audit.exact_copies import count_exact, exact_copies
 from fer.audit.quality import FLAGS, QUALITY_COLUMNS, measure_quality
 from fer.data.samples import DatasetSamples, load_samples
 from fer.settings.settings import EMOTIONS, Settings
+from fer.study.variants import scored_faces
 from utils import read_json
 
 Make = Callable[..., Settings]
@@ -179,6 +180,15 @@ def test_rows_that_left_as_copies_are_still_counted(
     assert findings.counts["datasets"]["alpha"]["exact"]["rows"] == 46
     used = findings.copies.set_index("sample_id")["in_use"]
     assert not used["alpha/train/angry/leak.png"] and used["alpha/test/angry/4.png"]
+
+
+def test_small_gray_faces_are_packed_once_for_the_audit_and_for_training(tiny_settings: Make) -> None:
+    settings = tiny_settings()
+    data = load_samples("alpha", settings)
+    audit.audit_datasets({"alpha": data}, settings)
+    scored_faces(data, "test", "raw", 48, settings)
+    assert data.is_gray
+    assert len(list((settings.output_path / "cache" / "packed").glob("*.npy"))) == 1
 
 
 def test_faces_of_one_photo_are_no_copies_but_shared_photos_are() -> None:
