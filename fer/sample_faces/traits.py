@@ -1,4 +1,4 @@
-"""Who a sample face is, what it feels and how it is lit: everything random about one, drawn from an rng.
+"""Who a sample face is and what it feels: everything random about one, drawn from an rng.
 
 Action units are those of the Facial Action Coding System (Ekman and Friesen, 1978); which of them make
 which expression follows the prototypes of EMFACS. Lengths are in face units: half the width of the face.
@@ -12,138 +12,72 @@ from dataclasses import dataclass
 import numpy as np
 
 Array = np.ndarray
-Colour = tuple[float, float, float]
 
 # Each expression in three ways, from the posed to the spontaneous one: action unit -> strength at full
-# intensity. Not FACS units: lip_square (teeth bared: 10 + 16 + 25), tongue (19), look_down (64).
+# intensity. Not FACS units: lip_square (teeth bared: 10 + 16 + 25), look_down (64).
 POSES: dict[str, tuple[dict[str, float], ...]] = {
     "angry": (
-        {"brow_lower": 1.0, "lid_tighten": 0.7, "lip_press": 1.0, "lip_depress": 0.25, "chin_raise": 0.4},
+        {"brow_lower": 1.0, "lid_tighten": 0.7, "lip_press": 1.0, "lip_depress": 0.25},
         {"brow_lower": 1.0, "lid_raise": 0.5, "lip_press": 0.8, "nose_wrinkle": 0.25, "lip_depress": 0.3},
-        {
-            "brow_lower": 1.0, "lid_raise": 0.4, "nose_wrinkle": 0.3, "lips_part": 0.8, "lip_square": 1.0,
-            "jaw_drop": 0.25,
-        },
+        {"brow_lower": 1.0, "lid_raise": 0.4, "lips_part": 0.8, "lip_square": 1.0, "jaw_drop": 0.25},
     ),
     "disgust": (
-        {
-            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "cheek_raise": 0.5,
-            "brow_lower": 0.4, "lip_depress": 0.4,
-        },
-        {
-            "nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "lips_part": 0.5, "brow_lower": 0.4,
-            "lip_depress": 0.5,
-        },
-        {
-            "nose_wrinkle": 0.9, "lip_raise": 0.9, "eye_close": 0.35, "jaw_drop": 0.3, "lips_part": 0.6,
-            "tongue": 1.0,
-        },
+        {"nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "brow_lower": 0.4, "lip_depress": 0.4},
+        {"nose_wrinkle": 1.0, "lip_raise": 1.0, "lid_tighten": 0.7, "lips_part": 0.5, "brow_lower": 0.4},
+        {"nose_wrinkle": 0.9, "lip_raise": 0.9, "eye_close": 0.35, "jaw_drop": 0.3, "lips_part": 0.6},
     ),
     "fear": (
-        {
-            "brow_inner_raise": 1.0, "brow_outer_raise": 0.3, "brow_lower": 0.45, "lid_raise": 1.0,
-            "lip_stretch": 1.0, "lips_part": 0.7, "jaw_drop": 0.2,
-        },
-        {
-            "brow_inner_raise": 1.0, "brow_outer_raise": 0.5, "brow_lower": 0.5, "lid_raise": 1.0,
-            "lip_stretch": 0.9, "lips_part": 0.6, "jaw_drop": 0.4,
-        },
-        {
-            "brow_inner_raise": 0.9, "brow_lower": 0.5, "lid_raise": 0.9, "lip_stretch": 0.9,
-            "lip_depress": 0.3,
-        },
+        {"brow_inner_raise": 1.0, "brow_lower": 0.45, "lid_raise": 1.0, "lip_stretch": 1.0, "lips_part": 0.7},
+        {"brow_inner_raise": 1.0, "brow_outer_raise": 0.5, "lid_raise": 1.0, "lip_stretch": 0.9, "jaw_drop": 0.4},
+        {"brow_inner_raise": 0.9, "brow_lower": 0.5, "lid_raise": 0.9, "lip_stretch": 0.9, "lip_depress": 0.3},
     ),
     "happy": (
         {"lip_pull": 0.9, "cheek_raise": 0.6},
         {"lip_pull": 1.0, "cheek_raise": 0.8, "lips_part": 0.9},
-        {"lip_pull": 1.0, "cheek_raise": 1.0, "lips_part": 1.0, "jaw_drop": 0.35, "eye_close": 0.15},
+        {"lip_pull": 1.0, "cheek_raise": 1.0, "lips_part": 1.0, "jaw_drop": 0.35},
     ),
     "sad": (
-        {
-            "brow_inner_raise": 0.9, "brow_lower": 0.3, "lip_depress": 1.0, "chin_raise": 0.6,
-            "eye_close": 0.3, "look_down": 0.6,
-        },
+        {"brow_inner_raise": 0.9, "brow_lower": 0.3, "lip_depress": 1.0, "eye_close": 0.3, "look_down": 0.6},
         {"brow_inner_raise": 1.0, "brow_lower": 0.4, "lip_depress": 0.8, "eye_close": 0.5, "look_down": 1.0},
-        {
-            "brow_inner_raise": 1.0, "lip_depress": 1.0, "lip_stretch": 0.4, "lips_part": 0.4,
-            "cheek_raise": 0.5, "nose_wrinkle": 0.2,
-        },
+        {"brow_inner_raise": 1.0, "lip_depress": 1.0, "lip_stretch": 0.4, "lips_part": 0.4, "cheek_raise": 0.5},
     ),
     "surprise": (
-        {
-            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.8,
-            "lips_part": 1.0,
-        },
-        {
-            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.9, "jaw_drop": 0.5,
-            "lips_part": 1.0,
-        },
-        {
-            "brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.3,
-            "lips_part": 0.8,
-        },
+        {"brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.8, "lips_part": 1.0},
+        {"brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.9, "jaw_drop": 0.5, "lips_part": 1.0},
+        {"brow_inner_raise": 1.0, "brow_outer_raise": 1.0, "lid_raise": 0.8, "jaw_drop": 0.3, "lips_part": 0.8},
     ),
-    "neutral": (
-        {},
-        {"lips_part": 0.3},
-        {"lips_part": 0.5, "jaw_drop": 0.2},
-    ),
+    "neutral": ({}, {"lips_part": 0.3}, {"lips_part": 0.5, "jaw_drop": 0.2}),
 }  # fmt: skip
 ACTION_UNITS = tuple(sorted({unit for poses in POSES.values() for pose in poses for unit in pose}))
-NEVER_STRAY = ("tongue", "look_down", "jaw_drop")
+NEVER_STRAY = ("look_down", "jaw_drop")
+MOST_MIXED = 0.3  # of a second expression
 
 # From light to dark; a skin lies between two neighbours.
-SKIN = np.array(
-    [
-        (0.93, 0.77, 0.68),
-        (0.90, 0.71, 0.60),
-        (0.84, 0.64, 0.50),
-        (0.74, 0.54, 0.41),
-        (0.60, 0.42, 0.31),
-        (0.46, 0.32, 0.24),
-    ]
-)
-DARK_HAIR: tuple[Colour, ...] = ((0.07, 0.06, 0.06), (0.14, 0.09, 0.07), (0.22, 0.14, 0.09))
-LIGHT_HAIR: tuple[Colour, ...] = (
-    (0.45, 0.31, 0.18),
-    (0.72, 0.57, 0.34),
-    (0.47, 0.20, 0.09),
-    (0.58, 0.57, 0.56),
-)
-DARK_IRIS: tuple[Colour, ...] = ((0.20, 0.12, 0.07), (0.28, 0.18, 0.10))
-LIGHT_IRIS: tuple[Colour, ...] = ((0.30, 0.38, 0.25), (0.30, 0.42, 0.55))
+SKIN = np.array([(0.93, 0.77, 0.68), (0.90, 0.71, 0.60), (0.84, 0.64, 0.50), (0.74, 0.54, 0.41), (0.56, 0.39, 0.29)])
+DARK_HAIR = ((0.07, 0.06, 0.06), (0.14, 0.09, 0.07), (0.22, 0.14, 0.09))
+LIGHT_HAIR = ((0.45, 0.31, 0.18), (0.72, 0.57, 0.34), (0.47, 0.20, 0.09), (0.58, 0.57, 0.56))
+IRIS = ((0.20, 0.12, 0.07), (0.28, 0.18, 0.10), (0.30, 0.38, 0.25), (0.30, 0.42, 0.55))
 # Hair style -> how often men and women wear it.
-HAIR_STYLES: dict[str, tuple[float, float]] = {
-    "bald": (0.12, 0.0),
-    "cropped": (0.18, 0.0),
-    "short": (0.25, 0.08),
-    "parted": (0.2, 0.12),
-    "fringe": (0.07, 0.15),
-    "curly": (0.13, 0.1),
-    "cap": (0.05, 0.02),
-    "bob": (0.0, 0.2),
-    "long": (0.0, 0.2),
-    "bun": (0.0, 0.13),
-}
+HAIR_STYLES = {
+    "bald": (0.15, 0.0), "short": (0.5, 0.1), "fringe": (0.15, 0.2), "curly": (0.2, 0.15), "bob": (0.0, 0.3),
+    "long": (0.0, 0.25),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Manner:
     """How one domain shows faces: ranges of uniform draws, spreads of normal ones; angles in degrees.
 
-    `pose_shares` is how often each of the three poses of an expression occurs, `mixture` the most a second
-    expression is mixed in, `stray` the spread of action units that do not belong to the expression.
+    `pose_shares` is how often each of the three poses of an expression occurs, `stray` the spread of action
+    units that do not belong to the expression.
     """
 
     pose_shares: tuple[float, float, float]
     intensity: tuple[float, float]
-    mixture: float
     stray: float
     asymmetry: float
-    yaw: float
-    pitch: float
-    roll: float
-    ambient: tuple[float, float]
+    turn: tuple[float, float, float]  # yaw, pitch, roll
+    brightness: tuple[float, float]
     side_light: float
     tint: float
 
@@ -158,34 +92,17 @@ class Identity:
     style: str
     jaw_width: float
     chin: float
-    forehead: float
     eye_x: float
     eye_size: float
-    eye_slant: float
     nose_y: float
     nose_width: float
     mouth_y: float
     mouth_width: float
-    mouth_curve: float
     lip_fullness: float
     lip_redness: float
     brow_height: float
     brow_thickness: float
-    brow_slope: float
-    age: float
-    beard: float
-    moustache: float
     glasses: bool
-
-
-@dataclass(frozen=True)
-class Light:
-    """Direction to the light (unit vector, z towards the viewer), its colours, the gloss of the skin."""
-
-    direction: Array
-    ambient: Array
-    direct: Array
-    gloss: float
 
 
 class Expression:
@@ -195,10 +112,8 @@ class Expression:
     """
 
     def __init__(self, rng: np.random.Generator, name: str, manner: Manner):
-        pose = _draw_pose(rng, name, manner)
-        intensity = rng.uniform(*manner.intensity)
-        other = _draw_pose(rng, str(rng.choice(list(POSES))), manner)
-        mixed = manner.mixture * rng.uniform(0, 1) ** 2
+        pose, other = _draw_pose(rng, name, manner), _draw_pose(rng, str(rng.choice(list(POSES))), manner)
+        intensity, mixed = rng.uniform(*manner.intensity), MOST_MIXED * rng.uniform(0, 1) ** 2
         vary = rng.uniform(0.8, 1.2, len(ACTION_UNITS))
         stray = np.maximum(rng.normal(0, manner.stray, len(ACTION_UNITS)), 0)
         self.lean = float(rng.normal(0, manner.asymmetry))
@@ -221,56 +136,25 @@ def _draw_pose(rng: np.random.Generator, name: str, manner: Manner) -> dict[str,
 def draw_identity(rng: np.random.Generator) -> Identity:
     """A random person."""
     man = bool(rng.random() < 0.5)
-    beard = float(rng.uniform(0.25, 0.95)) if man and rng.random() < 0.25 else 0.0
-    moustache = beard if rng.random() < 0.8 else 0.0
+    tone, between = divmod(rng.uniform(0, len(SKIN) - 1), 1)
+    skin = SKIN[int(tone)] * (1 - between) + SKIN[int(tone) + 1] * between
+    hair = (*DARK_HAIR, *LIGHT_HAIR) if tone < 2 else DARK_HAIR
     return Identity(
-        **_draw_colours(rng),
+        skin=skin * rng.uniform(0.93, 1.05),
+        hair=np.array(hair[rng.integers(len(hair))]) * rng.uniform(0.8, 1.2),
+        iris=np.array(IRIS[rng.integers(4 if tone < 2 else 2)]),
         style=str(rng.choice(list(HAIR_STYLES), p=[shares[not man] for shares in HAIR_STYLES.values()])),
         jaw_width=rng.uniform(0.98, 1.12) if man else rng.uniform(0.9, 1.02),
         chin=rng.uniform(-0.08, 0.1),
-        forehead=rng.uniform(-0.12, 0.1),
         eye_x=rng.uniform(0.43, 0.5),
-        eye_size=rng.uniform(0.87, 1.07) if man else rng.uniform(0.96, 1.16),
-        eye_slant=rng.uniform(-0.02, 0.05),
+        eye_size=rng.uniform(0.9, 1.07) if man else rng.uniform(0.98, 1.16),
         nose_y=rng.uniform(0.54, 0.67),
         nose_width=rng.uniform(0.22, 0.32),
         mouth_y=rng.uniform(0.98, 1.08),
         mouth_width=rng.uniform(0.36, 0.45),
-        mouth_curve=rng.normal(0, 0.025),
         lip_fullness=rng.uniform(0.7, 1.3),
         lip_redness=rng.uniform(0.15, 0.45) if man else rng.uniform(0.3, 1.0),
         brow_height=rng.uniform(-0.05, 0.08),
         brow_thickness=rng.uniform(0.07, 0.12) if man else rng.uniform(0.045, 0.08),
-        brow_slope=rng.normal(0, 0.025),
-        age=rng.uniform(0, 1) ** 1.5,
-        beard=beard,
-        moustache=0.8 if man and rng.random() < 0.08 else moustache,
         glasses=bool(rng.random() < 0.16),
-    )
-
-
-def _draw_colours(rng: np.random.Generator) -> dict[str, Array]:
-    tone, between = divmod(rng.uniform(0, len(SKIN) - 1), 1)
-    skin = SKIN[int(tone)] * (1 - between) + SKIN[int(tone) + 1] * between
-    fair = tone < 3
-    hair = (*DARK_HAIR, *LIGHT_HAIR) if fair else DARK_HAIR
-    iris = (*DARK_IRIS, *LIGHT_IRIS) if fair else DARK_IRIS
-    colours = {
-        "skin": skin * rng.uniform(0.93, 1.05) * rng.uniform(0.98, 1.02, 3),
-        "hair": np.asarray(hair[rng.integers(len(hair))]) * rng.uniform(0.8, 1.2),
-        "iris": np.asarray(iris[rng.integers(len(iris))]),
-    }
-    return {part: colour.astype(np.float32) for part, colour in colours.items()}
-
-
-def draw_light(rng: np.random.Generator, manner: Manner) -> Light:
-    """A random light, from above, as far to the side and as coloured as the domain has it."""
-    direction = np.array([rng.normal(0, manner.side_light), rng.uniform(-0.7, -0.15), 1.0])
-    ambient = rng.uniform(*manner.ambient)
-    tint = 1 + rng.normal(0, manner.tint, 3)
-    return Light(
-        direction=direction / np.linalg.norm(direction),
-        ambient=(ambient * (2 - tint)).astype(np.float32),
-        direct=((1.12 - ambient) * tint).astype(np.float32),
-        gloss=float(rng.uniform(0.02, 0.14)),
     )
