@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = object()  # --report without a path: the study's own output folder
 DEMO_COMMAND = "python main.py --demo"
-DEMO_PICTURES = 560  # drawn for both sample sets together: enough to learn from, few enough for three minutes
+DEMO_PICTURES = 900  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
 def run_study(settings: Settings, train: bool = True) -> int:
