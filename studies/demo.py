@@ -3,9 +3,9 @@
     python main.py --demo
 
 Two sample sets with a real gap between them, two variants, two tiny networks, and their combined
-trainings: 12 runs of a few seconds. To look for in its report: the residual network beats the plain one, augmentation helps
-it, each loses much on the other's set, and learning from both helps on both. One seed and some hundred faces:
-numbers made here say nothing about real faces.
+trainings: 12 runs of a few seconds. To look for in its report, where it was measured: the residual network beats
+the plain one, augmentation helps it within the studio and on both sets together, each set's networks lose much on
+the other, learning from both helps on both. One seed and some hundred faces: it says nothing about real faces.
 """
 
 ACTIVE_DATASETS = ("studio", "wild")
