@@ -28,7 +28,7 @@ MODEL_CONFIG = {
     "tiny_plain": {"batch_size": 32, "weights": None, "input_size": 32, "channels": 1},
     "tiny_residual": {"batch_size": 32, "weights": None, "input_size": 32, "channels": 1},
 }
-VAL_FRACTION = 0.3  # ten and more validation faces of every class, so that the chosen epoch means something
+VAL_FRACTION = 0.34  # ten and more validation faces of every class, so that the chosen epoch means something
 EPOCHS = 8
 LEARNING_RATE = 3e-3
 SCHEDULE = "onecycle"
