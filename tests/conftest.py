@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fer.settings.settings import EMOTIONS, Settings, check_settings
+from utils import log
 
 # Tests run side by side: more threads than cores would only slow them. Timing is never tested.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -44,6 +46,12 @@ def draw_folders(root: Path, per_class: dict[str, list[int]], start: int = 0) ->
                 name = f"{EMOTIONS[label]}_{number:03d}.png"
                 draw_class_picture(root / split / EMOTIONS[label] / name, label, offset + number)
     return root
+
+
+@pytest.fixture(autouse=True)
+def every_message_is_logged() -> None:
+    """What another test in this process silenced is heard again."""
+    log.setLevel(logging.INFO)
 
 
 @pytest.fixture
