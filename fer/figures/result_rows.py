@@ -15,6 +15,7 @@ from fer.results.study_files import StoredRun, StoredStudy
 from fer.results.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results, read_validation
 from fer.results.trainings import SCORED, per_training, spread_words
 from fer.results.trainings import SETUP as TRAINED
+from fer.results.validation_choice import best_setup
 from fer.runs.run import ORACLE
 from fer.settings.settings import Variant
 from fer.study.variants import scored_variant
@@ -24,7 +25,6 @@ SETUP = ("balance", "mixing", "selection")
 ENSEMBLE = "ensemble_"
 VARIANTS = get_args(Variant)
 SCORED_KEYS = ("run", "test_on", "test_variant", "tta")
-TRAINED_ON = list(TRAINED)
 
 
 def rows_selected_on_validation(study: StoredStudy) -> pd.DataFrame:
@@ -127,9 +127,8 @@ def majority_rows(study: StoredStudy) -> pd.DataFrame:
 def chosen_by_validation(study: StoredStudy, alone: bool = False) -> dict[str, StoredRun]:
     """Per dataset the network with the best validation score there, its run of the lowest seed.
 
-    The rule of fer.findings.choice: the primary metric, mean over the seeds, of setups with all seeds; no ensembles, no
-    TTA, no oracles, and the test set has no say. `alone`: only of networks trained on this dataset alone. Raises
-    InputError when validation_results.csv is damaged.
+    The rule is that of fer.results.validation_choice, by the primary metric; no ensembles, no TTA, no oracles. `alone`:
+    only of networks trained on this dataset alone. Raises InputError when validation_results.csv is damaged.
     """
     if not (study.output / "validation_results.csv").is_file():
         return {}
@@ -139,11 +138,9 @@ def chosen_by_validation(study: StoredStudy, alone: bool = False) -> dict[str, S
     chosen = {}
     for name in study.datasets:
         rows = table[(table["test_on"] == name) & ((table["train_on"] == name) | (not alone))]
-        scores = rows.groupby(TRAINED_ON).agg(score=(study.primary_metric, "mean"), seeds=("seed", "nunique"))
-        whole = scores[(scores["seeds"] == scores["seeds"].max()) & scores["score"].notna()]
-        if len(whole):
-            best = rows[(rows[TRAINED_ON] == list(whole["score"].idxmax())).all(axis=1)]
-            chosen[name] = runs[best.sort_values("seed", kind="stable")["run"].iloc[0]]
+        if (best := best_setup(rows, name, study.primary_metric)) is not None:
+            same = (rows[list(best.setup)] == pd.Series(best.setup)).all(axis=1)
+            chosen[name] = runs[rows[same].sort_values("seed", kind="stable")["run"].iloc[0]]
     return chosen
 
 

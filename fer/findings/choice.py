@@ -11,6 +11,7 @@ import pandas as pd
 from fer.findings.evidence import Evidence
 from fer.findings.finding import MANY, RESULTS, SCORE, Finding, listed, metric_words, score_words, seeds_words
 from fer.results.trainings import SETUP
+from fer.results.validation_choice import best_setup
 
 CHOSEN = (*SETUP, "tta")
 
@@ -45,22 +46,13 @@ class Choice:
 def choose(evidence: Evidence, dataset: str, only_networks: bool) -> Choice | None:
     """The setup with the highest validation score on a dataset; None where none was validated there.
 
-    A score is the mean over the seeds; setups that lack seeds others have are no candidates. `only_networks`: without
-    ensembles and TTA.
+    `only_networks`: without ensembles and TTA.
     """
-    rows = evidence.validation[evidence.validation["test_on"] == dataset]
+    rows = evidence.validation
     if only_networks:
         rows = rows[(rows["members"] == "") & (rows["tta"] == "none")]
-    if rows.empty:
-        return None
-    scores = rows.groupby(list(CHOSEN), sort=True).agg(score=(evidence.metric, "mean"), seeds=("seed", "nunique"))
-    whole = scores[(scores["seeds"] == scores["seeds"].max()) & scores["score"].notna()]
-    if whole.empty:
-        return None
-    best = whole["score"].idxmax()
-    setup = dict(zip(CHOSEN, map(str, best), strict=True))
-    found = Choice(dataset, setup, float(whole["score"][best]), int(whole["seeds"][best]))
-    return _with_test(evidence, found)
+    best = best_setup(rows, dataset, evidence.metric, CHOSEN)
+    return best and _with_test(evidence, Choice(dataset, *best))
 
 
 def test_rows(evidence: Evidence, choice: Choice) -> pd.DataFrame:

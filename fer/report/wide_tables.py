@@ -6,8 +6,6 @@ repeats (fer.results.trainings).
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 import pandas as pd
 
 from fer.results.scores import MAJORITY
@@ -47,7 +45,7 @@ def by_validation(
         known = part[[name for name in (*TRAINING, "tta") if name in part]].assign(place=range(len(part)))
         about = test_on or str(part["test_on" if "test_on" in part else "train_on"].iloc[0])
         found = validation.in_order(known.to_dict("records"), about)
-        judged = pd.DataFrame([astuple(one) for _, one in found], columns=list(JUDGED))
+        judged = pd.DataFrame([(one.score, one.datasets, one.chosen) for _, one in found], columns=list(JUDGED))
         ordered = part.iloc[[row["place"] for row, _ in found]].reset_index(drop=True)
         parts.append(ordered.join(judged))
     return pd.concat(parts, ignore_index=True) if parts else table.assign(**dict.fromkeys(JUDGED))

@@ -1,4 +1,6 @@
-"""What validation says of each setup: tables are sorted by it and mark what it chooses, so that nobody chooses on test.
+"""What validation says of each setup, and which it chooses: the one rule of tables, findings and figures.
+
+So that nobody chooses on test. A score is the mean over seeds; setups that lack seeds others have are no candidates.
 
 A setup is judged on validation rows of the datasets it was trained on that are part of the test set; where none is (it
 meets another dataset), on those of all it was trained on. Only setups judged on the same rows can be chosen among, so
@@ -8,9 +10,9 @@ a table has one choice for each set of validation rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,14 +21,42 @@ from fer.results.trainings import SETUP, per_training
 from fer.runs.run import ORACLE
 
 
+class BestSetup(NamedTuple):
+    """A setup by the names of its columns, its validation score, and over how many seeds that is the mean."""
+
+    setup: dict[str, str]
+    score: float
+    seeds: int
+
+
+def best_setup(rows: pd.DataFrame, dataset: str, metric: str, names: Sequence[str] = SETUP) -> BestSetup | None:
+    """The best of `rows` (of validation_results.csv) on a dataset; None where none has a score there.
+
+    `names`: the columns that tell setups apart; of equal scores the first by these.
+    """
+    scores = _scores(rows[rows["test_on"] == dataset], metric, names)
+    whole = scores[(scores["seeds"] == scores["seeds"].max()) & scores["score"].notna()]
+    if whole.empty:
+        return None
+    best = whole["score"].idxmax()
+    setup = dict(zip(names, map(str, best), strict=True))
+    return BestSetup(setup, float(whole["score"][best]), int(whole["seeds"][best]))
+
+
+def _scores(rows: pd.DataFrame, metric: str, names: Sequence[str]) -> pd.DataFrame:
+    """By setup its `score`, the mean over seeds and repeats, and how many `seeds` it has."""
+    return rows.groupby(list(names), sort=True).agg(score=(metric, "mean"), seeds=("seed", "nunique"))
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A row's validation `score` (mean over seeds, then over datasets; NaN: none) on the rows of `datasets` ("a+b").
+    """A row's validation `score` (mean over `seeds`, then over datasets; NaN: none) on the rows of `datasets` ("a+b").
 
-    `chosen`: the highest of those judged on the same rows, where there are several.
+    `chosen`: the highest of those judged on the same rows with all seeds, where there are several.
     """
 
     score: float
+    seeds: int
     datasets: str
     chosen: bool = False
 
@@ -37,9 +67,10 @@ class ValidationScores:
     def __init__(self, validation: pd.DataFrame, metric: str):
         rows = validation[validation["model"] != MAJORITY]
         rows = per_training(rows) if len(rows) else rows
-        means = rows.groupby([*SETUP, "tta", "test_on"])[metric].mean() if len(rows) else pd.Series(dtype=float)
+        scores = _scores(rows, metric, [*SETUP, "tta", "test_on"])
         self.metric = metric
-        self._means: dict[Any, float] = means.to_dict()
+        self._means: dict[Any, float] = scores["score"].to_dict()
+        self._seeds: dict[Any, int] = scores["seeds"].to_dict()
         self._policies = sorted(set(rows["tta"]), key=lambda tta: (tta != "none", tta)) if len(rows) else []
 
     def judged(self, setup: Mapping[Any, Any], test_on: str, tta: str | None = None) -> Judged:
@@ -49,7 +80,7 @@ class ValidationScores:
         policy = tta or next(iter(self._policies), "none")
         keys = [(*(str(setup[name]) for name in SETUP), policy, name) for name in datasets]
         scores = [self._means.get(key, math.nan) for key in keys]
-        return Judged(sum(scores) / len(scores), "+".join(datasets))
+        return Judged(sum(scores) / len(scores), min(self._seeds.get(key, 0) for key in keys), "+".join(datasets))
 
     def in_order(
         self, rows: Iterable[Mapping[Any, Any]], test_on: str, tta: str | None = None
@@ -60,15 +91,15 @@ class ValidationScores:
         come before others, oracles last.
         """
         found = [(dict(row), self.judged(row, test_on, tta or row.get("tta"))) for row in rows]
-        candidates: dict[str, list[float]] = {}
+        candidates: dict[str, list[tuple[int, float]]] = {}
         for row, one in found:
             if row["selection"] != ORACLE and not math.isnan(one.score):
-                candidates.setdefault(one.datasets, []).append(one.score)
+                candidates.setdefault(one.datasets, []).append((one.seeds, one.score))
         marked = []
         for row, one in found:
-            scores = candidates.get(one.datasets, [])
-            chosen = row["selection"] != ORACLE and len(scores) > 1 and one.score == max(scores)
-            marked.append((row, replace(one, chosen=chosen)))
+            rivals = candidates.get(one.datasets, [])
+            best = row["selection"] != ORACLE and len(rivals) > 1 and (one.seeds, one.score) == max(rivals)
+            marked.append((row, replace(one, chosen=best)))
         return sorted(marked, key=lambda entry: _place(*entry, test_on))
 
 
