@@ -45,6 +45,7 @@ from fer.statistics.calibration_tables import (
 from fer.statistics.effects import EFFECT_COLUMNS, Effects, validation_scores
 from fer.statistics.families import (
     COLUMNS,
+    PRIMARY,
     Tested,
     comparisons,
     difference,
@@ -62,7 +63,7 @@ from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 6
+STATISTICS_VERSION = 7
 
 KEYS = ("run", "test_on", "test_variant", "tta")
 SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
@@ -211,10 +212,6 @@ class Collected:
     def __post_init__(self) -> None:
         self.rows = {name: [] for name in TABLES}
 
-    def is_primary(self, tested: Tested) -> bool:
-        """True for what config.py declared."""
-        return tested.score == self.study.primary_metric and tested.kind in self.study.primary_comparisons
-
     def add(self, test_set: TestSet) -> None:
         """Add what one test set holds."""
         single = {id(answer): answer for answer in (*test_set.single, *test_set.pooled)}
@@ -222,9 +219,10 @@ class Collected:
             self.rows["intervals"] += interval_rows(test_set, answer)
         self.rows["seeds"] += seed_rows(test_set)
         for family in families(test_set):
-            tested = comparisons(test_set, family)
+            declared = self.study.primary_metric if family.kind in self.study.primary_comparisons else ""
+            tested = comparisons(test_set, family, declared)
             self.rows["comparisons"] += rows_of(tested)
-            self.primary += [one for one in tested if self.is_primary(one)]
+            self.primary += [one for one in tested if one.role == PRIMARY]
         self.rows["best"] += best_rows(self.validation.study, test_set)
         self.rows["optimism"] += optimism_rows(test_set)
         self.rows["groups"] += group_rows(test_set)

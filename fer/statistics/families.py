@@ -10,10 +10,11 @@
 
 All but the last are made without test-time augmentation. Runs whose epoch was chosen on the test set are in none.
 `p_adjusted`, `low_adjusted` and `high_adjusted` hold together for all pairs of a family and score, and say what the
-verdict says; `p`, `low` and `high` are those of the pair alone. What config.py declares (PRIMARY_METRIC,
-PRIMARY_COMPARISONS) has the role "primary": it is adjusted for all primary families of the study as well
-(fer.statistics.simultaneous). The rest is exploratory.
-Columns of the rows: see COLUMNS.
+verdict says; `p`, `low` and `high` are those of the pair alone.
+
+Pairs have the role "primary" where config.py declares their family (PRIMARY_COMPARISONS), in PRIMARY_METRIC, and both
+sides are what the question is about (`Family.is_asked`). They are corrected apart from the other pairs of their
+family, and for all primary families of the study as well (fer.statistics.simultaneous). The rest is exploratory.
 """
 
 from __future__ import annotations
@@ -69,25 +70,35 @@ class Family:
         """True for a member that is a vote of several networks."""
         return _of_several(self.members[name][0])
 
+    def is_asked(self, test_on: str, names: tuple[str, str]) -> bool:
+        """True for a pair that a primary comparison is about.
+
+        Both trained on the one dataset they are tested on, alone or with others, on pictures of the variant each was
+        validated on; single networks, but for the family of ensembles. So each question has one family a setting.
+        """
+        answers = [answer for name in names for answer in self.members[name]]
+        at_home = all(test_on in answer.entry.run.run["train_on"] for answer in answers)
+        single = self.kind == "ensembles" or not any(map(_of_several, answers))
+        return at_home and single and all(_on_own(answer) for every in self.members.values() for answer in every)
+
 
 @dataclass(frozen=True)
 class Tested:
-    """The pairs of a family on one score: rows in the columns of COLUMNS, their differences, and their family."""
+    """Pairs of a family on one score, corrected together: rows in the columns of COLUMNS, and their differences."""
 
-    kind: str
-    score: str
+    role: str
     rows: list[dict[str, Any]]
     differences: list[Difference]
     together: Together
 
-    def judge(self, role: str, p_adjusted: np.ndarray, alpha: float) -> None:
+    def judge(self, p_adjusted: np.ndarray, alpha: float) -> None:
         """Write into the rows what holds at `alpha` for the family."""
         level = self.together.level(alpha)
         for row, one, p in zip(self.rows, self.differences, p_adjusted, strict=True):
             low, high = one.interval(level)
             verdict = TIE if p >= ALPHA else FIRST if one.value > 0 else SECOND
             adjusted = {"low_adjusted": low, "high_adjusted": high, "p_adjusted": float(p), "verdict": verdict}
-            row.update(adjusted | {"role": role, "pairs_in_family": len(self.rows)})
+            row.update(adjusted | {"role": self.role, "pairs_in_family": len(self.rows)})
 
 
 def judge_primary(tested: list[Tested]) -> None:
@@ -95,7 +106,7 @@ def judge_primary(tested: list[Tested]) -> None:
     if tested:
         p_values, alpha = over_families([one.together for one in tested])
         for one, p in zip(tested, p_values, strict=True):
-            one.judge(PRIMARY, p, alpha)
+            one.judge(p, alpha)
 
 
 # ---------------------------------------------------------------- who meets whom
@@ -168,8 +179,11 @@ def _policy_families(answers: list[Answer]) -> Iterator[Family]:
 # ---------------------------------------------------------------- what comes out
 
 
-def comparisons(test_set: TestSet, family: Family) -> list[Tested]:
-    """The pairs of a family, once per score, judged as exploratory. Pairs that share no rows are left out."""
+def comparisons(test_set: TestSet, family: Family, declared: str = "") -> list[Tested]:
+    """The pairs of a family for each score, judged for themselves; those that share no rows are left out.
+
+    `declared`: the primary metric where the family's kind is declared as primary, else "".
+    """
     pairs: dict[tuple[str, str], Sides] = {}
     for names in family.pairs():
         sides = on_shared_rows(family.members[names[0]], family.members[names[1]])
@@ -177,23 +191,34 @@ def comparisons(test_set: TestSet, family: Family) -> list[Tested]:
             sides = paired_in_order(*sides)
         if sides is not None and all(sides):
             pairs[names] = sides
-    return [_tested(test_set, family, pairs, score) for score in test_set.scores] if pairs else []
+    asked = {names for names in pairs if family.is_asked(test_set.name, names)}
+    found = []
+    for score in test_set.scores:
+        primary = asked if score == declared else set()
+        parts = {PRIMARY: primary, EXPLORATORY: pairs.keys() - primary}
+        for role, names in parts.items():
+            part = {one: sides for one, sides in pairs.items() if one in names}
+            found += [_tested(test_set, family, part, score, role)] if part else []
+    return found
 
 
 def rows_of(tested: list[Tested]) -> list[dict[str, Any]]:
     """The rows of a family, all scores of a pair after one another."""
-    return [row for of_pair in zip(*(one.rows for one in tested), strict=True) for row in of_pair]
+    of_pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in (row for one in tested for row in one.rows):
+        of_pairs.setdefault((row["first"], row["second"]), []).append(row)
+    return [row for rows in of_pairs.values() for row in rows]
 
 
-def _tested(test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Sides], score: str) -> Tested:
+def _tested(test_set: TestSet, family: Family, pairs: dict[tuple[str, str], Sides], score: str, role: str) -> Tested:
     """A row per pair, corrected together. What was resampled is not kept: it is large."""
     same_rows = len({id(first[0].rows) for first, _ in pairs.values()}) == 1
     found = [difference(first, second, score, family.kind == "TTA") for first, second in pairs.values()]
     pairs_and_found = zip(pairs.items(), found, strict=True)
     rows = [_row(test_set, family, names, sides, score, one) for (names, sides), one in pairs_and_found]
     kept = [replace(one, deviations=np.zeros(0)) for one in found]
-    tested = Tested(family.kind, score, rows, kept, together(found, same_rows))
-    tested.judge(EXPLORATORY, tested.together.p, ALPHA)
+    tested = Tested(role, rows, kept, together(found, same_rows))
+    tested.judge(tested.together.p, ALPHA)
     return tested
 
 

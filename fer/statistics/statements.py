@@ -14,7 +14,8 @@ from fer.statistics.significance import ALPHA
 METRIC_WORDS = {name: metric.words for name, metric in METRICS.items()}
 CONTEXT_WORDS = {"train_on": "trained on {}", "variant": "{}", "model": "{}"}
 FAMILY = (
-    "test_on", "family", "test_variant", "tta", "train_on", "variant", "model", "balance", "mixing", "selection",
+    "role", "test_on", "family", "test_variant", "tta", "train_on", "variant", "model", "balance", "mixing",
+    "selection",
 )  # fmt: skip
 # More names than this are counted, not listed.
 LISTED = 6

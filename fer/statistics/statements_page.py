@@ -36,11 +36,12 @@ def as_page(study: StoredStudy, comparisons: pd.DataFrame, notes: list[str]) -> 
 
 def _declared(study: StoredStudy, comparisons: pd.DataFrame) -> str:
     primary = comparisons[comparisons["role"] == PRIMARY]
+    asked = "ensembles and networks" if "ensembles" in study.primary_comparisons else "single networks"
     return (
         f"Declared before the run: {', '.join(study.primary_comparisons)}, compared by "
         f"{METRIC_WORDS[study.primary_metric]} ({_pairs(len(primary))} in {_families(primary)} families, tested "
-        "together). All else is exploratory. Intervals and p are adjusted as the verdicts are. "
-        "Complete: comparisons.csv."
+        f"together): {asked} on each dataset they were trained on, on pictures of their own variant. "
+        "All else is exploratory. Intervals and p are adjusted as the verdicts are. Complete: comparisons.csv."
     )
 
 

@@ -146,6 +146,29 @@ def test_what_is_declared_is_primary_and_the_rest_exploratory(small: Study) -> N
     assert ((table["role"] == "primary") == (table["metric"] == "cohen_kappa") & (table["family"] == "ensembles")).all()
 
 
+@pytest.mark.slow
+def test_primary_are_single_networks_on_what_they_were_trained_on(tmp_path: Path) -> None:
+    """Each question once a setting: ensembles, unions, other datasets and other test variants are exploratory."""
+    variants, tested = ("raw", "preprocessed", "augmented"), ("same", "raw")
+    study = Study(tmp_path, variants=variants, models=("cnn", "vit"), test_variants=tested, tta=("none",))
+    write_statistics(study.output)
+    table = read(study, "comparisons").fillna({"train_on": "", "variant": "", "model": ""})
+    primary = table[table["role"] == "primary"]
+    assert not primary.duplicated(["family", "test_on", "train_on", "variant", "model", "first", "second"]).any()
+    # two test sets and two training sets that hold each; three variants; two networks
+    assert primary["family"].value_counts().to_dict() == {"models": 12, "variants": 24, "training sets": 12}
+    for row in primary.to_dict("records"):
+        trained = [row["first"], row["second"]] if row["family"] == "training sets" else [row["train_on"]]
+        assert row["test_on"] in study.datasets and all(row["test_on"] in names.split("+") for names in trained)
+        assert not any("ensemble" in row[name] for name in ("model", "first", "second"))
+    # pairs across datasets are still compared, corrected for each other and labelled
+    across = table.query("family == 'training sets' and metric == 'macro_f1' and model == 'cnn' and variant == 'raw'")
+    pair = across[(across["first"] == "studio") & (across["second"] == "wild")]
+    assert set(pair["role"]) == {"exploratory"}
+    assert set(pair["test_on"]) == {"studio", "wild"}
+    assert set(pair["pairs_in_family"]) == {2}  # of three, one is primary
+
+
 def test_a_statement_says_what_holds_and_of_what(small: Study) -> None:
     better_by_far(small, small.plan()[1])
     write_statistics(small.output)
