@@ -200,6 +200,7 @@ PLOT_FORMAT = "png"  # "png"; "pdf" or "svg" stay sharp in print
 # "key" = the figures a reader would miss; "all" = also those of every run and test set, ten times as many. Of a
 # finished study, without training: python main.py --report --set FIGURES=all
 FIGURES = "key"
+GRAD_CAM = False  # True draws where each network looks, per class, over test faces (uv sync --extra attention)
 TENSORBOARD = False  # True writes the training histories for TensorBoard too (uv sync --extra tensorboard)
 
 # ---------------------------------------------------------------- this machine

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from fer.console.interrupt import EXIT_CODE, leave, raise_on_ctrl_c
 
 try:
     from fer.console.terminal import file_problem, prepare_streams, stdout_problem
+    from fer.inference.face_recipe import looks_for_faces
     from fer.inference.output import TABLES, Write, as_text, drawn, table
     from fer.inference.reading import VIDEOS, pictures_in, read_pixels
     from fer.settings.settings import load_settings
@@ -41,15 +44,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--image", metavar="PATH", help="a picture, a folder, a pattern in quotes, or a video file")
     what.add_argument("--webcam", type=int, nargs="?", const=0, metavar="N", help="camera N until Ctrl-C")
-    what.add_argument(
-        "--export", type=Path, metavar="FILE.onnx", help="write the model as ONNX, a model card beside it"
-    )
+    what.add_argument("--export", type=Path, metavar="FILE.onnx", help="write the model as ONNX, with a model card")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", nargs="+", default=["best"], metavar="RUN",
         help="folder of a run, or how its name starts; best: the highest validation macro-F1; several: their mean",
     )  # fmt: skip
     model.add_argument("--output", type=Path, metavar="DIR", help="where runs lie (OUTPUT_DIR of config.py)")
+    model.add_argument("--onnx", type=Path, metavar="FILE", help="an exported model; torch is not needed for crops")
     model.add_argument("--tta", choices=tuple(TTA_POLICIES), default="none", help="views of a face that are averaged")
     model.add_argument("--no-calibration", action="store_true", help="probabilities as trained, without temperature")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -67,6 +69,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--save", type=Path, metavar="PATH",
         help="PATH.csv or PATH.jsonl: the answers; else pictures with boxes and bars: a file, for several a folder",
     )  # fmt: skip
+    result.add_argument("--grad-cam", type=Path, metavar="PATH", help="each face and where the network looked, as a "
+                        "picture; for several pictures a folder")  # fmt: skip
     result.add_argument("--every", type=float, default=0.5, metavar="SECONDS", help="of a video (default 0.5)")
     result.add_argument("--workers", type=int, metavar="N", help="processes that find faces (default: one per core)")
     return parser.parse_args(argv)
@@ -76,6 +80,13 @@ def load_predictor(arguments: argparse.Namespace) -> Predictor:
     """The models that the command line names, loaded once."""
     from fer.inference.predictor import Predictor, load_models
 
+    if arguments.onnx is not None:
+        from fer.inference.onnx_model import load_onnx, need_detector
+
+        model = load_onnx(arguments.onnx)
+        if looks_for_faces(model.recipe, arguments.looking):
+            need_detector()
+        return Predictor([model], arguments.looking, not arguments.no_calibration)
     output = arguments.output or load_settings().output_path
     models = load_models(arguments.model, output, arguments.tta, arguments.device, arguments.like)
     return Predictor(models, arguments.looking, not arguments.no_calibration)
@@ -85,7 +96,7 @@ def describe_models(predictor: Predictor) -> str:
     """In a line each: which model, how its faces are found, and how it is calibrated."""
     lines = []
     for model in predictor.models:
-        looks = predictor.looking in ("detect", "one") or (predictor.looking == "trained" and model.recipe.detects)
+        looks = looks_for_faces(model.recipe, predictor.looking)
         found = "faces are looked for" if looks else "each picture is taken as one face"
         if predictor.looking == "trained" and not model.recipe.detects:
             found += " as in training (--detect looks for faces)"
@@ -102,9 +113,12 @@ def predict_pictures(predictor: Predictor, arguments: argparse.Namespace) -> int
     from fer.faces.prepared import worker_count
 
     paths = pictures_in(arguments.image)
+    root = Path(os.path.commonpath([path.parent for path in paths])) if len(paths) > 1 else None
     answers = predictor.predict(paths, arguments.workers or worker_count("auto"))
+    if arguments.grad_cam is not None:
+        answers = save_attention(predictor, answers, arguments.grad_cam, root)
     broken = []
-    for answer in _written(answers, predictor, arguments, many=len(paths) > 1):
+    for answer in _written(answers, predictor, arguments, root):
         print(json.dumps(answer.describe()) if arguments.json else as_text(answer))
         broken += [answer] if answer.problem else []
     if broken and len(paths) > 1:
@@ -113,7 +127,7 @@ def predict_pictures(predictor: Predictor, arguments: argparse.Namespace) -> int
 
 
 def _written(
-    answers: Iterator[Answer], predictor: Predictor, arguments: argparse.Namespace, many: bool
+    answers: Iterator[Answer], predictor: Predictor, arguments: argparse.Namespace, root: Path | None
 ) -> Iterator[Answer]:
     """The answers, each saved as --save asks on its way through."""
     save = arguments.save
@@ -125,8 +139,32 @@ def _written(
         return
     for answer in answers:
         if save is not None and not answer.problem:
-            target = save / f"{Path(answer.picture).stem}.jpg" if many else save
-            save_drawn(answer, target)
+            save_drawn(answer, beside(save, answer.picture, root))
+        yield answer
+
+
+def beside(target: Path, picture: str, root: Path | None) -> Path:
+    """Where what belongs to a picture is written: `target`, or of several below `root` as `<picture>.png` in it."""
+    return target if root is None else target / f"{Path(picture).relative_to(root)}.png"
+
+
+def save_attention(
+    predictor: Predictor, answers: Iterator[Answer], target: Path, root: Path | None
+) -> Iterator[Answer]:
+    """The answers, each with its Grad-CAM strip written on its way through: to `target`, or `beside` it."""
+    import numpy as np
+
+    from fer.inference.grad_cam import strip
+    from fer.inference.trained_model import TrainedModel
+
+    (model,) = predictor.models
+    assert isinstance(model, TrainedModel)
+    for answer in answers:
+        if answer.faces:
+            path = beside(target, answer.picture, root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            faces = predictor.faces(read_pixels(Path(answer.picture)))
+            strip(model, np.stack([face.pixels[0] for face in faces])).save(path)
         yield answer
 
 
@@ -144,11 +182,17 @@ def save_drawn(answer: Answer, target: Path) -> None:
 
 def predict_video(predictor: Predictor, source: Path | int, arguments: argparse.Namespace) -> int:
     """Answer a frame every --every seconds, as they come. Returns 0."""
-    if arguments.save is None:
-        _answer_frames(predictor, source, arguments, None)
-        return 0
-    with table(arguments.save, predictor.models[0].classes, ("seconds",)) as write:
-        _answer_frames(predictor, source, arguments, write)
+    classes = predictor.models[0].classes
+    saved: AbstractContextManager[Write | None] = (
+        nullcontext() if arguments.save is None else table(arguments.save, classes, ("seconds",))
+    )
+    with saved as write:
+        try:
+            _answer_frames(predictor, source, arguments, write)
+        except KeyboardInterrupt:
+            if isinstance(source, Path):
+                raise
+            log.info("stopped")  # that is how a webcam ends: what was seen is saved
     return 0
 
 
@@ -169,10 +213,34 @@ def _answer_frames(
         empty = 0 if answer.faces else empty + 1
 
 
+# ---------------------------------------------------------------- export
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write one run as ONNX with its model card. Returns 0."""
+    from fer.inference.onnx_export import export_onnx
+    from fer.inference.trained_model import load_model
+
+    if len(arguments.model) > 1:
+        raise InputError(f"--export writes one run a file; --model names {len(arguments.model)}.")
+    output = arguments.output or load_settings().output_path
+    model = load_model(arguments.model[0], output, arguments.tta, "cpu", arguments.like)
+    difference = export_onnx(model, arguments.export, output)
+    card = arguments.export.with_suffix(".md").name
+    log.info("%s of %s, and %s; 100 faces differ by at most %.1g", arguments.export, model.name, card, difference)
+    return 0
+
+
 # ---------------------------------------------------------------- what the command line asks for
 
 
 def _do(arguments: argparse.Namespace) -> int:
+    if arguments.export is not None:
+        return export(arguments)
+    if arguments.onnx is not None and (arguments.like is not None or arguments.tta != "none"):
+        raise InputError("--onnx: --like is chosen with --export, and --tta needs the run itself. Leave them out.")
+    if arguments.grad_cam is not None and (arguments.onnx is not None or len(arguments.model) > 1):
+        raise InputError("--grad-cam shows one run's own network: name one with --model, and no --onnx.")
     is_video = arguments.webcam is not None or Path(arguments.image).suffix.lower() in VIDEOS
     if is_video and arguments.save is not None and arguments.save.suffix.lower() not in TABLES:
         raise InputError(f"--save {arguments.save}: the answers to a video are a table; name a .csv or .jsonl.")

@@ -14,7 +14,7 @@ import fer.faces.prepared as prepared
 import preprocessing
 from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import content_hash, open_picture
-from fer.sample_faces.datasets import STUDIO, draw_face
+from fer.sample_faces.datasets import STUDIO, draw_face, write_studio, write_wild
 from fer.settings.settings import DatasetRow, Settings, check_settings
 from preprocessing import preprocess_or_load
 
@@ -76,3 +76,21 @@ def studio_face(path: Path, seed: int = 3, turned: float = 0.0) -> Path:
     picture = draw_face(np.random.default_rng(seed), HAPPY, STUDIO)
     picture.rotate(turned, resample=Image.Resampling.BICUBIC, fillcolor=(120, 120, 120)).save(path)
     return path
+
+
+def study_settings(folder: Path, **changes: Any) -> Settings:
+    """Two sets of drawn faces, whole photos and boxes, and a cropped one; small colour networks."""
+    write_studio(folder / "studio", 7, 120)
+    write_wild(folder / "wild", 7, 120)
+    rows = {
+        "studio": {"path": str(folder / "studio"), "layout": "rafdb", "faces": "whole"},
+        "wild": {"path": str(folder / "wild"), "layout": "expw", "faces": "box"},
+    }
+    values = {
+        "ACTIVE_DATASETS": ("studio", "wild"), "DATASETS": rows, "DATASETS_DIR": str(folder / "prepared"),
+        "OUTPUT_DIR": str(folder / "out"), "VARIANTS": ("raw", "preprocessed"), "EXPERIMENTS": ("combined",),
+        "MODEL_CONFIG": {"tiny_plain": {"batch_size": 16, "weights": None, "input_size": 40, "channels": 3}},
+        "EPOCHS": 1, "FACE_SIZE": 32, "DEVICE": "cpu", "WORKERS": 0, "TTA": ("none", "three_views"),
+        "VAL_FRACTION": 0.2, "LIMIT_PER_SPLIT": 21, "GRAYSCALE": False, "SAVE_FORMAT": "jpeg",
+    }  # fmt: skip
+    return check_settings(values | changes)

@@ -250,13 +250,8 @@ def _thumbnail(data: DatasetSamples, row: pd.Series) -> CaptionedPicture:
 
 def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
     """Per dataset, variant and network: its most confident errors on a dataset it was trained on, lowest seed."""
-    own = [entry for entry in stored.predictions if _is_shown(entry)]
-    first: dict[tuple[Any, ...], PredictionEntry] = {}
     chosen = {found.name for found in chosen_by_validation(stored).values()}
-    for entry in sorted(own, key=_seed_and_split):
-        run = entry.run.run
-        first.setdefault((entry.run.train_on, run["variant"], run["model"], run["mixing"], entry.test_on), entry)
-    for entry in first.values():
+    for entry in first_entries(stored):
         run = entry.run.run
         data = study.at(run["split"]).datasets[entry.test_on]
         size = run["hyper"]["input_size"]
@@ -280,6 +275,16 @@ def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
             alt=f"Rows of misclassified faces of {entry.test_on}, each with the answer, its confidence and the truth.",
             is_key=entry.run.name in chosen,
         )
+
+
+def first_entries(stored: StoredStudy) -> list[PredictionEntry]:
+    """Per training sets, variant, network and test set among these: the run with the lowest seed, without TTA."""
+    own = [entry for entry in stored.predictions if _is_shown(entry)]
+    first: dict[tuple[Any, ...], PredictionEntry] = {}
+    for entry in sorted(own, key=_seed_and_split):
+        run = entry.run.run
+        first.setdefault((entry.run.train_on, run["variant"], run["model"], run["mixing"], entry.test_on), entry)
+    return list(first.values())
 
 
 def _is_shown(entry: PredictionEntry) -> bool:

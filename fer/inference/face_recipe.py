@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from fer.faces.detection import Box, Crop, DetectedFace, find_in_picture
-from fer.faces.packs import fitted
+from fer.faces.packs import PACK_VERSION, fitted
 from fer.layouts.pictures import crop_box
-from preprocessing import crop_of, cut_face, locate
+from preprocessing import RECIPE_VERSION, crop_of, cut_face, locate
 from utils import InputError
 
 # "trained": every face, where training looked for faces, else the whole picture; "detect": every face; "whole": the
@@ -92,10 +92,27 @@ def recipe_of(inputs: dict[str, Any], config: dict[str, Any], like: str | None =
     return max(found, key=lambda one: (one.detects, one.side))
 
 
+def refuse_other_versions(inputs: dict[str, Any]) -> None:
+    """Raises InputError where this version cuts or packs faces in another way than the one that trained the run."""
+    for name, stored in inputs["recipes"].items():
+        there = stored.get("preparation", {}).get("version", RECIPE_VERSION), stored["pack"][0]
+        if there != (RECIPE_VERSION, PACK_VERSION):
+            raise InputError(
+                f"{name} was prepared by version {there} of the rules for faces; this program has "
+                f"{(RECIPE_VERSION, PACK_VERSION)} and would cut them in another way. Train the run again, or use the "
+                "version of the program that trained it."
+            )
+
+
 def _recipe(variant: str, stored: dict[str, Any], detection: dict[str, Any]) -> FaceRecipe:
     rules = stored.get("preparation")
     gray = rules is not None and rules["grayscale"]
     return FaceRecipe(variant, stored["faces"], stored["pack"][1], 1 if gray else 3, rules, detection)
+
+
+def looks_for_faces(recipe: FaceRecipe, looking: Looking) -> bool:
+    """Whether a detector is asked."""
+    return looking == "detect" or (looking != "whole" and recipe.detects)
 
 
 def faces_of(
@@ -107,7 +124,7 @@ def faces_of(
     `box`: where the face is, for "one". Left to right; empty where no face was found.
     """
     recipe, picture = recipes[0], views[-1]
-    if looking == "detect" or (looking == "trained" and recipe.detects):
+    if looking != "one" and looks_for_faces(recipe, looking):
         found = find_in_picture(picture, recipe.finding["detection_threshold"])
         return [_detected(picture, face, recipes) for face in sorted(found, key=lambda face: face.box[0])]
     if looking == "one" and recipe.detects:

@@ -27,15 +27,28 @@ BATCH = 64  # faces scored together
 class Model(Protocol):
     """What gives probabilities: a finished run (trained_model.py) or an exported file (onnx_model.py)."""
 
-    name: str
-    classes: tuple[str, ...]
-    recipe: FaceRecipe
-    temperature: float
-    n_val: int
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of its outputs."""
+
+    @property
+    def recipe(self) -> FaceRecipe:
+        """How faces are cut out for it."""
+
+    @property
+    def temperature(self) -> float:
+        """Fitted on `n_val` validation rows; 1 where there are none."""
+
+    @property
+    def n_val(self) -> int:
+        """Validation rows behind the temperature."""
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """As trained: float[N, C] of uint8 [N, S, S, C]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer.inference.face_recipe import FaceRecipe, recipe_of
+from fer.inference.face_recipe import FaceRecipe, recipe_of, refuse_other_versions
 from fer.runs.run import ADDED_LATER, ORACLE, Hyperparameters, PlannedRun, Run, read_run_json
 from fer.settings.settings import EMOTIONS
 from fer.statistics.calibration import fit_temperature
@@ -65,6 +65,7 @@ def load_model(
 
     folder = model_folder(name, output)
     record = read_record(folder)
+    refuse_other_versions(record["inputs"])
     planned, place = _as_planned(record, folder), pick_device(device)
     network, expected = load_trained(planned, record["weights_sha256"], place)
     temperature, n_val = validation_temperature(folder, tta)

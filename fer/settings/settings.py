@@ -209,6 +209,7 @@ class Settings(TrainingValues, _Data):
     plot_format: Literal["png", "pdf", "svg"] = "png"
     figures: Literal["key", "all"] = "key"
 
+    grad_cam: bool = False
     tensorboard: bool = False
 
     device: Device = "auto"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from face_datasets import study_settings
 from PIL import Image
 
 import predict
@@ -21,8 +22,7 @@ from fer.inference.predictor import Predictor, load_models
 from fer.inference.reading import Picture
 from fer.inference.trained_model import load_model, trained_runs
 from fer.layouts.layouts import BOX_COLUMNS
-from fer.sample_faces.datasets import write_studio, write_wild
-from fer.settings.settings import EMOTIONS, Settings, check_settings
+from fer.settings.settings import EMOTIONS, Settings
 from fer.study.execution import execute
 from fer.study.plan import Study, open_study, planned_runs
 from main import report
@@ -39,28 +39,10 @@ def trained(settings: Settings) -> Study:
     return study
 
 
-def face_settings(folder: Path, **changes: Any) -> Settings:
-    """Two sets of drawn faces, whole photos and boxes, and a cropped one; small colour networks."""
-    write_studio(folder / "studio", 7, 120)
-    write_wild(folder / "wild", 7, 120)
-    rows = {
-        "studio": {"path": str(folder / "studio"), "layout": "rafdb", "faces": "whole"},
-        "wild": {"path": str(folder / "wild"), "layout": "expw", "faces": "box"},
-    }
-    values = {
-        "ACTIVE_DATASETS": ("studio", "wild"), "DATASETS": rows, "DATASETS_DIR": str(folder / "prepared"),
-        "OUTPUT_DIR": str(folder / "out"), "VARIANTS": ("raw", "preprocessed"), "EXPERIMENTS": ("combined",),
-        "MODEL_CONFIG": {"tiny_plain": {"batch_size": 16, "weights": None, "input_size": 40, "channels": 3}},
-        "EPOCHS": 1, "FACE_SIZE": 32, "DEVICE": "cpu", "WORKERS": 0, "TTA": ("none", "three_views"),
-        "VAL_FRACTION": 0.2, "LIMIT_PER_SPLIT": 21, "GRAYSCALE": False, "SAVE_FORMAT": "jpeg",
-    }  # fmt: skip
-    return check_settings(values | changes)
-
-
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Trained on drawn faces, raw and preprocessed, as colour JPEGs smaller than the network's input."""
-    return trained(face_settings(tmp_path_factory.mktemp("faces")))
+    return trained(study_settings(tmp_path_factory.mktemp("faces")))
 
 
 @pytest.fixture
@@ -260,6 +242,7 @@ def spoil(folder: Path, **changes: Any) -> None:
         (lambda folder: save_state(folder / "weights.pth", {}), "it was changed"),
         (lambda folder: spoil_classes(folder), "answers with neutral, surprise"),
         (lambda folder: spoil_hyper(folder), "of another version"),
+        (lambda folder: spoil_recipe(folder), "would cut them in another way"),
     ],
 )
 def test_a_run_that_cannot_be_used_is_named_with_the_way_out(
@@ -282,6 +265,12 @@ def spoil_hyper(folder: Path) -> None:
     record = read_sealed(folder / "run.json")
     run = record["run"] | {"hyper": record["run"]["hyper"] | {"warp_drive": 1}}
     spoil(folder, run=run)
+
+
+def spoil_recipe(folder: Path) -> None:
+    inputs = read_sealed(folder / "run.json")["inputs"]
+    inputs["recipes"]["alpha"]["pack"][0] += 1
+    spoil(folder, inputs=inputs)
 
 
 def test_without_a_network_it_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

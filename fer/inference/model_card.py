@@ -1,0 +1,102 @@
+"""The text that goes with an exported model: what it was trained on and how, how well it does, what it cannot tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fer.settings.settings import EMOTIONS
+from utils import InputError, read_csv
+
+if TYPE_CHECKING:
+    from fer.inference.trained_model import TrainedModel
+
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1")
+LIMITS = """\
+- Labels say what annotators saw in a picture. The model repeats that; it cannot tell what a person feels, thinks or
+  intends, nor whether an expression is genuine, and a single picture shows a moment.
+- People, cameras and cultures unlike those of the training pictures are answered worse, and probabilities are
+  calibrated for pictures like its validation rows only. Check it on your own labelled pictures first.
+- It always answers with one of its classes, also for a face that shows none of them and for a picture without a face.
+- Not for decisions about people (work, school, law, health, insurance, border). In the European Union inferring
+  emotions of people at work or in education is prohibited except for medical or safety reasons (Regulation 2024/1689,
+  article 5).
+"""
+SCORE_HEAD = "| test set | pictures as | metric | value [95 % interval] | n |\n|---|---|---|---|---|\n"
+
+
+def model_card(model: TrainedModel, output: Path, file: str, difference: float) -> str:
+    """Markdown: data, protocol, metrics with intervals, use, limits. `output`: where the study's results lie."""
+    run = model.record["run"]
+    parts = [
+        f"# {file}\n\nFacial expression, one face a picture: {', '.join(model.classes)}.\nRun `{model.name}`.",
+        f"## Data\n\n{_data(model.record)}",
+        f"## Protocol\n\n{_protocol(run, model)}",
+        f"## Scores\n\n{_scores(model.name, output)}",
+        f"## Use\n\n{_use(model, file, difference)}",
+        f"## Limits\n\n{LIMITS}",
+    ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _data(record: dict[str, Any]) -> str:
+    head = f"| trained on | training | validation | {' | '.join(EMOTIONS)} |\n|{'---|' * (3 + len(EMOTIONS))}"
+    rows = [
+        f"| {name}{_drawn(record, name)} | {counts['n_train']} | {counts['n_val']} | "
+        + " | ".join(str(count) for count in counts["original"])
+        + " |"
+        for name, counts in record["counts"].items()
+    ]
+    return "\n".join([head, *rows, "", "Classes: training pictures before balancing."])
+
+
+def _drawn(record: dict[str, Any], name: str) -> str:
+    return " (SAMPLE DATA: drawn faces)" if record["config"]["DATASETS"].get(name, {}).get("sample") else ""
+
+
+def _protocol(run: dict[str, Any], model: TrainedModel) -> str:
+    hyper, looks = run["hyper"], model.recipe.detects
+    faces = "found by MTCNN, levelled where said so, cropped" if looks else "taken as delivered"
+    return (
+        f"{run['model']} (weights before training: {hyper['weights'] or 'random'}), {model.expected.size} px, seed "
+        f"{run['seed']}. Faces are {faces} (variant {run['variant']}); balance {run['balance']}. The epoch was chosen "
+        f"on validation rows by {run['selection']}; split: {run['split']}."
+    )
+
+
+def _scores(name: str, output: Path) -> str:
+    """Test scores of the run with 95 % intervals, as statistics/intervals.csv has them."""
+    path = output / "statistics" / "intervals.csv"
+    if not path.is_file():
+        return f"None: {path.name} is not there. `python main.py --report` makes it; then export again."
+    try:
+        rows = read_csv(path, ["run", "test_on", "test_variant", "tta", "metric"])
+        rows = rows[(rows["run"] == name) & (rows["tta"] == "none") & rows["metric"].isin(SHOWN)]
+        lines = [_score_line(row) for _, row in rows.iterrows()]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}). `python main.py --report` writes it again.") from error
+    if not lines:
+        return "None: this run was not scored on a test set."
+    note = "" if not rows["sample_data"].any() else "\n\nSAMPLE DATA: drawn faces; nothing here is about real ones."
+    return SCORE_HEAD + "\n".join(lines) + note
+
+
+def _score_line(row: pd.Series) -> str:
+    interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"| {row['test_on']} | {row['test_variant']} | {row['metric']} | {interval} | {row['n']:.0f} |"
+
+
+def _use(model: TrainedModel, file: str, difference: float) -> str:
+    recipe = model.recipe
+    shape = f"uint8 [N, {recipe.side}, {recipe.side}, {recipe.channels}]"
+    kind = "gray" if recipe.channels == 1 else "RGB"
+    fitted = f"softmax(log(p) / {model.temperature:.3f}), from {model.n_val} validation rows"
+    return (
+        f"`python predict.py --onnx {file} --image photo.jpg`; with `--no-face-detection` torch is not needed.\n\n"
+        f"Input `faces`: {shape}, {kind}, 0 to 255; normalised inside. Output `probabilities`: float32 [N, "
+        f"{len(model.classes)}]. Calibration: {fitted if model.n_val else 'none'}. How faces are cut out, labels and "
+        "normalisation stand in the file's metadata (`fer`, JSON). Probabilities of torch and onnxruntime differ by at "
+        f"most {difference:.1g} on 100 faces of noise."
+    )
