@@ -27,6 +27,7 @@
     report/         the page, paper tables, terminal summary, trackers
     main            the story: the stages in order, and the command line
     predict         what a trained network says of new pictures: the command line
+    app             the same as a local page
 
 tests/test_architecture.py reads this list and holds it.
 """

@@ -14,7 +14,7 @@ import pytest
 import fer
 from fer.settings.settings import PROJECT
 
-USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "predict"}
+USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "training", "main", "predict", "app"}
 # The rooms in the order in which the docstring of fer/ lists them: "settings/" is a folder, "utils" a module.
 ROOMS = re.findall(r"^    (\w+)/?  ", str(fer.__doc__), re.MULTILINE)
 
