@@ -92,7 +92,7 @@ AUGMENT_ENGINE = "albumentations"  # or "batch": whole batches on the device, fa
 
 # ---------------------------------------------------------------- models
 
-# One row a network: any timm name, with
+# One row a network: any name of timm or torchvision, or a short one (python main.py --models lists them), with
 #   batch_size: pictures a step; these fit a 16 GB GPU at 224 pixels. It is lowered where memory runs out
 #   weights: the tag of timm's pretrained weights, spelled out since timm's default may change;
 #            None = random start for this row; can be left out with PRETRAINED = False
@@ -141,6 +141,7 @@ FREEZE_BATCH_NORM = False  # True keeps every BatchNorm as it started: for small
 STAGES = ()
 DROPOUT = 0.0  # 0 up to below 1, before the head; 0.2 to 0.5 where training runs away from validation
 DROP_PATH = 0.0  # 0 up to below 1, usual 0.1: how often a block is skipped in training (stochastic depth)
+INTERPOLATION = "bilinear"  # how pictures are enlarged; "model" = as for the weights (mostly bicubic, slower)
 # "linear"; "mlp" = HEAD_WIDTHS with BatchNorm and dropout between; or a classifier fitted once on frozen features:
 # "logistic", "svm" (linear), "xgboost" (uv sync --extra xgboost); these need weights, and no value of a training counts
 HEAD = "linear"

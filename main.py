@@ -224,6 +224,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--export", type=Path, metavar="FILE.zip", help="the study as one file, without pictures and weights"
     )
+    what.add_argument(
+        "--models",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="the usual networks, or all whose name holds WORD: size, cost, weights; no dataset is needed",
+    )
     what.add_argument("--no-train", action="store_true", help="score and report cached models only")
     parser.add_argument("--demo", action="store_true", help="the whole pipeline on drawn sample faces")
     arguments = parser.parse_args(argv)
@@ -253,7 +260,7 @@ def choose_config(arguments: argparse.Namespace) -> Path | None:
 def _is_plain(arguments: argparse.Namespace) -> bool:
     """True for a whole run: nothing on the command line but values."""
     asked = {name: value for name, value in vars(arguments).items() if name not in ("config", "set", "demo")}
-    return not any(asked.values())
+    return all(value in (None, False) for value in asked.values())
 
 
 def _no_datasets(overrides: list[str]) -> bool:
@@ -316,6 +323,11 @@ def _command(arguments: argparse.Namespace, *more: str) -> str:
 
 def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     """What the command line asks for; returns the exit code."""
+    if arguments.models is not None:
+        from fer.networks.catalogue import model_lines
+
+        print("\n".join(model_lines(arguments.models or None)))
+        return 0
     if arguments.check:
         return check(arguments, settings)
     if arguments.audit:

@@ -18,17 +18,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-import fer.networks.small_networks  # noqa: F401  (registers the project's own networks with timm)
+import fer.networks.simple_cnn
+import fer.networks.small_networks  # noqa: F401  (they register the project's own networks with timm)
 from data_loader import NetworkInput
 from fer.networks.heads import HeadPlan, own_head, replace_classifier
 from fer.networks.local_weights import fill, refuse_unfilled, tensors_of
-from fer.networks.names import UnavailableWeightsError
+from fer.networks.names import UnavailableWeightsError, architecture_of
 from fer.networks.torchvision_networks import (
-    MEAN,
-    STD,
     create_torchvision,
+    gray_input,
     head_of,
+    input_statistics,
     replace_head,
+    side_heads,
     torchvision_names,
     torchvision_tags,
 )
@@ -55,7 +57,7 @@ def build_network(
     Raises InputError for an unknown name or option, and when the named weights cannot be had or do not
     fit: never a silent random start.
     """
-    architecture = row.architecture or name
+    architecture = architecture_of(name, row)
     pretrained = pretrained and (row.weights is not None or row.weights_file is not None)
     if drop_path:
         row = row.model_copy(update={"options": {drop_path_option(architecture): drop_path} | row.options})
@@ -63,11 +65,18 @@ def build_network(
     try:
         network, expected = build(architecture, row, classes, pretrained, dropout)
         replace_classifier(network, head, classes)
+        if side_heads(network):
+            network.register_forward_hook(_main_answer)
         return network, expected
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         if isinstance(error, NotImplementedError | torch.OutOfMemoryError):
             raise
         raise InputError(_refused(architecture, row, error)) from error
+
+
+def _main_answer(network: nn.Module, _: Any, answer: Any) -> Any:
+    """Outside training the answer of a network with side heads is that of its main head."""
+    return answer[0] if isinstance(answer, tuple) and not network.training else answer
 
 
 def drop_path_option(architecture: str) -> str:
@@ -139,6 +148,12 @@ def _timm_network(
     return network, network_input(row, data["mean"], data["std"])
 
 
+def own_interpolation(network: nn.Module) -> str:
+    """How pictures were brought to size for the network's weights, as near to it as torch has."""
+    said = (getattr(network, "pretrained_cfg", None) or {}).get("interpolation", "bilinear")
+    return "bilinear" if said == "bilinear" else "bicubic"
+
+
 def network_input(row: ModelRow, mean: tuple[float, ...], std: tuple[float, ...]) -> NetworkInput:
     """What a network of `row` expects when its weights were trained with `mean` and `std` of [0, 1] colours."""
     if row.channels == 1:
@@ -186,21 +201,21 @@ def _torchvision_network(
     if name not in torchvision_names():
         near = difflib.get_close_matches(name, [*timm.list_models(), *torchvision_names()], n=3)
         raise InputError(f'MODEL_CONFIG: no network "{name}" in timm or torchvision. Nearest: {near}')
-    if row.channels != 3:
-        raise InputError(f'MODEL_CONFIG "{name}" comes from torchvision and needs "channels": 3.')
     tag = row.weights if pretrained else None
     if tag is not None and tag not in torchvision_tags(name):
         known = torchvision_tags(name)
         raise InputError(f'MODEL_CONFIG "{name}": no weights "{tag}". torchvision has: {known}')
     file = row.weights_file if pretrained else None
-    network = create_torchvision(name, None if file else tag, row.input_size, row.options)
+    network = create_torchvision(name, None if file else tag, row.input_size, row.options, row.channels)
     replace_head(network, classes, dropout)
     if file is not None:
         state, head = tensors_of(load_state(Path(file))), head_names(network)
         start = {key: value.clone() for key, value in network.state_dict().items()}
         fill(network, state, head)
         refuse_unfilled(network, start, state, head, Path(file))
-    return network, network_input(row, MEAN, STD)
+    if row.channels == 1:
+        gray_input(network)
+    return network, network_input(row, *input_statistics(name, row.channels))
 
 
 def head_parameters(network: nn.Module) -> set[nn.Parameter]:
@@ -239,10 +254,14 @@ def train_mode(network: nn.Module, frozen: bool = False, norms: bool = True) -> 
                 module.eval()
 
 
-def training_logits(network: nn.Module, part: torch.Tensor) -> torch.Tensor:
-    """Logits. Raises InputError where BatchNorm is given one picture of one pixel, which it cannot train on."""
+def training_logits(network: nn.Module, part: torch.Tensor) -> list[torch.Tensor]:
+    """Logits of the main head, then of side heads where there are some.
+
+    Raises InputError where BatchNorm is given one picture of one pixel, which it cannot train on.
+    """
     try:
-        return network(part)
+        answer = network(part)
+        return [one for one in answer if one is not None] if isinstance(answer, tuple) else [answer]
     except ValueError as error:
         if len(part) > 1 or "more than 1 value per channel" not in str(error):
             raise

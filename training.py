@@ -41,6 +41,7 @@ from fer.settings.training_values import CLASSIC_HEADS
 from model_utils import only_head_trains, train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
 
+SIDE_WEIGHT = 0.3  # of the losses of GoogLeNet's and Inception's side heads (Szegedy et al. 2015)
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
 # Metrics of the training rows in history.csv; of the validation rows it holds kept_epoch.SCORES.
 TRAIN_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
@@ -373,8 +374,9 @@ def _step(
     for part, part_truth in zip(pixels.tensor_split(count), truth.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
-            logits = training_logits(state.network, part)
+            logits, *side = training_logits(state.network, part)
             loss = criterion(logits.float(), part_truth) / norm
+            loss = loss + sum(SIDE_WEIGHT * criterion(one.float(), part_truth) / norm for one in side)
         scaler.scale(loss).backward()
         total += loss.detach()
         outputs.append(logits.detach())

@@ -370,6 +370,6 @@ def test_batch_norm_given_one_picture_says_what_to_change() -> None:
     from utils import InputError
 
     network = torch.nn.BatchNorm2d(3)
-    assert training_logits(network, torch.zeros(2, 3, 1, 1)).shape == (2, 3, 1, 1)
+    assert training_logits(network, torch.zeros(2, 3, 1, 1))[0].shape == (2, 3, 1, 1)
     with pytest.raises(InputError, match='raise "batch_size"'):
         training_logits(network, torch.zeros(1, 3, 1, 1))

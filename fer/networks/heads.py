@@ -41,21 +41,23 @@ class Trees(nn.Module):
 
     def __init__(self, stored: torch.Tensor, classes: int):
         super().__init__()
+        self.stored: torch.Tensor
         self.register_buffer("stored", stored)
         self.classes = classes
-        self._booster: tuple[torch.Tensor, Any] | None = None
+        self._loaded: tuple[bytes, Any] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [B, classes] of features [B, F]."""
         if x.is_meta:
             return x.new_empty(len(x), self.classes)
         xgboost = import_xgboost()
-        if self._booster is None or self._booster[0] is not self.stored:
+        trees = self.stored.cpu().numpy().tobytes()
+        if self._loaded is None or self._loaded[0] != trees:
             booster = xgboost.Booster()
-            booster.load_model(bytearray(self.stored.cpu().numpy().tobytes()))
-            self._booster = (self.stored, booster)
+            booster.load_model(bytearray(trees))
+            self._loaded = (trees, booster)
         rows = xgboost.DMatrix(x.detach().float().cpu().numpy())
-        found = self._booster[1].predict(rows, output_margin=True)
+        found = self._loaded[1].predict(rows, output_margin=True)
         return torch.from_numpy(np.ascontiguousarray(found)).to(x.device)
 
 
@@ -107,7 +109,8 @@ def put_in_place(network: nn.Module, name: str, module: nn.Module) -> None:
 
 def classifier_of(network: nn.Module) -> tuple[str, nn.Linear]:
     """Name and layer of the network's last linear layer, which takes pooled features."""
-    found: Any = network.get_classifier() if hasattr(network, "get_classifier") else head_of(network)[1]
+    ask: Any = getattr(network, "get_classifier", None)
+    found: Any = ask() if ask is not None else head_of(network)[1]
     if not isinstance(found, nn.Linear):
         kind = "two of them" if isinstance(found, tuple | list) else type(found).__name__
         raise InputError(

@@ -14,6 +14,45 @@ from urllib.parse import urlsplit
 from fer.settings.settings import ModelRow
 from utils import InputError
 
+OWN_FILES = ("simple_cnn.py", "small_networks.py")
+# Short names: of the network each stands for, and of the weights that are usual for it (None: there are none).
+SHORT_NAMES: dict[str, tuple[str, str | None]] = {
+    "resnet18": ("resnet18", "a1_in1k"),
+    "resnet34": ("resnet34", "a1_in1k"),
+    "resnet50": ("resnet50", "a1_in1k"),
+    "resnet101": ("resnet101", "a1h_in1k"),
+    "efficientnet_b0": ("efficientnet_b0", "ra_in1k"),
+    "efficientnet_b1": ("efficientnet_b1", "ft_in1k"),
+    "efficientnet_b2": ("efficientnet_b2", "ra_in1k"),
+    "efficientnet_b3": ("efficientnet_b3", "ra2_in1k"),
+    "efficientnet_b4": ("efficientnet_b4", "ra2_in1k"),
+    "efficientnet_b5": ("efficientnet_b5", "sw_in12k_ft_in1k"),
+    "tf_efficientnet_b6": ("tf_efficientnet_b6", "aa_in1k"),
+    "tf_efficientnet_b7": ("tf_efficientnet_b7", "ra_in1k"),
+    "tf_efficientnetv2_s": ("tf_efficientnetv2_s", "in21k_ft_in1k"),
+    "tf_efficientnetv2_m": ("tf_efficientnetv2_m", "in21k_ft_in1k"),
+    "efficientvit_b1": ("efficientvit_b1", "r224_in1k"),
+    "vit_tiny": ("vit_tiny_patch16_224", "augreg_in21k_ft_in1k"),
+    "vit_small": ("vit_small_patch16_224", "augreg_in21k_ft_in1k"),
+    "vit_base": ("vit_base_patch16_224", "augreg2_in21k_ft_in1k"),
+    "deit_small": ("deit_small_patch16_224", "fb_in1k"),
+    "swin_tiny": ("swin_tiny_patch4_window7_224", "ms_in1k"),
+    "convnext_tiny": ("convnext_tiny", "in12k_ft_in1k"),
+    "densenet121": ("densenet121", "ra_in1k"),
+    "vgg16": ("vgg16", "tv_in1k"),
+    "vgg19": ("vgg19", "tv_in1k"),
+    "inception_v3": ("inception_v3", "tv_in1k"),
+    "googlenet": ("googlenet", "IMAGENET1K_V1"),
+    "squeezenet1_1": ("squeezenet1_1", "IMAGENET1K_V1"),
+    "mobilenetv3": ("mobilenetv3_large_100", "ra_in1k"),
+    "mobilenetv4": ("mobilenetv4_conv_small", "e2400_r224_in1k"),
+    "dinov2_small": ("vit_small_patch14_dinov2", "lvd142m"),
+    "dinov3_small": ("vit_small_patch16_dinov3", "lvd1689m"),
+    "simple_cnn": ("simple_cnn", None),
+    "small_residual": ("small_residual", None),
+    "tiny_plain": ("tiny_plain", None),
+    "tiny_residual": ("tiny_residual", None),
+}
 # The names timm looks for in a repository of the Hugging Face hub, in this order.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -41,14 +80,19 @@ class WeightsSource:
 
 @lru_cache(maxsize=1)
 def own_networks() -> frozenset[str]:
-    """The networks of networks/small_networks.py, read from its text: importing it costs seconds of torch and timm."""
-    tree = ast.parse(Path(__file__).with_name("small_networks.py").read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    """This project's networks, read from the text of their files: importing these costs seconds of torch and timm."""
+    trees = [ast.parse(Path(__file__).with_name(file).read_text(encoding="utf-8")) for file in OWN_FILES]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
     return frozenset(
         node.name
         for node in functions
         if any(isinstance(mark, ast.Name) and mark.id == "register_model" for mark in node.decorator_list)
     )
+
+
+def architecture_of(name: str, row: ModelRow) -> str:
+    """The network a row of MODEL_CONFIG is of: what it says, else what its name stands for."""
+    return row.architecture or SHORT_NAMES.get(name, (name, None))[0]
 
 
 def fetched_tag(row: ModelRow, pretrained: bool) -> str | None:
@@ -61,7 +105,7 @@ def network_problem(name: str, row: ModelRow, pretrained: bool) -> str | None:
 
     Imports timm (and torchvision where timm lacks the name) unless the network is one of the project's own.
     """
-    architecture, tag = row.architecture or name, row.weights if pretrained else None
+    architecture, tag = architecture_of(name, row), row.weights if pretrained else None
     library, tags = "this project", []
     if architecture not in own_networks():
         import timm
@@ -73,7 +117,11 @@ def network_problem(name: str, row: ModelRow, pretrained: bool) -> str | None:
 
             if architecture not in models.list_models():
                 near = difflib.get_close_matches(architecture, [*timm.list_models(), *models.list_models()], n=3)
-                return f'MODEL_CONFIG "{name}": no network "{architecture}" in timm or torchvision. Nearest: {near}'
+                listed = "python main.py --models lists them."
+                return (
+                    f'MODEL_CONFIG "{name}": no network "{architecture}" in timm or torchvision. Nearest: {near}. '
+                    f"{listed}"
+                )
             library, tags = "torchvision", [weights.name for weights in models.get_model_weights(architecture)]
     if tag is not None and tag not in tags:
         return f'MODEL_CONFIG "{name}": no weights "{tag}". {library} has: {", ".join(tags) or "none"}'

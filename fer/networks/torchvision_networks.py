@@ -25,7 +25,9 @@ def torchvision_tags(name: str) -> list[str]:
     return [weights.name for weights in models.get_model_weights(name)]
 
 
-def create_torchvision(name: str, weights: str | None, size: int, options: dict[str, Any]) -> nn.Module:
+def create_torchvision(
+    name: str, weights: str | None, size: int, options: dict[str, Any], channels: int = 3
+) -> nn.Module:
     """The network with its own head, for pictures of `size` pixels.
 
     Raises InputError when the weights cannot be fetched, and TypeError or ValueError for options it has not.
@@ -33,15 +35,15 @@ def create_torchvision(name: str, weights: str | None, size: int, options: dict[
     from torchvision import models
 
     try:
-        return models.get_model(name, weights=weights, **_defaults(name, size) | options)
+        return models.get_model(name, weights=weights, **_defaults(name, size, channels) | options)
     except OSError as error:
         raise UnavailableWeightsError([f"{name}.{weights}"], type(error).__name__) from error
 
 
-def _defaults(name: str, size: int) -> dict[str, Any]:
-    """What a network must be told: GoogLeNet's side heads answer in tuples, and with weights it rescales its input."""
+def _defaults(name: str, size: int, channels: int) -> dict[str, Any]:
+    """What a network must be told: GoogLeNet's side heads answer in tuples; with weights it rescales its colours."""
     if name == "googlenet":
-        return {"aux_logits": False, "transform_input": True}
+        return {"aux_logits": False, "transform_input": channels == 3}
     if name.startswith("vit_"):
         return {"image_size": size}
     return {"input_size": (size, size)} if name == "maxvit_t" else {}
@@ -54,8 +56,25 @@ def head_of(network: nn.Module) -> tuple[str, nn.Module]:
     return (linear or [one for one in modules if isinstance(one[1], nn.Conv2d)])[-1]
 
 
+def input_statistics(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of [0, 1] colours that a network's weights were trained with."""
+    rescaled = name == "googlenet" and channels == 1  # of three channels it does that itself
+    return ((0.5,) * 3, (0.5,) * 3) if rescaled else (MEAN, STD)
+
+
+def gray_input(network: nn.Module) -> None:
+    """Let the first convolution take one channel, its weights the sum over colours: gray pictures answer as before."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    assert first.in_channels == 3, "pictures go elsewhere first"
+    first.in_channels = 1
+    first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
+
+
 def replace_head(network: nn.Module, classes: int, dropout: float) -> None:
-    """Exchange the classifying layer for `classes` outputs after dropout."""
+    """Exchange the classifying layer for `classes` outputs after dropout, and those of side heads."""
+    for side in side_heads(network):
+        last = [name for name, module in side.named_modules() if isinstance(module, nn.Linear)][-1]
+        setattr(side, last, nn.Linear(getattr(side, last).in_features, classes))
     name, last = head_of(network)
     if isinstance(last, nn.Linear):
         layer: nn.Module = nn.Linear(last.in_features, classes)
@@ -64,3 +83,16 @@ def replace_head(network: nn.Module, classes: int, dropout: float) -> None:
         layer = nn.Conv2d(last.in_channels, classes, 1)
     parent, _, attribute = name.rpartition(".")
     setattr(network.get_submodule(parent), attribute, nn.Sequential(nn.Dropout(dropout), layer))
+
+
+def made_for(name: str) -> int:
+    """The side in pixels that the weights of a network were trained for; 224 where it has none."""
+    from torchvision import models
+
+    return next((weights.transforms().crop_size[0] for weights in models.get_model_weights(name)), 224)
+
+
+def side_heads(network: nn.Module) -> list[nn.Module]:
+    """The heads in the middle of GoogLeNet and Inception, which train its early layers; empty where there are none."""
+    found = [getattr(network, name, None) for name in ("aux1", "aux2", "AuxLogits")]
+    return [head for head in found if isinstance(head, nn.Module)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from fer.runs.kept_epoch import SCORES, mean_scores, validation_scores
 from fer.runs.run import Run
 from fer.runs.trained_network import save_trained
 from fer.settings.settings import EMOTIONS, ModelRow
-from model_utils import build_network
+from model_utils import build_network, own_interpolation
 from utils import InputError, derived_seed, write_text
 
 MOST_STEPS = 2000  # of the solvers, which stop by themselves before
@@ -52,6 +53,8 @@ def fit_classic(
     started = time.perf_counter()
     torch.manual_seed(derived_seed(run.seed))
     network, expected = build_network(run.model, row, len(EMOTIONS), run.hyper.weights is not None)
+    if run.hyper.interpolation == "model":
+        expected = replace(expected, interpolation=own_interpolation(network))
     network = network.to(device).to(memory_format=torch.channels_last)
     features, labels = features_of(network, expected, train, run, device)
     name, _ = classifier_of(network)

@@ -6,7 +6,7 @@ import itertools
 import math
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fer.runs.optimization import make_optimizer, make_scheduler
 from fer.runs.run import Hyperparameters, Run
 from fer.runs.trained_network import head_plan
 from fer.settings.settings import EMOTIONS, ModelRow
-from model_utils import build_network, head_parameters, load_state, save_state
+from model_utils import build_network, head_parameters, load_state, own_interpolation, save_state
 from utils import InputError, derived_seed, fingerprint, log
 
 PROGRESS = (
@@ -69,6 +69,8 @@ def start_state(run: Run, steps: int, device: torch.device, row: ModelRow, micro
     network, expected = build_network(
         run.model, row, len(EMOTIONS), pretrained, hyper.dropout, hyper.drop_path, head_plan(hyper)
     )
+    if hyper.interpolation == "model":
+        expected = replace(expected, interpolation=own_interpolation(network))
     network = network.to(device).to(memory_format=torch.channels_last)
     average = None
     if hyper.ema_decay:

@@ -62,7 +62,8 @@ def _spared(network: nn.Module, hyper: Hyperparameters) -> set[nn.Parameter]:
     """What weight decay leaves alone: norms and biases, which have one dimension, and what timm says of a network."""
     if hyper.weight_decay_on == "all":
         return set()
-    named: Any = network.no_weight_decay() if hasattr(network, "no_weight_decay") else ()
+    ask: Any = getattr(network, "no_weight_decay", tuple)
+    named = ask()
     return {parameter for name, parameter in network.named_parameters() if parameter.ndim <= 1 or name in named}
 
 

@@ -25,7 +25,8 @@ RECIPE_VERSION = 1
 # one holds that value it stays out of the key, so old weights are found again.
 ADDED_LATER: dict[str, Any] = {
     "precision": "fp32", "stages": (), "freeze_batch_norm": False, "drop_path": 0.0, "layer_decay": 1.0,
-    "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss", "head": "linear",
+    "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss",
+    "interpolation": "bilinear", "head": "linear",
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
 }  # fmt: skip
 
@@ -68,6 +69,7 @@ class Hyperparameters:
     gradient_clip: float | None = None
     warmup_epochs: int = 0
     stop_by: str = "loss"
+    interpolation: str = "bilinear"
     head: str = "linear"
     head_widths: tuple[int, ...] = (512, 128)
     head_batch_norm: bool = True

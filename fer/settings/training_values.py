@@ -58,6 +58,7 @@ class TrainingValues(Record):
     stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ()
     dropout: BelowOne = 0.0
     drop_path: BelowOne = 0.0
+    interpolation: Literal["bilinear", "model"] = "bilinear"
     head: Literal["linear", "mlp", "logistic", "svm", "xgboost"] = "linear"
     head_widths: Annotated[tuple[Width, ...], BeforeValidator(as_tuple), MinLen(1)] = (512, 128)
     head_batch_norm: bool = True

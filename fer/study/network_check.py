@@ -10,6 +10,7 @@ from torch import nn
 
 from fer.networks.freezing import freeze
 from fer.networks.heads import HeadPlan, import_xgboost
+from fer.networks.names import architecture_of
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
 from fer.settings.training_values import TrainingValues
 from model_utils import build_network, head_parameters
@@ -46,7 +47,7 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
     found = (_probe(network, (batch, row.channels, side, side), device) for side in sides)
     return [
         f'MODEL_CONFIG "{name}": pictures of {side} px do not go through it ({problem}). '
-        f'{_remedy(row, problem, where)}{_made_for(row.architecture or name)}'
+        f'{_remedy(row, problem, where)}{_made_for(architecture_of(name, row))}'
         for (side, where), problem in zip(sides.items(), found, strict=True)
         if problem
     ]  # fmt: skip
@@ -75,6 +76,7 @@ def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:
             found: Any = network(torch.zeros(shape, device=device))
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
         return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+    found = found[0] if isinstance(found, tuple) else found  # of the main head, where there are side heads
     wanted = (shape[0], len(EMOTIONS))
     if not torch.is_tensor(found) or tuple(found.shape) != wanted:
         return f"its answer is {tuple(found.shape) if torch.is_tensor(found) else type(found).__name__}, not {wanted}"

@@ -15,6 +15,7 @@ from fer.data.copies import settle_copies_between
 from fer.data.folds import OFFICIAL, fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
 from fer.machine.precision import resolved_precision
+from fer.networks.names import architecture_of
 from fer.runs.learning_rate import learning_rate
 from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.settings.settings import Settings
@@ -172,7 +173,7 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
     unread = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
     augmentation = _augmentation(settings, variant) if values.head not in CLASSIC_HEADS else None
     hyper = Hyperparameters(
-        architecture=row.architecture or model,
+        architecture=architecture_of(model, row),
         weights=weights,
         options=row.options,
         input_size=row.input_size,
@@ -198,7 +199,7 @@ def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
 def _unread(values: TrainingValues) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
     if values.head in CLASSIC_HEADS:
-        return sorted(set(TrainingValues.model_fields) - {*RESOLVED, "head", "head_c"})
+        return sorted(set(TrainingValues.model_fields) - {*RESOLVED, "interpolation", "head", "head_c"})
     head = ["head_c", *(OF_AN_MLP if values.head != "mlp" else ())]
     momentum = ["momentum"] if values.optimizer != "sgd" else []
     plateau = ["plateau_patience", "plateau_factor"] if values.schedule != "plateau" else []
@@ -209,7 +210,7 @@ def _unread(values: TrainingValues) -> list[str]:
 
 OF_AN_MLP = ("head_widths", "head_batch_norm", "head_dropout")
 # What a head that is fitted once on frozen features is in the words of a training.
-FITTED_ONCE = {"epochs": 1, "learning_rate": 0.0, "freeze": "backbone"}
+FITTED_ONCE: dict[str, Any] = {"epochs": 1, "learning_rate": 0.0, "freeze": "backbone"}
 
 
 # Values of a training that enter a run otherwise: as `weights`, as the rate "auto" stands for, as `Run.selection`.

@@ -13,7 +13,7 @@ from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from fer.networks.names import UnavailableWeightsError, fetched_tag, network_problem, weights_source
+from fer.networks.names import UnavailableWeightsError, architecture_of, fetched_tag, network_problem, weights_source
 from fer.runs.run import PlannedRun, read_run_json
 from fer.settings.settings import Settings
 from utils import InputError, pick_device
@@ -64,7 +64,7 @@ def _was_trained(settings: Settings, model: str) -> bool:
         if stored is not None and row.weights_file is None:
             hyper = stored["inputs"]["hyper"]
             same = hyper["weights"] == fetched_tag(row, settings.training_of(model).pretrained)
-            if same and hyper["architecture"] == (row.architecture or model):
+            if same and hyper["architecture"] == architecture_of(model, row):
                 return True
     return False
 
@@ -93,7 +93,7 @@ def _weights_problem(settings: Settings, models: Iterable[str]) -> str | None:
     """One sentence for all pretrained weights that are neither here nor to be fetched."""
     rows = {name: settings.models[name] for name in models}
     tags = {
-        (row.architecture or name, fetched_tag(row, settings.training_of(name).pretrained))
+        (architecture_of(name, row), fetched_tag(row, settings.training_of(name).pretrained))
         for name, row in rows.items()
     }
     sources = {weights_source(architecture, tag) for architecture, tag in tags if tag is not None}

@@ -23,6 +23,7 @@ from fer.faces.packs import Pack
 from fer.faces.prepared import save_picture
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.machine.memory import is_out_of_memory
+from fer.networks.names import architecture_of
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
 from fer.settings.training_values import CLASSIC_HEADS
@@ -183,7 +184,7 @@ def _noise(folder: Path, count: int, shape: tuple[int, int]) -> FaceRows:
 
 def parameter_count(book: SpeedBook, model: str, row: ModelRow) -> int:
     """Parameters of a network with this project's head, counted where they are not known; nothing is fetched."""
-    what = {"network": [row.architecture or model, row.options, row.input_size, row.channels]}
+    what = {"network": [architecture_of(model, row), row.options, row.input_size, row.channels]}
     found = replace(book, measure=True).look_up("parameters", what, lambda: {"count": _count(model, row)})
     assert found is not None
     return int(found["count"])

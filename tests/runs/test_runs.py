@@ -23,8 +23,8 @@ from fer.runs.run import (
     rows_fingerprint,
     what_made_it_new,
 )
-from fer.settings.settings import Settings
-from fer.study.plan import open_study, planned_runs
+from fer.settings.settings import Settings, check_settings
+from fer.study.plan import _hyperparameters, open_study, planned_runs
 from utils import fingerprint, write_sealed
 
 HYPER = Hyperparameters(
@@ -211,3 +211,17 @@ def test_run_json_is_parsed_once_and_again_when_it_changed(tmp_path: Path, monke
     (planned.folder / "run.json").unlink()
     assert not planned.finished
     assert len(parsed) == 3
+
+
+def test_the_shipped_settings_enter_keys_as_they_always_did() -> None:
+    """Recorded before a row, a recipe, stages or heads could say more: what they add stays out at its default."""
+    recorded = {
+        "architecture": "densenet121", "weights": "ra_in1k", "options": {}, "input_size": 224, "channels": 3,
+        "batch_size": 48, "dropout": 0.0, "freeze": "none", "epochs": 50, "learning_rate": 1e-4, "optimizer": "adamw",
+        "weight_decay": 0.01, "momentum": 0.9, "schedule": "plateau", "plateau_patience": 3, "plateau_factor": 0.5,
+        "patience": 10, "label_smoothing": 0.0, "ema_decay": 0.0, "train_sizes": [], "augmentation": None,
+        "augment_engine": "albumentations",
+    }  # fmt: skip
+    hyper = _hyperparameters(check_settings({"AMP": "off"}), "raw", "densenet121")
+    run = replace(RUN, variant="raw", model="densenet121", balance="none", hyper=hyper)
+    assert key_inputs(run, RECIPES, ROWS)["hyper"] == recorded
