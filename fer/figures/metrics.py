@@ -161,7 +161,7 @@ def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
 
 def _is_key(rows: pd.DataFrame, train_on: object) -> bool:
     """Single datasets, and unions where nothing was trained on single ones: the overview shows all."""
-    return "+" not in str(train_on) or rows["train_on"].str.contains("+", regex=False).all()
+    return "+" not in str(train_on) or bool(rows["train_on"].str.contains("+", regex=False).all())
 
 
 def _known(study: StoredStudy, train_on: object) -> list[str]:

@@ -17,6 +17,7 @@ from fer.figures.confusion import draw_confusion_matrix, plot_confusion_matrix
 from fer.figures.draw import draw_figures, figure_jobs
 from fer.figures.engine import FigureJob
 from fer.figures.training import plot_learning_curves
+from fer.results.tables import write_tables
 from fer.settings.settings import EMOTIONS
 from utils import log, write_text
 
@@ -318,3 +319,12 @@ def test_history_keeps_its_columns() -> None:
 
     assert isinstance(fake_history(1), pd.DataFrame)
     assert set(HISTORY_COLUMNS) <= set(fake_history(1))
+
+
+def test_what_is_noted_of_a_figure_is_plain_also_where_all_runs_are_combined(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path, train_on=(("studio", "wild"),))
+    write_tables(study.output)
+    jobs = figure_jobs(figures.with_derived(figures.read_study(study.output)), "png")
+    assert "metrics" in {name.split("/")[0] for name in jobs}
+    for job in jobs.values():
+        json.dumps(job.facts)
