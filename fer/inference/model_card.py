@@ -57,13 +57,22 @@ def _drawn(record: dict[str, Any], name: str) -> str:
 
 
 def _protocol(run: dict[str, Any], model: TrainedModel) -> str:
-    hyper, looks = run["hyper"], model.recipe.detects
-    faces = "found by MTCNN, levelled where said so, cropped" if looks else "taken as delivered"
+    recipes = model.record["inputs"]["recipes"]
+    faces = " ".join(f"Faces of {name} are {_faces(recipe)}." for name, recipe in recipes.items())
+    weights = run["hyper"]["weights"] or "drawn at random"
     return (
-        f"{run['model']} (weights before training: {hyper['weights'] or 'random'}), {model.expected.size} px, seed "
-        f"{run['seed']}. Faces are {faces} (variant {run['variant']}); balance {run['balance']}. The epoch was chosen "
-        f"on validation rows by {run['selection']}; split: {run['split']}."
+        f"{run['model']}, {model.expected.size} px, seed {run['seed']}; weights before training: {weights}. Variant "
+        f"{run['variant']}, balance {run['balance']}, split {run['split']}; the epoch was chosen on validation rows by "
+        f"{run['selection']}. {faces}"
     )
+
+
+def _faces(recipe: dict[str, Any]) -> str:
+    rules = recipe.get("preparation")
+    if rules is None or recipe["faces"] == "cropped":
+        return "taken as delivered"
+    levelled, sure = "levelled, " if rules["align"] else "", rules["detection_threshold"]
+    return f"found by MTCNN (confidence {sure:g} or more), {levelled}cropped with margin {rules['crop_margin']:g}"
 
 
 def _scores(name: str, output: Path) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 BAR = 24  # characters of a full bar in the terminal
 COLOUR, DARK = (255, 196, 0), (24, 24, 24)
-PANEL, LINE = 168, 18  # pixels: width of the bars beside a picture, height of one
+PANEL, LINE = 168, 18  # pixels: width of the bars beside a picture, height of one; more for large pictures
+PLAIN_SIDE = 900  # pixels: the longer side up to which they are that
 TABLES = (".csv", ".jsonl")
 
 
@@ -99,7 +100,8 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
 def drawn(pixels: np.ndarray, answer: Answer) -> Image.Image:
     """The picture in RGB with a numbered box around each face; beside it, in the same order, a bar per class."""
     picture = Image.fromarray(pixels).convert("RGB")
-    panels = [_panel(number, face) for number, face in enumerate(answer.faces, 1)]
+    scale = max(1.0, max(picture.size) / PLAIN_SIDE)
+    panels = [_panel(number, face, scale) for number, face in enumerate(answer.faces, 1)]
     beside = max((panel.width for panel in panels), default=0)
     height = max(picture.height, sum(panel.height for panel in panels))
     sheet = Image.new("RGB", (picture.width + beside, height), DARK)
@@ -107,27 +109,28 @@ def drawn(pixels: np.ndarray, answer: Answer) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
     top = 0
     for number, (face, panel) in enumerate(zip(answer.faces, panels, strict=True), 1):
-        _draw_box(pen, number, face, picture.size)
+        _draw_box(pen, number, face, picture.size, scale)
         sheet.paste(panel, (picture.width, top))
         top += panel.height
     return sheet
 
 
-def _draw_box(pen: ImageDraw.ImageDraw, number: int, face: FaceAnswer, size: tuple[int, int]) -> None:
+def _draw_box(pen: ImageDraw.ImageDraw, number: int, face: FaceAnswer, size: tuple[int, int], scale: float) -> None:
     left, top, right, bottom = face.box
     inside = (max(left, 0), max(top, 0), min(right, size[0] - 1), min(bottom, size[1] - 1))
     pen.rectangle(inside, outline=COLOUR, width=max(1, round((right - left) / 80)))
-    pen.text((inside[0] + 3, inside[1] + 1), str(number), fill=COLOUR, font=ImageFont.load_default(LINE - 3))
+    pen.text((inside[0] + 3, inside[1] + 1), str(number), fill=COLOUR, font=ImageFont.load_default((LINE - 3) * scale))
 
 
-def _panel(number: int, face: FaceAnswer) -> Image.Image:
+def _panel(number: int, face: FaceAnswer, scale: float) -> Image.Image:
     """A face's answer and a bar for each class."""
-    panel = Image.new("RGB", (PANEL, LINE * (len(face.probabilities) + 2)), DARK)
-    pen, letters = ImageDraw.Draw(panel), ImageFont.load_default(LINE - 5)
-    pen.text((4, 1), f"{number}  {face.label}", fill=COLOUR, font=letters)
+    line, wide, gap = round(LINE * scale), round(PANEL * scale), round(4 * scale)
+    panel = Image.new("RGB", (wide, line * (len(face.probabilities) + 2)), DARK)
+    pen, letters = ImageDraw.Draw(panel), ImageFont.load_default((LINE - 5) * scale)
+    pen.text((gap, 1), f"{number}  {face.label}", fill=COLOUR, font=letters)
     for row, (name, value) in enumerate(face.probabilities.items(), 1):
-        line = row * LINE
+        top = row * line
         colour = (170, 110, 0) if name == face.label else (70, 90, 120)
-        pen.rectangle((4, line, 4 + (PANEL - 8) * value, line + LINE - 3), fill=colour)
-        pen.text((7, line), f"{name} {value:.0%}", fill="white", font=letters)
+        pen.rectangle((gap, top, gap + (wide - 2 * gap) * value, top + line - 3), fill=colour)
+        pen.text((2 * gap, top), f"{name} {value:.0%}", fill="white", font=letters)
     return panel
