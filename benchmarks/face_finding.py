@@ -184,10 +184,8 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, images=96, rounds=3, photos=None))
-    harness.started("face_finding")
     title = "Finding faces: faces/s against facenet-pytorch's detect image by image, drawn faces"
-    harness.report("face_finding", title, run(options), options, options.pop("output"))
+    harness.command("face_finding", __doc__, title, run, images=96, rounds=3, photos=None)
 
 
 if __name__ == "__main__":

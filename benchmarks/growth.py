@@ -19,28 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from made_pictures import class_folders
+from made_pictures import class_folders, study_of
 
 import main as pipeline
-from fer.settings.settings import Settings, check_settings
+from fer.settings.settings import Settings
 from fer.study.execution import execute, write_study
 from fer.study.plan import open_study, planned_runs
 from fer.study.variants import training_faces
 from preprocessing import preprocess_or_load
 
 AIM, NOTHING = 1.1, 0.2
-
-
-def settings_for(dataset: Path, output: Path) -> Settings:
-    """Every stage, with a network so small that the rest is seen."""
-    return check_settings({
-        "ACTIVE_DATASETS": ("measured",),
-        "DATASETS": {"measured": {"path": str(dataset), "layout": "folders", "faces": "cropped"}},
-        "OUTPUT_DIR": str(output), "DATASETS_DIR": str(output / "prepared"),
-        "VARIANTS": ("augmented",), "EXPERIMENTS": ("individual",), "FACE_SIZE": 48, "EPOCHS": 1,
-        "LEARNING_RATE": 1e-3, "DEVICE": "cpu", "WORKERS": 0,
-        "MODEL_CONFIG": {"tiny_plain": {"batch_size": 64, "weights": None, "input_size": 48, "channels": 1}},
-    })  # fmt: skip
 
 
 def stages(settings: Settings) -> Iterator[tuple[str, harness.Round]]:
@@ -77,7 +65,7 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
             if times == 1:
                 seconds.clear()
             dataset = class_folders(folder / "dataset", options["images"] * times)
-            for stage, one in stages(settings_for(dataset, folder / "out")):
+            for stage, one in stages(study_of(dataset, folder / "out", VARIANTS=("augmented",))):
                 seconds.setdefault(stage, []).append(one)
     return [_row(stage, found, options["times"]) for stage, found in seconds.items()]
 
@@ -94,11 +82,8 @@ def _row(stage: str, found: list[harness.Round], times: list[int]) -> harness.Ro
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, images=300, times="1,3,10,30"))
-    harness.started("growth")
-    options["times"] = [int(number) for number in options["times"].split(",")]
-    title = f"Growth: seconds of each stage at {options['images']} drawn pictures and so many times more"
-    harness.report("growth", title, run(options), options, options.pop("output"))
+    title = "Growth: seconds of each stage at {images} drawn pictures and so many times more"
+    harness.command("growth", __doc__, title, run, images=300, times=(1, 3, 10, 30))
 
 
 if __name__ == "__main__":

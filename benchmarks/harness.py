@@ -118,14 +118,29 @@ def compared(ours: Sequence[Round], theirs: Sequence[Round]) -> Row:
 # ---------------------------------------------------------------- the command line and what comes out
 
 
-def options_of(description: str | None, **defaults: Any) -> argparse.Namespace:
-    """The command line: one option for each default, of its type, and --output, the folder of the JSON file."""
+def command(name: str, description: str | None, title: str, run: Callable[[Row], list[Row]], **defaults: Any) -> None:
+    """A benchmark as a command: read the options, measure, report. `title` may name options, as "{images} pictures"."""
+    options = options_of(description, **defaults)
+    output = options.pop("output")
+    started(name)
+    report(name, title.format(**options), run(options), options, output)
+
+
+def options_of(description: str | None, **defaults: Any) -> Row:
+    """The command line: one option for each default, of its type, and --output, the folder of the JSON file.
+
+    A tuple is an option of several values (--sizes 3000 36000), None one of text, a list one that may be repeated.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in defaults.items():
-        kind = str if value is None else type(value)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
+        kind: Row = {"type": str if value is None else type(value)}
+        if isinstance(value, tuple):
+            kind = {"type": type(value[0]), "nargs": "+"}
+        elif isinstance(value, list):
+            kind = {"action": "append"}
+        parser.add_argument(f"--{name.replace('_', '-')}", default=value, help=f"default: {value}", **kind)
     parser.add_argument("--output", type=Path, default=RESULTS, help=f"default: {RESULTS.relative_to(PROJECT)}")
-    return parser.parse_args()
+    return vars(parser.parse_args())
 
 
 def machine() -> Row:

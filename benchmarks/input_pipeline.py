@@ -130,11 +130,8 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, images=320, rounds=3, batch=64, workers="0,1,2"))
-    harness.started("input_pipeline")
-    options["workers"] = [int(number) for number in options["workers"].split(",")]
-    title = f"Input pipeline: training samples/s at {SIDE} px, drawn faces, batch {options['batch']}"
-    harness.report("input_pipeline", title, run(options), options, options.pop("output"))
+    title = f"Input pipeline: training samples/s at {SIDE} px, drawn faces, batch {{batch}}"
+    harness.command("input_pipeline", __doc__, title, run, images=320, rounds=3, batch=64, workers=(0, 1, 2))
 
 
 if __name__ == "__main__":

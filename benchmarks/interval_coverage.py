@@ -1,6 +1,6 @@
 """Are the intervals and tests of fer/ right? Simulated predictions whose true scores are known.
 
-    python benchmarks/interval_coverage.py [--simulations 2000] [--json FILE]
+    python benchmarks/interval_coverage.py [--simulations 2000]
 
 Prints how often a 95 % interval holds the true value, and how often a comparison of two networks or architectures
 that are truly equal finds a difference (nominal: 5 %); the same for families of comparisons at once, and for the worst
@@ -9,12 +9,12 @@ of equal groups. About twenty minutes on one core with 2,000 simulations.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ from fer.statistics.calibration import ece_interval, reliability
 from fer.statistics.groups import results_by_group
 from fer.statistics.significance import Resampled, compare, effective_size, mcnemar_p, wilson_interval
 from fer.statistics.simultaneous import together
-from utils import write_json
+from utils import log
 
 SCORES = compared_by("macro_f1")
 # Rows per class of a test set, on average.
@@ -283,19 +283,21 @@ def studies(simulations: int) -> Iterator[tuple[str, str, Callable[[], dict[str,
             yield "false alarms", setting, lambda g=groups, r=rows: false_alarms_groups(g, r, 0.6, simulations)
 
 
-def main() -> None:
-    """Run every simulation and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulations", type=int, default=2000)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+def run(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each setting and number: percent of the simulations. `options`: simulations."""
     rows = []
-    for kind, setting, simulate in studies(arguments.simulations):
+    for kind, setting, simulate in studies(options["simulations"]):
         found = simulate()
         rows += [{"kind": kind, "setting": setting, "what": what, "percent": 100 * v} for what, v in found.items()]
-        print(pd.DataFrame(rows[-len(found) :]).to_string(index=False, header=False, float_format="%.1f"), flush=True)
-    if arguments.json:
-        write_json(arguments.json, {"simulations": arguments.simulations, "rows": rows})
+        log.info("%s, %s: %s", kind, setting, ", ".join(f"{what} {v:.1%}" for what, v in found.items()))
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    from harness import command  # here, as tests import this module from elsewhere
+
+    command("interval_coverage", __doc__, "Coverage and false alarms, {simulations} simulations", run, simulations=2000)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from fer.layouts.layouts import BOX_COLUMNS
-from fer.settings.settings import EMOTIONS
+from fer.settings.settings import EMOTIONS, Settings, check_settings
 
 DRAWN = 210  # faces drawn anew; 30 a class
 
@@ -133,3 +134,15 @@ def class_folders(root: Path, count: int, side: int = 48) -> Path:
         (pictures.root / path).rename(target)
     shutil.rmtree(pictures.root)
     return root
+
+
+def study_of(dataset: Path, output: Path, layout: str = "folders", size: int = 48, **changes: Any) -> Settings:
+    """One dataset of cropped faces, one small network, one epoch without workers; `changes`: other settings."""
+    network = {"batch_size": 64, "weights": None, "input_size": size, "channels": 1}
+    return check_settings({
+        "ACTIVE_DATASETS": ("measured",),
+        "DATASETS": {"measured": {"path": str(dataset), "layout": layout, "faces": "cropped"}},
+        "OUTPUT_DIR": str(output), "DATASETS_DIR": str(output / "prepared"), "FACE_SIZE": size,
+        "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",), "MODEL_CONFIG": {"tiny_plain": network},
+        "EPOCHS": 1, "LEARNING_RATE": 1e-3, "DEVICE": "cpu", "WORKERS": 0,
+    } | changes)  # fmt: skip

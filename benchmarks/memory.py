@@ -22,8 +22,7 @@ from typing import Any
 
 import harness
 import psutil
-from growth import settings_for
-from made_pictures import class_folders
+from made_pictures import class_folders, study_of
 
 from fer.settings.settings import Settings
 from utils import InputError, log
@@ -51,10 +50,10 @@ def anonymous_mb(pid: int, own_only: bool = False) -> float:
 
 
 class Watch:
-    """Highest anonymous memory of this process and of any child while `work` runs."""
+    """Highest anonymous memory in MB of this process, of any child, and of all together, while `work` runs."""
 
     def __init__(self) -> None:
-        self.main, self.worker = 0.0, 0.0
+        self.main, self.worker, self.together = 0.0, 0.0, 0.0
 
     def over(self, work: Callable[[], Any]) -> Any:
         """Do `work` under watch and return what it returns."""
@@ -71,9 +70,10 @@ class Watch:
         own = psutil.Process()
         while True:
             last = done.is_set()
-            self.main = max(self.main, anonymous_mb(own.pid))
-            for child in own.children(recursive=True):
-                self.worker = max(self.worker, anonymous_mb(child.pid, own_only=True))
+            here = anonymous_mb(own.pid)
+            workers = [anonymous_mb(child.pid, own_only=True) for child in own.children(recursive=True)]
+            self.main, self.worker = max(self.main, here), max(self.worker, *workers, 0.0)
+            self.together = max(self.together, here + sum(workers))
             if last:
                 return
             done.wait(0.05)
@@ -158,14 +158,11 @@ def main() -> None:
     """The command; `--one DATASET FOLDER` is how it calls itself for one size."""
     if sys.argv[1:2] == ["--one"]:
         harness.started("memory")
-        settings = settings_for(Path(sys.argv[2]), Path(sys.argv[3]) / "out")
-        print(json.dumps(measure(settings.model_copy(update={"workers": WORKERS}))))
+        settings = study_of(Path(sys.argv[2]), Path(sys.argv[3]) / "out", VARIANTS=("augmented",), WORKERS=WORKERS)
+        print(json.dumps(measure(settings)))
         return
-    options = vars(harness.options_of(__doc__, sizes="3000,36000,92000"))
-    harness.started("memory")
-    options["sizes"] = [int(number) for number in options["sizes"].split(",")]
     title = f"Anonymous memory, highest of each stage; aims: main {MAIN_AIM:.0f} MB, each worker {WORKER_AIM:.0f} MB"
-    harness.report("memory", title, run(options), options, options.pop("output"))
+    harness.command("memory", __doc__, title, run, sizes=(3_000, 36_000, 92_000))
 
 
 if __name__ == "__main__":

@@ -12,20 +12,15 @@ OUTPUT_DIR/benchmarks/near_copies.json.
 
 from __future__ import annotations
 
-import argparse
 import io
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fer.audit.near_copies import find_near_copies, make_thumbnails
 from fer.audit.quality import QUALITY_SIDE
@@ -34,7 +29,6 @@ from fer.faces.packs import pack_or_load
 from fer.layouts.layouts import BOX_COLUMNS
 from fer.layouts.pictures import crop_box, open_picture
 from fer.settings.settings import Settings, load_settings
-from utils import start_logging, write_json
 
 RANGES = {
     "mirrored": "left and right swapped",
@@ -48,20 +42,10 @@ RANGES = {
 LARGE = 100  # pixels
 
 
-def main() -> None:
-    """Run the benchmark as the module says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--each", type=int, default=200)
-    given = parser.parse_args()
-    start_logging()
-    settings = load_settings(given.config, given.set)
-    results = measure(settings, given.each)
-    path = settings.output_path / "benchmarks" / "near_copies.json"
-    write_json(path, {"ranges": RANGES, "each": given.each, "results": results})
-    _print(results)
-    print(f"written to {path}")
+def run(options: dict[str, Any]) -> list[harness.Row]:
+    """One row for each size and kind. `options`: config (a file or None), set (KEY=VALUE …), each."""
+    config = Path(options["config"]) if options["config"] else None
+    return measure(load_settings(config, options["set"]), options["each"])
 
 
 def measure(settings: Settings, each: int) -> list[dict[str, Any]]:
@@ -209,16 +193,10 @@ def _scores(copies: pd.DataFrame, pairs: pd.DataFrame, groups: list[int], own: i
     return results
 
 
-def _print(results: list[dict[str, Any]]) -> None:
-    table = Table(box=None, title=f"near copies planted among {results[0]['pictures']} pictures")
-    for column in ("size", "kind", "planted", "found", "recall", "pairs", "false pairs", "precision"):
-        table.add_column(column, justify="left" if column in ("size", "kind") else "right")
-    for line in results:
-        counts = [str(line[name]) for name in ("planted", "found")], [str(line[n]) for n in ("pairs", "false_pairs")]
-        table.add_row(
-            line["size"], line["kind"], *counts[0], f"{line['recall']:.3f}", *counts[1], f"{line['precision']:.3f}"
-        )
-    Console().print(table)
+def main() -> None:
+    """The command."""
+    title = "Near copies planted among all pictures, {each} of each kind"
+    harness.command("near_copies", __doc__, title, run, config=None, set=[], each=200)
 
 
 if __name__ == "__main__":

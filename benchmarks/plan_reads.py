@@ -21,10 +21,10 @@ from unittest import mock
 
 import harness
 import numpy as np
-from made_pictures import class_folders
+from made_pictures import class_folders, study_of
 
 from evaluation import Predictions, store_predictions
-from fer.settings.settings import EMOTIONS, Settings, check_settings
+from fer.settings.settings import EMOTIONS, Settings
 from fer.study.disk_need import needed_space, refuse_full_disk
 from fer.study.execution import execute, write_study
 from fer.study.inspection import print_plan
@@ -53,14 +53,7 @@ def count_opened(event: str, arguments: tuple[Any, ...]) -> None:
 def settings_for(folder: Path, seeds: int, **changes: Any) -> Settings:
     """One set of drawn faces, a network as small as can be, `seeds` runs."""
     dataset = class_folders(folder / "dataset", 168)
-    return check_settings({
-        "ACTIVE_DATASETS": ("measured",), "DATASETS_DIR": str(folder / "prepared"),
-        "DATASETS": {"measured": {"path": str(dataset), "layout": "folders", "faces": "cropped"}},
-        "OUTPUT_DIR": str(folder / "out"), "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",), "TTA": ("none",),
-        "FACE_SIZE": 16, "EPOCHS": 1, "LEARNING_RATE": 1e-3, "DEVICE": "cpu", "WORKERS": 0,
-        "SEEDS": tuple(range(seeds)),
-        "MODEL_CONFIG": {"tiny_plain": {"batch_size": 64, "weights": None, "input_size": 16, "channels": 1}},
-    } | changes)  # fmt: skip
+    return study_of(dataset, folder / "out", size=16, TTA=("none",), SEEDS=tuple(range(seeds)), **changes)
 
 
 def make_finished(settings: Settings) -> None:
@@ -153,11 +146,7 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, runs="63,1000"))
-    harness.started("plan_reads")
-    options["runs"] = [int(number) for number in options["runs"].split(",")]
-    title = "Seconds, and how many files of each kind are read"
-    harness.report("plan_reads", title, run(options), options, options.pop("output"))
+    harness.command("plan_reads", __doc__, "Seconds, and how many files of each kind are read", run, runs=(63, 1000))
 
 
 if __name__ == "__main__":

@@ -16,24 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from made_pictures import class_folders
+from made_pictures import class_folders, study_of
 
-from fer.settings.settings import Settings, check_settings
+from fer.settings.settings import Settings
 from fer.study.plan import open_study
 from fer.study.variants import scored_faces
 
 AIMS = {"first": 45.0, "again": 1.0}
-
-
-def settings_for(dataset: Path, layout: str, output: Path) -> Settings:
-    """One dataset of cropped faces, as it is."""
-    return check_settings({
-        "ACTIVE_DATASETS": ("measured",),
-        "DATASETS": {"measured": {"path": str(dataset), "layout": layout, "faces": "cropped"}},
-        "OUTPUT_DIR": str(output), "DATASETS_DIR": str(output / "prepared"),
-        "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",),
-        "MODEL_CONFIG": {"small_residual": {"batch_size": 128, "weights": None, "input_size": 48, "channels": 1}},
-    })  # fmt: skip
 
 
 def read_and_pack(settings: Settings) -> tuple[harness.Round, harness.Round]:
@@ -70,20 +59,16 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
             dataset, layout = Path(options["fer2013"]).resolve(), "fer2013"
         else:
             dataset, layout = class_folders(folder / "dataset", options["images"]), "folders"
-        first = [
-            read_and_pack(settings_for(dataset, layout, folder / f"out{number}")) for number in range(options["rounds"])
-        ]
-        again = [read_and_pack(settings_for(dataset, layout, folder / "out0")) for _ in range(options["again"])]
+        each = [study_of(dataset, folder / f"out{number}", layout) for number in range(options["rounds"])]
+        first = [read_and_pack(settings) for settings in each]
+        again = [read_and_pack(each[0]) for _ in range(options["again"])]
     return [row_of("first", first), row_of("again", again)]
 
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, images=35_887, rounds=1, again=5, fer2013=None))
-    harness.started("reading")
-    kind = "FER2013" if options["fer2013"] else "drawn faces"
-    title = f"Reading and packing, 48 px, {kind}"
-    harness.report("reading", title, run(options), options, options.pop("output"))
+    title = "Reading and packing, 48 px (drawn faces where no FER2013 is named)"
+    harness.command("reading", __doc__, title, run, images=35_887, rounds=1, again=5, fer2013=None)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,7 @@ def run(options: dict[str, Any]) -> list[harness.Row]:
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, seeds=6, rounds=5, demo=0))
-    harness.started("rerun")
-    title = "main.py on finished studies, seconds"
-    harness.report("rerun", title, run(options), options, options.pop("output"))
+    harness.command("rerun", __doc__, "main.py on finished studies, seconds", run, seeds=6, rounds=5, demo=0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ picture), in the main process and with one worker. "times" is epochs over ceilin
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,7 @@ CASES = (
     Case("mobilenetv3_small_050", 96, 3, 64, 16, 0.90),
     Case("small_residual", 48, 1, 128, 4, None),
 )
+NETWORKS = tuple(case.model for case in CASES)
 STRONG = {"kind": "strong", "strength": 1.0, "probability": 0.8}
 
 
@@ -107,7 +108,7 @@ def ceiling(state: training.FitState, run: Run, faces: FaceRows, machine: Machin
     return work
 
 
-def measure(case: Case, folder: Path, rounds: int, workers: list[int]) -> list[harness.Row]:
+def measure(case: Case, folder: Path, rounds: int, workers: Sequence[int]) -> list[harness.Row]:
     """Rows of one network: one for each number of workers."""
     run, faces = run_of(case), faces_for(case, folder)
     machine = Machine(pick_device("auto"))
@@ -124,19 +125,17 @@ def measure(case: Case, folder: Path, rounds: int, workers: list[int]) -> list[h
     return rows
 
 
-def run(options: dict[str, Any], cases: tuple[Case, ...] = CASES) -> list[harness.Row]:
-    """Every row of the table. `options`: rounds, workers (list of numbers)."""
+def run(options: dict[str, Any]) -> list[harness.Row]:
+    """Every row of the table. `options`: networks (names of CASES), rounds, workers (numbers)."""
+    cases = [case for case in CASES if case.model in options["networks"]]
     with tempfile.TemporaryDirectory() as folder:
         return [row for case in cases for row in measure(case, Path(folder), options["rounds"], options["workers"])]
 
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, rounds=5, workers="0,1"))
-    harness.started("training_ceiling")
-    options["workers"] = [int(number) for number in options["workers"].split(",")]
     title = "Training: whole epochs (ours) against the same step on a ready batch (theirs), images/s, drawn faces"
-    harness.report("training_ceiling", title, run(options), options, options.pop("output"))
+    harness.command("training_ceiling", __doc__, title, run, networks=NETWORKS, rounds=5, workers=(0, 1))
 
 
 if __name__ == "__main__":

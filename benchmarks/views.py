@@ -123,9 +123,9 @@ def run(options: dict[str, Any]) -> tuple[list[harness.Row], list[harness.Row]]:
 
 def main() -> None:
     """The command."""
-    options = vars(harness.options_of(__doc__, images=256, rounds=5, batch=64))
-    harness.started("views")
+    options = harness.options_of(__doc__, images=256, rounds=5, batch=64)
     output = options.pop("output")
+    harness.started("views")
     first, second = run(options)
     harness.report("views", "Evaluation: time of three views over plain, images/s, drawn faces", first, options, output)
     title = f"The data path of three views alone, {SIDE} px: ours against image by image, images/s, drawn faces"

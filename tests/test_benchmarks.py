@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from fer.runs.fit_state import start_state
-from fer.settings.settings import PROJECT, load_settings
+from fer.settings.settings import PROJECT
 from utils import read_json
 
 sys.path.append(str(PROJECT / "benchmarks"))
 
 import face_finding
-import growth
 import harness
 import input_pipeline
 import made_pictures
 import memory
+import near_copies
 import plain
 import plan_reads
-import reading
 import rerun
 import run_all
 import training_ceiling
@@ -36,6 +36,7 @@ import views
 
 from data_loader import BatchSource, NetworkInput, to_network_input
 
+pytestmark = pytest.mark.slow
 LINUX = Path("/proc/self/smaps_rollup").exists()
 
 
@@ -56,34 +57,6 @@ def test_cpu_time_counts_what_a_worker_does() -> None:
     code = "x = 0\nfor i in range(3_000_000): x += i"
     harness.measured(lambda: subprocess.run([sys.executable, "-c", code], check=True).returncode)
     assert harness.cpu_seconds() - before > 0.05
-
-
-def test_a_report_is_json_with_the_state_of_the_machine(tmp_path: Path) -> None:
-    rows = [{"what": "a", "times": 1.23456, "aim": None, "grows by": float("nan")}]
-    harness.report("x", "Title", rows, {"images": 3, "output": tmp_path}, tmp_path)
-    stored = read_json(tmp_path / "x.json")
-    assert stored["rows"] == [{"what": "a", "times": 1.235, "aim": None, "grows by": None}]
-    assert {"cores", "threads", "load_1_minute", "torch"} <= stored["machine"].keys()
-
-
-# ---------------------------------------------------------------- pictures
-
-
-@pytest.mark.parametrize(("kind", "size", "mode"), [("RAF-like 100 px", 100, "RGB"), ("FER2013-like 48 px", 48, "L")])
-def test_made_crops_are_like_their_dataset_and_all_different(tmp_path: Path, kind: str, size: int, mode: str) -> None:
-    pictures = made_pictures.KINDS[kind](tmp_path, 15)
-    opened = [Image.open(pictures.root / path) for path in pictures.files["path"]]
-    assert {(p.size, p.mode) for p in opened} == {((size, size), mode)}
-    assert len({p.tobytes() for p in opened}) == len(pictures) == 15
-
-
-def test_made_boxes_lie_in_their_photos(tmp_path: Path) -> None:
-    pictures = made_pictures.expw_like(tmp_path, 8)
-    assert len(pictures) == 8
-    for path, _, left, top, right, bottom in pictures.files.itertuples(index=False):
-        width, height = Image.open(pictures.root / path).size
-        assert left < min(right, width)
-        assert top < min(bottom, height)
 
 
 # ---------------------------------------------------------------- input pipeline
@@ -113,23 +86,6 @@ def test_the_same_list_holds_the_same_changes_with_the_same_probabilities() -> N
     assert [getattr(step, "p", 1) for step in theirs] == [step.p for step in ours]
 
 
-def test_the_same_list_changes_every_picture(tmp_path: Path) -> None:
-    pictures = made_pictures.fer2013_like(tmp_path, 8)
-    faces = input_pipeline.packed(pictures, tmp_path / "cache")
-    source = input_pipeline.SameListSource(faces, 8, 1, augmentation=input_pipeline.DEFAULT)
-    (changed, _), *_ = source[(0, 0)]
-    (as_packed, _), *_ = BatchSource(faces, 8)[(0, 0)]
-    assert all(not torch.equal(a, b) for a, b in zip(changed, as_packed, strict=True))
-
-
-@pytest.mark.slow
-def test_input_pipeline_measures_every_list_and_worker_count() -> None:
-    rows = input_pipeline.run({"images": 8, "rounds": 1, "batch": 8, "workers": [0, 1]})
-    found = {(row["pictures"], row["list"], row["workers"]) for row in rows}
-    assert found == {(k, name, n) for k in made_pictures.KINDS for name in ("own default", "same list") for n in (0, 1)}
-    assert all(row["ours/s"] > 0 and row["theirs/s"] > 0 for row in rows)
-
-
 # ---------------------------------------------------------------- training, views, faces
 
 
@@ -145,8 +101,6 @@ def test_ceiling_and_epochs_train_the_same_network_on_as_many_pictures(tmp_path:
         before = state.network.head.weight.clone()  # type: ignore[union-attr, operator]
         assert work() == 16
         assert not torch.equal(before, state.network.head.weight)  # type: ignore[arg-type]
-    rows = training_ceiling.run({"rounds": 1, "workers": [0]}, (case,))
-    assert [(row["network"], row["workers"], row["aim"]) for row in rows] == [("tiny_plain", 0, None)]
 
 
 def test_views_by_tensors_and_image_by_image_give_the_same_probabilities(tmp_path: Path) -> None:
@@ -162,15 +116,6 @@ def test_views_by_tensors_and_image_by_image_give_the_same_probabilities(tmp_pat
     assert ours.std(0).max() > 0.001  # the network tells the pictures apart
 
 
-def test_views_measure_every_network_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "SIDE", 32)
-    monkeypatch.setattr(views, "NETWORKS", (("tiny_plain", 16),))
-    first, second = views.run({"images": 6, "rounds": 1, "batch": 4})
-    assert [row["network"] for row in first] == ["tiny_plain"]
-    assert [row["pictures"] for row in second] == list(made_pictures.KINDS)
-
-
-@pytest.mark.slow
 def test_both_sides_find_the_same_faces(tmp_path: Path) -> None:
     tasks = face_finding.tasks_of(made_pictures.photos(tmp_path, 3))
     with ThreadPoolExecutor(2) as pool:
@@ -184,24 +129,6 @@ def test_both_sides_find_the_same_faces(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- stages
 
 
-@pytest.mark.slow
-def test_reading_counts_every_file() -> None:
-    rows = reading.run({"images": 140, "rounds": 1, "again": 1, "fer2013": None})
-    assert [(row["what"], row["files"]) for row in rows] == [("first", 140), ("again", 140)]
-
-
-@pytest.mark.slow
-def test_growth_measures_every_stage_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    reported: list[Any] = []
-    monkeypatch.setattr(growth.pipeline, "report", lambda *arguments: reported.append(arguments))
-    rows = growth.run({"images": 98, "times": [1]})
-    assert {"read", "prepare", "plan", "train, score", "tables, figures"} <= {row["stage"] for row in rows}
-    assert len(reported) == 2
-    assert growth._row("x", [harness.Round(1, 1, 1), harness.Round(1, 3, 3)], [1, 3])["grows by"] == pytest.approx(1)
-    assert not growth._row("x", [harness.Round(1, 1, 1), harness.Round(1, 9, 9)], [1, 3])["reached"]
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(not LINUX, reason="anonymous memory is read from Linux's /proc")
 def test_memory_sees_what_is_held_and_not_what_is_mapped(tmp_path: Path) -> None:
     before, watch = memory.anonymous_mb(os.getpid()), memory.Watch()
@@ -214,26 +141,6 @@ def test_memory_sees_what_is_held_and_not_what_is_mapped(tmp_path: Path) -> None
     assert watch.main - before < 30
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not LINUX, reason="anonymous memory is read from Linux's /proc")
-def test_memory_measures_main_and_workers_of_every_stage(tmp_path: Path) -> None:
-    dataset = made_pictures.class_folders(tmp_path / "dataset", 98)
-    rows = {row["stage"]: row for row in memory.measure(memory.settings_for(dataset, tmp_path / "out"))}
-    assert {"read", "prepare", "plan", "extras, pack", "train", "evaluate"} <= rows.keys()
-    assert all(row["main MB"] > 10 for row in rows.values())
-    assert rows["train"]["worker MB"] > 1
-
-
-@pytest.mark.slow
-def test_the_study_that_is_rerun_has_36_runs(tmp_path: Path) -> None:
-    path = rerun.study_file(tmp_path, 6)
-    settings = load_settings(path, [])
-    assert 3 * len(settings.models) * len(settings.seeds) == 36
-    found = rerun.once("--config", str(path), "--plan")
-    assert found["code"] == 0
-
-
-@pytest.mark.slow
 def test_a_finished_plan_is_read_once(tmp_path: Path) -> None:
     settings = plan_reads.settings_for(tmp_path, 3)
     plan_reads.make_finished(settings)
@@ -241,6 +148,23 @@ def test_a_finished_plan_is_read_once(tmp_path: Path) -> None:
     assert (found["run.json"], found["predictions"], found["networks built"]) == (3, 6, 0)
 
 
-def test_run_all_names_scripts_that_exist() -> None:
-    for name, *_ in run_all.STEPS:
-        assert (PROJECT / "benchmarks" / f"{name}.py").is_file()
+def test_near_copies_are_planted_and_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = rerun.study_file(tmp_path, 1)
+    rows = run_main(near_copies, f"--config {config} --each 2", tmp_path, monkeypatch)
+    assert {row["kind"] for row in rows} == near_copies.RANGES.keys() - {"gray"}  # the drawn ones are gray
+    assert all(row["planted"] == 2 for row in rows)
+
+
+@pytest.mark.parametrize("step", run_all.STEPS, ids=lambda step: step.name)
+def test_each_runs_at_its_smallest(step: run_all.Step, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if step.name in ("memory", "figures") and not LINUX:
+        pytest.skip("anonymous memory is read from Linux's /proc")
+    rows = run_main(importlib.import_module(step.name), step.smallest, tmp_path, monkeypatch)
+    assert rows and not any(value is None for row in rows for name, value in row.items() if name.endswith(("/s", " s")))
+
+
+def run_main(script: ModuleType, options: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The rows that a benchmark writes when it is run as a command with these options."""
+    monkeypatch.setattr(sys, "argv", [str(script.__file__), *options.split(), "--output", str(folder / "found")])
+    script.main()
+    return read_json(folder / "found" / f"{script.__name__}.json")["rows"]
