@@ -73,10 +73,10 @@ def _with_test(evidence: Evidence, choice: Choice) -> Choice:
         return choice
     low, high = _interval(evidence, choice)
     baseline = evidence.majority[evidence.majority["test_on"] == choice.dataset]
-    majority = None if baseline.empty else tuple(float(baseline[name].mean()) for name in ("accuracy", evidence.metric))
+    accuracy, score = (float(baseline[name].mean()) for name in ("accuracy", evidence.metric))
     return Choice(
         choice.dataset, choice.setup, choice.validation, choice.seeds, float(rows[evidence.metric].mean()), low, high,
-        float(rows["accuracy"].mean()), int(rows["n_test"].max()), majority,
+        float(rows["accuracy"].mean()), int(rows["n_test"].max()), None if baseline.empty else (accuracy, score),
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def read_findings(output: Path) -> list[Finding]:
     try:
         table = read_csv(path, TEXTS).astype({"n": "Int64", "seeds": "Int64"})
         rows = table.fillna(dict.fromkeys(TEXTS, "")).astype(object)
-        return [Finding(**row) for row in rows.where(rows.notna(), None).to_dict("records")]
+        records = rows.where(rows.notna(), None).to_dict("records")
+        return [Finding(**{str(name): value for name, value in record.items()}) for record in records]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is made again.") from error
 

@@ -58,7 +58,7 @@ def across_datasets(evidence: Evidence) -> Iterator[Finding]:
 def _row(evidence: Evidence, question: str) -> Row | None:
     table = evidence.effects
     found = table[(table["question"] == question) & (table["metric"] == evidence.metric)]
-    return None if found.empty else found.to_dict("records")[0]
+    return None if found.empty else {str(name): value for name, value in found.to_dict("records")[0].items()}
 
 
 def _verdict(row: Row) -> str:
@@ -94,14 +94,16 @@ def _short(rule: str, row: Row, metric: str) -> str:
 
 def _as_finding(rule: str, sentence: str, row: Row, see: str) -> Finding:
     strength = NOT_SHOWN if row["verdict"] == effects.NOT_SHOWN else SHOWN
-    numbers = (float(row[name]) for name in ("difference", "low_adjusted", "high_adjusted"))
+    difference, low, high = (float(row[name]) for name in ("difference", "low_adjusted", "high_adjusted"))
     return Finding(
         rule,
         sentence,
         _short(rule, row, str(row["metric"])),
         strength,
         see,
-        *numbers,
+        difference,
+        low,
+        high,
         n=int(row["n"]),
         seeds=int(row["n_seeds"]),
     )

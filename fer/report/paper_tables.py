@@ -262,7 +262,7 @@ def _copies_tables(results: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
         grouped = part.groupby(keys)
         means, deviations = grouped[[*WITH_AND_WITHOUT, *COPY_COUNTS]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
         table = means.join(deviations.add_suffix(" sd")).assign(n=grouped.size()).reset_index()
-        table = by_validation(table.assign(rows=kind), marks.validation, ["rows"], str(test_on))
+        table = by_validation(table.assign(rows=str(kind)), marks.validation, ["rows"], str(test_on))
         shown = tuple(_copies_row(record, words) for record in table.to_dict("records"))
         blocks.append(Block(_tested_words(part, str(test_on), str(kind)), shown))
     caption = (

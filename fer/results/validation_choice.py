@@ -100,7 +100,7 @@ class ValidationScores:
             rivals = candidates.get(one.datasets, [])
             best = row["selection"] != ORACLE and len(rivals) > 1 and (one.seeds, one.score) == max(rivals)
             marked.append((row, replace(one, chosen=best)))
-        return sorted(marked, key=lambda entry: _place(*entry, test_on))
+        return sorted(marked, key=lambda entry: _place(entry[0], entry[1], test_on))
 
 
 def _place(row: Mapping[Any, Any], one: Judged, test_on: str) -> Any:

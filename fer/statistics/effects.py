@@ -241,8 +241,8 @@ def mean_difference(found: Matched) -> Difference:
     if freedom < ENOUGH_SEEDS - 1:
         return difference_of(value, *of_pictures, True, "bootstrap over groups")
     variance = of_pictures[0] + max(spread - explained, 0.0) / count**2
-    freedom = freedom_of_seeds([(spread / count**2, float(freedom)), of_pictures])
-    return difference_of(value, variance, freedom, False, "clusters of trainings and resampled groups")
+    of_both = freedom_of_seeds([(spread / count**2, float(freedom)), of_pictures])
+    return difference_of(value, variance, of_both, False, "clusters of trainings and resampled groups")
 
 
 def _spread_of_clusters(found: Matched, mean: float) -> tuple[float, float, int]:

@@ -114,7 +114,7 @@ def _counts(comparisons: pd.DataFrame) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for (role, family, metric), part in comparisons.groupby(["role", "family", "metric"], sort=False):
         ties = int((part["verdict"] == TIE).sum())
-        yield f"| {role} | {family} | {METRIC_WORDS[metric]} | {len(part)} | {len(part) - ties} | {ties} |"
+        yield f"| {role} | {family} | {METRIC_WORDS[str(metric)]} | {len(part)} | {len(part) - ties} | {ties} |"
 
 
 def _policies(rows: pd.DataFrame) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _policies(rows: pd.DataFrame) -> Iterator[str]:
         raises, lowers = int((told & (part["difference"] > 0)).sum()), int((told & (part["difference"] < 0)).sum())
         counts = f"{raises} | {lowers} | {len(part) - raises - lowers}"
         mean = part["difference"].mean()
-        yield f"| {policy} | {METRIC_WORDS[metric]} | {role} | {len(part)} | {mean:+.3f} | {counts} |"
+        yield f"| {policy} | {METRIC_WORDS[str(metric)]} | {role} | {len(part)} | {mean:+.3f} | {counts} |"
 
 
 def _about_seeds(comparisons: pd.DataFrame) -> Iterator[str]:

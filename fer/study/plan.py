@@ -170,7 +170,7 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
     weights = _weights(settings, model)
     plain = values.model_dump()
     shared = {name: plain[name] for name in TrainingValues.model_fields if name not in RESOLVED}
-    unread = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
+    unread: dict[str, Any] = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
     augmentation = _augmentation(settings, variant) if values.head not in CLASSIC_HEADS else None
     hyper = Hyperparameters(
         architecture=architecture_of(model, row),
