@@ -39,11 +39,11 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _no_twin_folders(table: dict[str, T]) -> dict[str, T]:
+def _names_unique_in_any_case(table: dict[str, T]) -> dict[str, T]:
     lowered = [name.lower() for name in table]
-    twins = [name for name in table if lowered.count(name.lower()) > 1]
-    if twins:
-        raise ValueError(f"{', '.join(twins)} differ in upper and lower case only. Rename one: some disks mix them.")
+    equal = [name for name in table if lowered.count(name.lower()) > 1]
+    if equal:
+        raise ValueError(f"{', '.join(equal)} differ in upper and lower case only. Rename one: some disks mix them.")
     return table
 
 
@@ -96,7 +96,7 @@ def _device_name(name: str) -> str:
 
 Several = Annotated[tuple[T, ...], BeforeValidator(as_tuple), MinLen(1), AfterValidator(_unique)]
 Name = Annotated[str, AfterValidator(_folder_name)]
-Table = Annotated[dict[Name, T], MinLen(1), AfterValidator(_no_twin_folders)]
+Table = Annotated[dict[Name, T], MinLen(1), AfterValidator(_names_unique_in_any_case)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
 Device = Annotated[str, AfterValidator(_device_name)]
