@@ -1,4 +1,4 @@
-"""Every benchmark that needs no data of yours, one after another, each a command of its own: 20 minutes on two cores.
+"""Every benchmark that needs no data of yours, one after another, each a command of its own: 23 minutes on two cores.
 
     python benchmarks/run_all.py [--smallest]
 
