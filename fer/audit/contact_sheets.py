@@ -22,11 +22,41 @@ TEXT = 9  # points of a caption
 LINE = 14  # pixels a line of text
 WIDTH = 1440  # pixels of a sheet
 MOST_TILES = 60
-SHEETS = {
-    "conflicting_labels": "Identical pictures with conflicting labels",
-    "near_copies_across": "Near copies across splits or datasets, least alike last",
-    "near_copies_within": "Near copies within a split, least alike last",
-    "flagged": "Pictures flagged blank, small, dark or blurred",
+
+
+class SheetWords(NamedTuple):
+    """The heading of a sheet; what to see on it, in sentences; and what it is, for who does not see it."""
+
+    title: str
+    caption: str
+    alt: str
+
+
+SHEETS = {  # the most telling first
+    "near_copies_across": SheetWords(
+        "Near copies across splits or datasets, least alike last",
+        "Pairs of pictures that are nearly the same and stand in different splits or datasets, the most alike first. "
+        "Where both show one photo, the test set is easier than it claims; look from the end which pairs are none.",
+        "Contact sheet of pairs of faces that nearly look the same, each with split, dataset and label.",
+    ),
+    "conflicting_labels": SheetWords(
+        "Identical pictures with conflicting labels",
+        "Pictures delivered several times with different emotions; below each how often it carries which label. No "
+        "network can be right about all of them.",
+        "Contact sheet of faces that were delivered with several labels, the labels below each.",
+    ),
+    "flagged": SheetWords(
+        "Pictures flagged blank, small, dark or blurred",
+        "Pictures in use that are blank, very small, dark or blurred, by dataset and flag, the blurriest first. Look "
+        "whether an emotion can still be seen in them.",
+        "Contact sheet of faces of poor quality, each with its flag and sharpness.",
+    ),
+    "near_copies_within": SheetWords(
+        "Near copies within a split, least alike last",
+        "Pairs of pictures of one split that are nearly the same, the most alike first. They count twice: in training "
+        "as weight, in the test set as certainty that is not there.",
+        "Contact sheet of pairs of faces of one split that nearly look the same.",
+    ),
 }
 
 
@@ -128,7 +158,7 @@ def draw_sheets(
         "flagged": _flagged(quality, faces),
     }
     sample = " — SAMPLE DATA" if any(data.row.sample for data in datasets.values()) else ""
-    for name, title in SHEETS.items():
+    for name, (title, *_) in SHEETS.items():
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         if tiles[name]:

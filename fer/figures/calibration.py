@@ -34,17 +34,26 @@ if TYPE_CHECKING:
 
 # ---------------------------------------------------------------- reliability
 
+TO_READ = (
+    "Points below the dashed line are overconfident; where its interval crosses the line, no error of calibration is "
+    "shown."
+)
+ACROSS = 4  # panels side by side
+
 
 def reliability_jobs(study: StoredStudy) -> Iterator[FigureJob]:
-    """Per network or soft ensemble, lowest seed: accuracy against confidence, as trained and recalibrated.
+    """Accuracy against confidence of the networks that validation chooses; then of every one, also recalibrated.
 
-    Raises InputError when a table is damaged.
+    Networks and soft ensembles of the lowest seed. Raises InputError when a table is damaged.
     """
     shown = shown_rows(study)
     if shown.empty:
         return
     bins = statistics_table(study, "reliability")
     chosen = {run.name for run in chosen_by_validation(study, alone=True).values()}
+    best = shown[shown["run"].isin(chosen) & (shown["probabilities"] == TRAINED)]
+    if len(best):
+        yield _chosen_reliability(study, best, bins)
     for run, rows in shown.groupby("run", sort=False):
         first = rows.iloc[0]
         found = of_run(bins, first)
@@ -60,33 +69,58 @@ def reliability_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             f"statistics/reliability_{row_name(first)}", plot_reliability, title, details, run=str(run),
             section="calibration",
             caption=f"How often {first['model']} is right (points, with 95 % intervals) where it claims a confidence, "
-            f"on {first['test_on']}, as trained and recalibrated on validation pictures. Points below the dashed line "
-            "are overconfident; where its interval crosses the line, no error of calibration is shown.",
+            f"on {first['test_on']}, as trained and recalibrated on validation pictures. {TO_READ}",
             alt=f"Reliability diagrams of {first['model']} on {first['test_on']}, a panel per recalibration.",
-            is_key=run in chosen,
-            is_lead=run == next((name for name in shown["run"] if name in chosen), None),
         )  # fmt: skip
 
 
+def _chosen_reliability(study: StoredStudy, rows: pd.DataFrame, bins: pd.DataFrame) -> FigureJob:
+    """One page of `rows`, the rows of calibration.csv of the chosen networks as trained: a panel per dataset."""
+    details: dict[str, dict[str, Any]] = {"bins": {}, "scores": {}}
+    for _, row in rows.iterrows():
+        heading = f"{row['test_on']}: {row['model']}, {row['variant']}"
+        found = of_run(bins, row)
+        details["bins"][heading] = as_records(found[found["probabilities"] == TRAINED])
+        details["scores"][heading] = as_records(row.to_frame().T)[0]
+    counts = ", ".join(f"{row['test_on']} {row['n']:,.0f}" for _, row in rows.iterrows())
+    about = joined("as trained, lowest seed, no TTA", f"test pictures: {counts}", *notes(study, *rows["test_on"]))
+    return FigureJob(
+        "statistics/reliability_chosen", plot_reliability,
+        ["Reliability of the networks that validation chooses for each dataset", about], details,
+        section="calibration",
+        caption="How often each network is right (points, with 95 % intervals) where it claims a confidence, on the "
+        f"test set of the dataset it was trained on. {TO_READ}",
+        alt="Reliability diagrams, accuracy against confidence, a panel per dataset.",
+        is_key=True,
+        is_lead=True,
+    )  # fmt: skip
+
+
 def plot_reliability(title: list[str], bins: Mapping[str, Records], scores: Mapping[str, dict[str, Any]]) -> Figure:
-    """Accuracy against confidence, a panel per recalibration (names as in reliability.csv, "as trained" first).
+    """Accuracy against confidence, a panel per heading (a recalibration as named in reliability.csv, or a dataset).
 
     `bins`: rows of reliability.csv; `scores`: the row of calibration.csv (ece, ece_low, ece_high, nll, temperature).
     Points carry Wilson intervals; each stands for equally many pictures.
     """
-    width = max(3.6 * len(bins), 5.0)
-    figure, top = titled_figure(title, width, 4.2)
-    row = figure.subplots(1, len(bins), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (kind, records) in zip(row, bins.items(), strict=True):
+    across = min(len(bins), ACROSS)
+    lines, width = -(-len(bins) // across), max(3.6 * across, 5.0)
+    body = 3.9 * lines + 0.3
+    figure, top = titled_figure(title, width, body)
+    grid = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False)
+    for axes, (kind, records) in zip(grid.ravel(), bins.items(), strict=False):
         _reliability_panel(axes, pd.DataFrame(records))
         axes.set_title(_reliability_heading(kind, scores[kind], len(records)), size=9)
         axes.set_xlabel("confidence")
-    row[0].set_ylabel("accuracy")
-    handles, labels = row[0].get_legend_handles_labels()
+    for axes in grid.ravel()[len(bins) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("accuracy")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=3, loc="lower left", bbox_to_anchor=(0.35 / width, 0))
     figure.subplots_adjust(
-        left=0.55 / width, right=1 - 0.1 / width, bottom=0.78 / 4.2 * top, top=top - 0.13, wspace=0.1
-    )
+        left=0.55 / width, right=1 - 0.1 / width, bottom=0.78 / body * top, top=top - 0.55 / body * top, wspace=0.1,
+        hspace=0.32,
+    )  # fmt: skip
     return figure
 
 
@@ -173,7 +207,7 @@ def plot_risk_coverage(
 ) -> Figure:
     """Share of errors among the most confident, by how many are kept; rows of risk_coverage.csv by heading and name.
 
-    The name of the smallest area stands in each panel.
+    The name of the smallest area stands above each panel.
     """
     names = sorted({name for found in panels.values() for name in found}, key=lambda name: (places[name], name))
     lines = -(-len(panels) // columns)
@@ -188,8 +222,7 @@ def plot_risk_coverage(
             axes.plot(curve["coverage"], curve["risk"], shown.line, color=shown.colour, linewidth=1.4, label=name)
         if found:
             best = min(areas[heading], key=areas[heading].__getitem__)
-            words = f"least area: {best}, {areas[heading][best]:.3f}"
-            axes.text(0.02, 0.97, words, transform=axes.transAxes, size=7.5, va="top")
+            axes.set_title(f"least area: {best}, {areas[heading][best]:.3f}", size=7.5, loc="right")
         axes.set_title(heading, size=9)
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.grid()

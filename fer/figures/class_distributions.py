@@ -79,10 +79,14 @@ def _balanced_jobs(study: StoredStudy, name: str, train: list[int]) -> Iterator[
     runs = [run for run in study.runs if name in run.counts]
     if not runs:
         return
-    bars = {f"before (n = {sum(train):,})": train}
+    changed, same = {}, ["before"]
     for run in one_per_variant(runs):
         after = run.counts[name]["balanced"]
-        bars[f"{_balance_words(run)} (n = {sum(after):,})"] = after
+        if list(after) == list(train):
+            same.append(_balance_words(run))
+        else:
+            changed[f"{_balance_words(run)} (n = {sum(after):,})"] = after
+    bars = {f"{'; '.join(same)} (n = {sum(train):,})": train} | changed
     title = [
         f"{name}: training pictures before and after balancing",
         joined("one epoch; validation and test are never balanced", *notes(study, name)),

@@ -163,9 +163,9 @@ def _forest_legend(figure: Figure, pairs: Records) -> None:
     from matplotlib.lines import Line2D
 
     shown = [
-        Line2D([], [], marker="o", color=DIFFERENT, label="holds"),
+        Line2D([], [], marker="o", color=DIFFERENT, label="difference shown"),
         Line2D([], [], marker="o", color=TIED, markerfacecolor="white", label="no difference shown"),
     ]
     corrected = "95 % intervals hold for all pairs of a family together"
-    note = "   * these weights only" if any(pair["weights_only"] for pair in pairs) else ""
+    note = "   * one seed: says something of these weights only" if any(pair["weights_only"] for pair in pairs) else ""
     figure.legend(handles=shown, title=f"{corrected}{note}", ncols=2, loc="lower left", alignment="left", fontsize=8)

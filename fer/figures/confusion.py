@@ -243,7 +243,7 @@ def plot_error_analysis(counts: np.ndarray, title: list[str], summary: list[str]
         if n:
             rates.vlines(place, low[place], high[place], color=COLOURS[4], linewidth=1.6)
             rates.plot(place, rate, "o", color=COLOURS[4])
-            rates.annotate(f"{rate:.2f}", (place, rate), xytext=(5, 0), textcoords="offset points", va="center", size=8)
+            rates.annotate(f"{rate:.2f}", (place, rate), xytext=(5, 3), textcoords="offset points", size=8)
         else:
             rates.annotate("no images", (place, 0), ha="center", va="bottom", size=8)
     majority = int(support.argmax())

@@ -32,6 +32,7 @@ COSTS = {
     "images_per_second": "training [images/s]",
     "peak_gpu_mb": "peak memory of the GPU in training [MB]",
 }
+ROW = 2.35  # inches of a row of scatter charts
 AGAINST = ("parameters", "latency_ms", "train_seconds")
 # What depends on the size of the training set; all else is the network's own.
 OF_TRAINING = ("train_seconds", "seconds_to_best")
@@ -52,8 +53,7 @@ def cost_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             draw=plot_cost,
             title=[
                 "Cost of networks and trainings",
-                joined(f"mean over variants and {spread_words(networks)}", "an ensemble costs the sum of its members",
-                       *known),
+                joined(f"mean over variants and {spread_words(networks)}", *known),
             ],
             details={"costs": costs, "places": places(study, networks["label"])},
             section="cost",
@@ -75,16 +75,18 @@ def _against_cost(study: StoredStudy, rows: pd.DataFrame) -> Iterator[FigureJob]
         panels = {heading: found for heading, found in panels.items() if found}
         if not panels or part["label"].nunique() < 2:
             continue
-        about = joined(f"{variant}, no TTA", pictures(part), repeats(part), *notes(study, *study.datasets))
+        summed = ["an ensemble costs the sum of its members"] if is_ensemble(part).any() else []
+        about = joined(f"{variant}, no TTA", pictures(part), repeats(part), *summed, *notes(study, *study.datasets))
         yield FigureJob(
             name=f"cost/{variant}_score_against_cost",
             draw=plot_score_against_cost,
-            title=["Macro-F1 on the own test set against cost: rows trained and tested on", about],
+            title=["Macro-F1 on the own test set against cost, a row per training set", about],
             details={"panels": panels, "places": places(study, part["label"])},
             section="cost",
             caption="Macro-F1 bought with parameters, with time per face and with training time (logarithmic). Points "
-            "up and to the left are better; where intervals overlap, the cheaper network is the better buy.",
-            alt="Scatter charts of macro-F1 against three costs, a labelled point per network with its interval.",
+            "up and to the left are better; where intervals overlap, the cheaper network is the better buy. Points of "
+            "about the same cost are drawn side by side.",
+            alt="Scatter charts of macro-F1 against three costs, a point with its interval per network, names beside.",
             is_key=variant == rows["variant"].iloc[-1],
             is_lead=variant == rows["variant"].iloc[-1],
         )
@@ -161,8 +163,8 @@ def _cost_panel(
             if not kind:
                 axes.annotate(f"  {_amount(value)}", (value, y), va="center", size=7.5)
     axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    _cost_axis(axes, values, room=6.0)
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    _cost_axis(axes, values, has_words=True)
 
 
 def _kind_legend(figure: Figure, kinds: Sequence[str]) -> None:
@@ -183,59 +185,92 @@ def _amount(value: float) -> str:
 
 
 def plot_score_against_cost(title: list[str], panels: Mapping[str, Mapping[str, Points]], places: Places) -> Figure:
-    """A row of panels per training set, a panel per cost, a labelled point per network with its interval.
+    """A row of panels per training set, a panel per cost, a point per network with its interval.
 
-    `panels`: training set to cost to network to (cost, macro-F1, low, high). Scores from 0 to 1, costs logarithmic.
+    `panels`: training set to cost to network to (cost, macro-F1, low, high). Scores from 0 to 1, costs logarithmic. A
+    network has one score in a row, so that its name stands once, at its right end, at the height of its points.
     """
     headings = list(dict.fromkeys(cost for found in panels.values() for cost in found))
-    body = 2.35 * len(panels) + 0.35
+    body = ROW * len(panels) + 0.35
     figure, top = titled_figure(title, WIDTH, body)
     height = body / top
     grid = figure.subplots(len(panels), len(headings), sharey=True, sharex="col", squeeze=False)
+    for axes, cost in zip(grid[-1], headings, strict=True):
+        axes.set_xlabel(f"{cost}, logarithmic", size=9)
+        _cost_axis(axes, [x for found in panels.values() for x, *_ in found.get(cost, {}).values()])
     for line, (name, found) in zip(grid, panels.items(), strict=True):
         for axes, cost in zip(line, headings, strict=True):
             _scatter(axes, found.get(cost, {}), places)
             axes.set(ylim=(0, 1))
             axes.grid()
         line[0].set_ylabel(f"{name}\nmacro-F1", size=9)
-    for axes, cost in zip(grid[-1], headings, strict=True):
-        axes.set_xlabel(f"{cost}, logarithmic", size=9)
-        _cost_axis(axes, [x for found in panels.values() for x, *_ in found.get(cost, {}).values()], room=4.0)
-    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.5 / height, top=top - 0.08 / height, wspace=0.06,
-                           hspace=0.1)  # fmt: skip
+        _names_beside(line[-1], {label: y for points in found.values() for label, (_, y, *_) in points.items()}, places)
+    longest = max(len(label) for found in panels.values() for points in found.values() for label in points)
+    right = min(0.063 * longest + 0.85, 2.6)
+    figure.subplots_adjust(left=0.085, right=1 - right / WIDTH, bottom=0.5 / height, top=top - 0.08 / height,
+                           wspace=0.06, hspace=0.1)  # fmt: skip
     return figure
 
 
 def _scatter(axes: Axes, points: Points, places: Places) -> None:
-    """Points with their names beside, shifted up or down where they would stand on each other."""
-    taken: list[tuple[float, float]] = []
-    for name, (x, y, low, high) in sorted(points.items(), key=_score_of, reverse=True):
+    """Points with their intervals; those of about the same cost stand side by side, else one would hide another."""
+    from matplotlib.transforms import ScaledTranslation
+
+    for name, shift in _side_by_side({name: x for name, (x, *_) in points.items()}, axes.get_xlim()).items():
+        x, y, low, high = points[name]
         shown = look(places[name])
+        aside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
         if low is not None and high is not None:
-            axes.vlines(x, low, high, color=shown.colour, linewidth=1)
-        axes.plot(x, y, shown.marker, color=shown.colour, markersize=5.5, markeredgecolor="white")
-        at = y
-        while any(abs(at - other) < 0.055 and abs(np.log(x / beside)) < 1.2 for beside, other in taken):
-            at -= 0.025
-        taken.append((x, at))
-        axes.annotate(name, (x, at), xytext=(6, 0), textcoords="offset points", size=7, va="center",
-                      color=shown.colour)  # fmt: skip
+            axes.plot([x, x], [low, high], color=shown.colour, linewidth=1, transform=aside, clip_on=False)
+        axes.plot(x, y, shown.marker, color=shown.colour, markersize=5.5, markeredgecolor="white", transform=aside,
+                  clip_on=False)  # fmt: skip
 
 
-def _score_of(item: tuple[str, list[float]]) -> float:
-    return item[1][1]
+def _side_by_side(costs: Mapping[str, float], limits: tuple[float, float]) -> dict[str, float]:
+    """By name how far to the right of its cost a point is drawn, in points; `limits` are the ends of the axis."""
+    near = 0.025 * np.log(limits[1] / limits[0])
+    groups: list[list[str]] = []
+    for name in sorted(costs, key=costs.__getitem__):
+        if groups and np.log(costs[name] / costs[groups[-1][0]]) < near:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return {name: 6.0 * (place - (len(group) - 1) / 2) for group in groups for place, name in enumerate(group)}
 
 
-def _cost_axis(axes: Axes, costs: Sequence[float], room: float) -> None:
-    """Logarithmic, plain numbers as ticks, `room` times the range on the right for words."""
+def _names_beside(axes: Axes, scores: Mapping[str, float], places: Places) -> None:
+    """Right of the panel the names and scores, best on top, each joined to the height of its points by a line."""
+    across = axes.get_yaxis_transform()
+    names = sorted(scores, key=scores.__getitem__, reverse=True)
+    for name, at in zip(names, _apart([scores[name] for name in names], 0.13 / ROW), strict=True):
+        shown = look(places[name])
+        axes.plot([1.0, 1.035], [scores[name], at], color="#bbbbbb", linewidth=0.7, clip_on=False, transform=across)
+        axes.plot(1.065, at, shown.marker, color=shown.colour, markersize=5, clip_on=False, transform=across)
+        axes.text(1.1, at, f"{name} {scores[name]:.3f}", size=7.5, va="center", transform=across)
+
+
+def _apart(values: Sequence[float], gap: float) -> list[float]:
+    """Falling `values`, each at least `gap` below the one before: pushed down, and up again where 0 is reached."""
+    found: list[float] = []
+    for value in values:
+        found.append(min(value, found[-1] - gap) if found else value)
+    floor = 0.0
+    for place in reversed(range(len(found))):
+        found[place] = max(found[place], floor)
+        floor = found[place] + gap
+    return found
+
+
+def _cost_axis(axes: Axes, costs: Sequence[float], has_words: bool = False) -> None:
+    """Logarithmic, plain numbers as ticks; where points are followed by words, with room for them on the right."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
     if costs:
         spread = max(costs) / min(costs)
-        axes.set_xlim(min(costs) / 1.5, max(costs) * 1.2 * max(room, spread**0.45))
-        wide = spread > 30
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 3.0)))
+        axes.set_xlim(min(costs) / 1.5, max(costs) * (1.2 * max(6.0, spread**0.45) if has_words else 1.5))
+        ticks = (1.0,) if spread > 30 else (1.0, 3.0) if has_words or spread > 4 else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(LogLocator(subs=ticks))
         axes.xaxis.set_major_formatter(EngFormatter(sep="") if max(costs) >= 1000 else "{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=8)

@@ -12,7 +12,7 @@ import pandas as pd
 from fer.data.folds import OFFICIAL
 from fer.figures.engine import FigureJob
 from fer.figures.result_rows import is_ensemble, models_in_order, rows_selected_on_validation
-from fer.figures.style import COLOURS, score_text, titled_figure
+from fer.figures.style import COLOURS, DARK, score_text, titled_figure
 from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy, read_class_counts
 from fer.results.trainings import spread_words
@@ -27,6 +27,7 @@ Matrix = dict[str, dict[str, float]]
 Matrices = Mapping[str, Mapping[str, Mapping[str, float]]]
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 CELL_WIDTH, CELL_HEIGHT = 0.82, 0.42  # inches
+LEAST_WIDTH = 7.6  # inches: the title is not to be wrapped more than once
 # Gaps smaller than this stay pale: a scale by the largest alone would paint noise.
 LEAST_REACH = 0.2
 
@@ -51,7 +52,7 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     about = joined(f"no TTA, mean over {_averaged(networks)}", _sizes(rows), *known)
     title = ["Cross-dataset evaluation: trained on (rows), tested on (columns)", about]
     panels = {
-        f"{kind}: {words}": matrix(part, score)
+        f"{kind}\n{words}": matrix(part, score)
         for score, words in SCORES.items()
         for kind, part in networks.groupby("kind", sort=False)
     }
@@ -187,10 +188,11 @@ def plot_heat_maps(
     tested = sorted({name for parts in panels.values() for found in parts.values() for name in found})
     lines = -(-len(panels) // columns)
     left = min(0.075 * max(len(_wrapped(name)) for name in trained) + 0.5, 2.3)
-    map_width, map_height = CELL_WIDTH * len(tested), max(CELL_HEIGHT * len(trained), 0.6)
-    below = 0.55 + 0.3 * len(mixes) + 0.65 if mixes else 0.0
-    width = max(left + (map_width + 0.3) * columns + 0.75, 7.6)
-    body = (map_height + 0.85) * lines + 0.2 + below
+    map_width = max(CELL_WIDTH * len(tested), min((LEAST_WIDTH - left - 0.75) / columns - 0.3, 1.6 * len(tested)))
+    map_height = max(CELL_HEIGHT * len(trained), 0.6)
+    below = 0.3 * len(mixes) + 0.8 if mixes else 0.0
+    width = max(left + (map_width + 0.3) * columns + 0.75, LEAST_WIDTH)
+    body = (map_height + 0.85) * lines + 0.05 + below
     figure, top = titled_figure(title, width, body)
     height = body / top
     reach = _reach(panels) if signed else 1.0
@@ -215,7 +217,9 @@ def plot_heat_maps(
 
 def _padded(heading: str, panels: Matrices, width: float) -> str:
     """The heading over as many lines as the longest takes, its words above."""
-    wrapped = {name: textwrap.wrap(name, int(width * 12)) for name in panels}
+    wrapped = {
+        name: [part for line in name.splitlines() for part in textwrap.wrap(line, int(width * 12))] for name in panels
+    }
     most = max(map(len, wrapped.values()))
     return "\n".join([""] * (most - len(wrapped[heading])) + wrapped[heading])
 
@@ -258,7 +262,7 @@ def _scale(figure: Figure, image: AxesImage, x: float, y: float, height: float, 
 
 def _mix_panel(figure: Figure, mixes: Mapping[str, Sequence[int]], width: float, height: float, below: float) -> None:
     """Shares of the classes, a bar per set: a score also falls where the tested mix differs from the trained one."""
-    axes = figure.add_axes((1.55 / width, 0.62 / height, 1 - 1.75 / width, (below - 1.15) / height))
+    axes = figure.add_axes((1.55 / width, 0.62 / height, 1 - 1.75 / width, 0.3 * len(mixes) / height))
     counts = np.array(list(mixes.values()), dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     base = np.zeros(len(counts))
@@ -266,7 +270,8 @@ def _mix_panel(figure: Figure, mixes: Mapping[str, Sequence[int]], width: float,
         axes.barh(range(len(counts)), shares[:, place], left=base, color=COLOURS[place], edgecolor="white", label=name)
         for row, share in enumerate(shares[:, place]):
             if share >= 0.05:
-                axes.text(base[row] + share / 2, row, f"{share:.2f}", ha="center", va="center", size=7)
+                axes.text(base[row] + share / 2, row, f"{share:.2f}", ha="center", va="center", size=7,
+                          color="white" if COLOURS[place] in DARK else "#222222")  # fmt: skip
         base += shares[:, place]
     axes.set_yticks(range(len(counts)), list(mixes))
     axes.invert_yaxis()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 6
+FIGURES_VERSION = 7
 DPI = 120
 # No date and no program name in the files: equal figures have equal bytes.
 METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -42,7 +42,8 @@ class FigureJob:
     `title` and `details` are JSON-able; `stamp` changes with what the files behind `sources` hold.
     `run` is the folder name of the run shown, "" for none. `caption` says in sentences what to see, `alt` in one
     what the picture is, for who does not see it. `section` is where it belongs in the report; `is_key` marks a figure
-    a reader would miss (FIGURES = "key" draws no other), `is_lead` the one of its section that tells most.
+    a reader would miss (FIGURES = "key" draws no other), `is_lead` the one of its section (in section run: of its run)
+    that tells most.
     """
 
     name: str

@@ -96,9 +96,7 @@ def plot_estimates(
         if baselines and heading in baselines:
             axes.axvline(baselines[heading], color=MARK, linewidth=1, linestyle=(0, (3, 2)), zorder=1)
         axes.set(xlim=(low, high))
-        if columns > 3 and least is None:
-            axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], size=7.5)
-        axes.tick_params(axis="x", labelsize=7.5)
+        _value_ticks(axes, columns, is_gain=least is not None)
         if place + columns >= len(panels):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel(axis, labelpad=1)
@@ -111,6 +109,16 @@ def plot_estimates(
         hspace=(gap + 0.02) / each, wspace=0.09 if columns < 4 else 0.16,
     )  # fmt: skip
     return figure
+
+
+def _value_ticks(axes: Axes, columns: int, is_gain: bool) -> None:
+    """As few ticks as keep the numbers of neighbouring panels apart."""
+    if is_gain:
+        axes.locator_params(axis="x", nbins=4 if columns > 3 else 6, symmetric=True)
+    elif columns > 3:
+        axes.set_xticks([0, 0.5, 1])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.tick_params(axis="x", labelsize=7.5)
 
 
 def limits(panels: Panels, least: float | None) -> tuple[float, float]:

@@ -91,7 +91,7 @@ def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         order = models_in_order(part)
         panels = {
             f"{train_on}\n{pictures(some)}": estimates(some, "variant", "tta_gain", order)
-            for train_on, some in part.groupby("train_on")
+            for train_on, some in sorted(part.groupby("train_on"), key=_unions_last)
         }
         title = [
             f"Gain in accuracy by test-time augmentation ({policy})",
@@ -109,6 +109,10 @@ def tta_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             alt=f"Dot charts of the gain in accuracy by the policy {policy}: a panel per dataset, a row per network.",
             is_key=policy == policies[-1],
         )  # fmt: skip
+
+
+def _unions_last(group: tuple[str, pd.DataFrame]) -> tuple[int, str]:
+    return group[0].count("+"), group[0]
 
 
 def _with_tta_intervals(study: StoredStudy, rows: pd.DataFrame) -> pd.DataFrame:
@@ -191,8 +195,8 @@ def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         if not is_ensemble(part).any():
             continue
         order = models_in_order(part)
-        some = part.assign(policy=part["tta"].where(part["tta"] == "none", "TTA " + part["tta"]))
-        some = some.assign(policy=some["policy"].replace("none", "no TTA")).sort_values("policy", kind="stable")
+        some = part.sort_values("tta", key=_plain_first, kind="stable")
+        some = some.assign(policy=("TTA " + some["tta"]).where(some["tta"] != "none", "no TTA"))
         panels: dict[str, dict[str, dict[str, Estimate]]] = {
             WORDS[metric]: estimates(with_intervals(study, some, metric), "policy", metric, order) for metric in SHOWN
         }
@@ -200,8 +204,12 @@ def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         baselines = {WORDS[m]: float(majority.loc[test_on, m]) for m in SHOWN if test_on in majority.index}
         title = [
             f"Ensembles and the networks that vote in them, on {test_on}",
-            joined(f"trained on {train_on} ({variant})", pictures(part), repeats(part)),
-            *([joined(*known)] if (known := notes(study, *str(train_on).split("+"), *str(test_on).split("+"))) else []),
+            joined(
+                f"trained on {train_on} ({variant})",
+                pictures(part),
+                repeats(part),
+                *notes(study, *str(train_on).split("+"), *str(test_on).split("+")),
+            ),
         ]
         yield FigureJob(
             name=f"ensemble_results/{train_on}_{variant}_ensembles_{test_on}",
@@ -213,3 +221,7 @@ def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             " A vote is worth its cost where its marker lies right of the best single network's interval.",
             alt=f"Dot charts of three scores on {test_on}: networks in the upper rows, ensembles in the lower ones.",
         )
+
+
+def _plain_first(policies: pd.Series) -> pd.Series:
+    return policies.where(policies != "none", "")

@@ -108,7 +108,8 @@ def _gap_panel(axes: Axes, rows: pd.DataFrame) -> None:
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         if pd.isna(row["gap"]):
             axes.text(0, place, "fewer than 30" if row["n"] < ENOUGH_ROWS else "no other large group", size=7.5,
-                      ha="center", va="center", color=MARK)  # fmt: skip
+                      ha="center", va="center", color=MARK,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
             continue
         colour = COLOURS[4] if row["is_worst"] else COLOURS[0]
         if row["gap"]:

@@ -17,7 +17,7 @@ Places = Mapping[str, int]
 
 
 class Look(NamedTuple):
-    """How a network is drawn: no two of 28 share both colour and line style."""
+    """How a network is drawn: no two of 28 share both colour and line style, none of 49 both colour and marker."""
 
     colour: str
     line: str
@@ -26,7 +26,8 @@ class Look(NamedTuple):
 
 def look(place: int) -> Look:
     """The look at a place of the study's order of networks."""
-    return Look(COLOURS[place % len(COLOURS)], LINES[place % len(LINES)], MARKERS[place % len(MARKERS)])
+    marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
+    return Look(COLOURS[place % len(COLOURS)], LINES[place % len(LINES)], marker)
 
 
 def places(study: StoredStudy, labels: Iterable[str]) -> dict[str, int]:

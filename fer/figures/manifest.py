@@ -10,7 +10,7 @@ map a figure's path under the output folder to
 | alt | what the picture is, in a sentence, for who does not see it |
 | run | folder name of the run it shows; "" for none |
 | is_key | True for a figure a reader would miss, drawn by default |
-| is_lead | True for the figure of its section that tells most |
+| is_lead | True for the figure of its section (section run: of its run) that tells most |
 | fingerprint | changes with everything the figure shows |
 """
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from fer.audit.contact_sheets import SHEETS
 from utils import log, read_json
 
 Section = Literal[
@@ -31,11 +32,22 @@ NOTHING = {"section": "results", "caption": "", "alt": "", "run": "", "is_key": 
 
 
 def listed_figures(output: Path) -> dict[str, dict[str, Any]]:
-    """Facts of every figure that is there, by its path under `output`."""
-    found: dict[str, dict[str, Any]] = {}
+    """Facts of every figure that is there, contact sheets of the audit among them, by its path under `output`."""
+    found = _contact_sheets(output)
     for name in MANIFESTS:
         found |= read_manifest(output / "cache" / name)
     return {path: facts for path, facts in found.items() if (output / path).is_file()}
+
+
+def _contact_sheets(output: Path) -> dict[str, dict[str, Any]]:
+    """Facts of the sheets that the audit draws (fer/audit/contact_sheets.py); the first that is there leads."""
+    sheets = [name for name in SHEETS if (output / "audit" / f"{name}.png").is_file()]
+    return {
+        f"audit/{name}.png": NOTHING
+        | {"section": "audit", "caption": SHEETS[name].caption, "alt": SHEETS[name].alt, "fingerprint": ""}
+        | {"is_key": place == 0, "is_lead": place == 0}
+        for place, name in enumerate(sheets)
+    }
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:

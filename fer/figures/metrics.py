@@ -81,9 +81,9 @@ def _fewest_first(train_on: str) -> tuple[int, str]:
 
 
 def _short(train_on: str, trained: list[str]) -> str:
-    """A union by its number of sets where there is no other."""
-    unions = [name for name in trained if "+" in name]
-    return f"all {train_on.count('+') + 1} sets" if "+" in train_on and unions == [train_on] else train_on
+    """A union of three sets or more by their number, where there is no other union."""
+    unions, sets = [name for name in trained if "+" in name], train_on.count("+") + 1
+    return f"all {sets} sets" if sets > 2 and unions == [train_on] else train_on
 
 
 # ---------------------------------------------------------------- one dataset: all metrics, each class
@@ -141,7 +141,7 @@ def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         title = [
             f"{train_on}: recall and F1 per class, all networks and variants",
             joined(f"tested on {train_on}, no TTA", pictures(part), repeats(part), *_known(study, train_on)),
-            joined("test pictures per class", ", ".join(_supports(classes))),
+            joined("test pictures per class: " + ", ".join(_supports(classes)), "F1 of a class has no interval"),
         ]
         yield FigureJob(
             name=f"metrics/{train_on}_per_class",

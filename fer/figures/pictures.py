@@ -190,14 +190,21 @@ def _augmented(faces: list[np.ndarray], run: PlannedRun, dataset: str, label: in
 
 
 def rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
-    """Per dataset thumbnails of what the selection left out, a row per reason, LIMIT_PER_SPLIT aside."""
+    """Per dataset thumbnails of what the selection left out, a row per reason.
+
+    Without those LIMIT_PER_SPLIT left out, and without those that cannot be opened: the selection funnel counts them.
+    """
     for name, data in study.datasets.items():
         rejected = _rejected(study, data)
         if rejected.empty:
             continue
         title = [
             f"{name}: pictures left out",
-            joined(f"n = {len(rejected):,} of {len(data.samples) + len(data.rejected):,} listed", *notes(stored, name)),
+            joined(
+                f"n = {len(rejected):,} of {len(data.samples) + len(data.rejected):,} listed, those aside that "
+                "cannot be opened or that LIMIT_PER_SPLIT left out",
+                *notes(stored, name),
+            ),
         ]
         stamp = fingerprint(rejected[["sample_id", "why", "face"]].fillna("").to_numpy().tolist())
         yield FigureJob(
@@ -212,7 +219,7 @@ def rejected_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
 
 def _rejected(study: Study, data: DatasetSamples) -> pd.DataFrame:
     """Rejected rows with `why`, and those in whose pictures no face was found where NO_FACE is "reject"."""
-    rejected = data.rejected[data.rejected["step"] != "limit"].assign(why=_why)
+    rejected = data.rejected[~data.rejected["step"].isin(("limit", "readable"))].assign(why=_why)
     path = study.settings.output_path / "samples" / f"{data.name}_no_face.csv"
     if study.settings.no_face == "reject" and path.is_file():
         lost = read_samples(path)
@@ -258,6 +265,7 @@ def mistake_jobs(study: Study, stored: StoredStudy) -> Iterator[FigureJob]:
         title = [
             f"Most confident mistakes of {run['model']} on the {entry.test_on} test set",
             run_words(entry.run),
+            "below each face the answer, then the truth, with the probability that the network gave to each",
             joined(f"test pictures {entry.test_variant}", "no TTA", f"n = {len(data.rows('test')):,}",
                    *notes(stored, entry.test_on, *run["train_on"])),
         ]  # fmt: skip
@@ -315,8 +323,8 @@ def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, ti
 
 def _mistake(faces: PackedPixels, found: Predictions, place: int) -> CaptionedPicture:
     row, label = found.probabilities[place], found.labels[place]
-    said = f"said {EMOTIONS[row.argmax()]} {row.max():.2f}"
-    return CaptionedPicture(faces[str(found.sample_ids[place])], f"{said}\ntrue {EMOTIONS[label]} {row[label]:.2f}")
+    words = [f"{EMOTIONS[which]} {row[which]:.2f}" for which in (int(row.argmax()), int(label))]
+    return CaptionedPicture(faces[str(found.sample_ids[place])], "\n".join(words))
 
 
 def _faces_of(study: Study, data: DatasetSamples, variant: str, size: int, split: str = "test") -> PackedPixels:

@@ -138,7 +138,7 @@ def _funnel_panel(
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     idle = [step for step, removed, *_ in every[1:-1] if not removed]
-    axes.set_title(name + (f"   (nothing left at: {', '.join(idle)})" if idle else ""), size=9)
+    axes.set_title(name + (f"   (no picture left out at: {', '.join(idle)})" if idle else ""), size=9)
 
 
 # ---------------------------------------------------------------- what the pictures are like
@@ -159,9 +159,10 @@ def quality_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     yield FigureJob(
         "eda/picture_properties", draw_picture_properties, title, {}, sources, stamp,
         section="data",
-        caption="How large, bright, rich in contrast and sharp the pictures of each dataset are. Datasets whose curves "
+        caption="How large, bright, rich in contrast and sharp the pictures of each dataset are; sizes as the share of "
+        "pictures up to each size, all else as histograms. Datasets whose curves "
         "hardly overlap differ in more than their faces, which shows when one is tested on the other.",
-        alt="Histograms of size, brightness, contrast and sharpness, an outline per dataset.",
+        alt="Cumulative curves of size and histograms of brightness, contrast and sharpness, a line per dataset.",
         is_key=True,
     )  # fmt: skip
 
@@ -177,14 +178,15 @@ def plot_picture_properties(title: list[str], tables: Mapping[str, pd.DataFrame]
     figure, top = titled_figure(title, WIDTH, 5.6)
     panels = figure.subplots(2, 2).ravel()
     names = {
-        "side": "shorter side as delivered [px], logarithmic",
+        "side": "shorter side as delivered [px]: share up to this size",
         "brightness": "brightness: mean gray level (0 to 255)",
         "contrast": "contrast: standard deviation of gray levels",
         "sharpness": "sharpness: edges over contrast",
     }
     measured = {name: table.assign(side=table[["width", "height"]].min(axis=1)) for name, table in tables.items()}
     for axes, (column, words) in zip(panels, names.items(), strict=True):
-        _histograms(axes, {name: table[column].to_numpy(float) for name, table in measured.items()}, column)
+        values = {name: table[column].to_numpy(float) for name, table in measured.items()}
+        _sizes(axes, values) if column == "side" else _histograms(axes, values, column)
         axes.set_title(words, size=9)
         axes.grid()
     for axes in panels[::2]:
@@ -195,28 +197,37 @@ def plot_picture_properties(title: list[str], tables: Mapping[str, pd.DataFrame]
     return figure
 
 
+def _outline(name: str, place: int, n: int) -> dict[str, Any]:
+    """How a dataset is drawn."""
+    line = {"color": COLOURS[place % len(COLOURS)], "linestyle": OUTLINES[place % len(OUTLINES)], "linewidth": 1.5}
+    return line | {"label": f"{name} (n = {n:,})"}
+
+
 def _histograms(axes: Axes, values: Mapping[str, np.ndarray], column: str) -> None:
-    """One outline per dataset over shared bins; one size alone becomes a bar."""
+    """One outline per dataset over shared bins."""
     import seaborn
 
     together = np.concatenate(list(values.values()))
     low, high = (0.0, 255.0) if column == "brightness" else (float(together.min()), float(together.max()))
-    logarithmic = column == "side"
-    edges = np.geomspace(low * 0.97, high * 1.03, 33) if logarithmic else np.linspace(low, high + 1e-6, 41)
+    edges = np.linspace(low, high + 1e-6, 41)
     for place, (name, found) in enumerate(values.items()):
-        seaborn.histplot(
-            x=found, bins=edges, stat="proportion", element="step", fill=False, ax=axes,
-            color=COLOURS[place % len(COLOURS)], linestyle=OUTLINES[place % len(OUTLINES)], linewidth=1.5,
-            label=f"{name} (n = {len(found):,})",
-        )  # fmt: skip
+        how = _outline(name, place, len(found))
+        seaborn.histplot(x=found, bins=edges, stat="proportion", element="step", fill=False, ax=axes, **how)
     axes.set(xlabel="", ylabel="")
-    if logarithmic:
-        axes.set_xscale("log")
-        ticks = [
-            tick for tick in (16, 32, 48, 64, 100, 150, 224, 350, 500, 1000, 2000) if low * 0.95 <= tick <= high * 1.05
-        ]
-        axes.set_xticks(ticks or [round(low)], [str(tick) for tick in ticks or [round(low)]])
-        axes.minorticks_off()
+
+
+def _sizes(axes: Axes, values: Mapping[str, np.ndarray]) -> None:
+    """Cumulative shares: where all pictures have one size, its bar would flatten every other dataset."""
+    together = np.concatenate(list(values.values()))
+    low, high = float(together.min()) * 0.9, float(together.max()) * 1.1
+    for place, (name, found) in enumerate(values.items()):
+        sizes, counts = np.unique(found, return_counts=True)
+        shares = np.cumsum(counts) / len(found)
+        axes.step([low, *sizes, high], [0.0, *shares, 1.0], where="post", **_outline(name, place, len(found)))
+    axes.set(xlim=(low, high), ylim=(0, 1.02), xscale="log")
+    ticks = [size for size in (16, 32, 48, 64, 100, 150, 224, 350, 500, 1000, 2000) if low <= size <= high]
+    axes.set_xticks(ticks or [round(low)], [str(tick) for tick in ticks or [round(low)]])
+    axes.minorticks_off()
 
 
 # ---------------------------------------------------------------- face detection

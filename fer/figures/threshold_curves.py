@@ -137,13 +137,13 @@ def plot_threshold_curves(
         axes.set_visible(False)
     network_legend(figure, names, places)
     figure.subplots_adjust(left=0.055, right=0.99, bottom=below / height, top=top - 0.25 / height,
-                           hspace=0.42, wspace=0.3)  # fmt: skip
+                           hspace=0.42, wspace=0.36)  # fmt: skip
     return figure
 
 
 def _name_axes(axes: Axes, x: str, y: str) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set_xlabel(x, size=8, labelpad=1)
-    axes.set_ylabel(y, size=8, labelpad=1)
+    axes.set_ylabel(y, size=8, labelpad=3)
     axes.tick_params(labelsize=8)
     axes.grid()

@@ -62,6 +62,7 @@ def curve_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             f"epoch {run.facts['best_epoch']} is kept. A validation loss that rises while the training loss falls is "
             "overfitting; curves still rising at the end ask for more epochs.",
             alt=f"Three panels with training and validation curves of {run.run['model']} over its epochs.",
+            is_lead=True,
         )
 
 
@@ -206,7 +207,7 @@ def architecture_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         n = f"n = {runs[0].rows('n_train'):,} training, {runs[0].rows('n_val'):,} validation pictures"
         title = [
             f"Architectures trained on {train_on} ({variant})",
-            joined(f"thin: {_thin_line(runs)}, thick: mean over all", n, *notes(study, *runs[0].run["train_on"])),
+            joined(_line_words(runs), n, *notes(study, *runs[0].run["train_on"])),
         ]
         yield FigureJob(
             name=f"learning_curves/{train_on}_{variant}_architectures",
@@ -231,11 +232,12 @@ def _all_curves_job(study: StoredStudy, groups: Mapping[tuple[str, str], list[St
         name="learning_curves/all_architectures",
         draw=draw_all_curves,
         title=[
-            "Validation macro-F1 by epoch: rows trained on, columns variants",
-            joined(f"thin: {_thin_line(runs)}, thick: mean over all; dot: best epoch", *notes(study, *study.datasets)),
+            "Validation macro-F1 by epoch, a panel per training set and variant",
+            joined(f"{_line_words(runs)}; dot: best epoch", *notes(study, *study.datasets)),
         ],
         details={
-            "panels": panels, "columns": len(variants), "places": places(study, (run.run["model"] for run in runs)),
+            "panels": panels, "columns": len(variants) if len(variants) > 1 else min(2, len(trained)),
+            "places": places(study, (run.run["model"] for run in runs)),
         },
         sources=(runs,),
         stamp=[[run.name, _history_stamp(run)] for run in runs],
@@ -280,7 +282,10 @@ def plot_all_curves(
         axes.set_title(heading.replace("\n", ": "), size=9)
         axes.set_ylim(0, 1)
         axes.grid()
-    for axes in grid[-1]:
+    for axes in grid.ravel()[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid.ravel()[max(len(panels) - columns, 0) : len(panels)]:
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel("epoch", labelpad=2)
     for axes in grid[:, 0]:
         axes.set_ylabel("macro-F1")
@@ -292,9 +297,12 @@ def plot_all_curves(
     return figure
 
 
-def _thin_line(runs: list[StoredRun]) -> str:
-    """What a thin line stands for."""
-    return "a seed" if all(run.run["split"] == OFFICIAL for run in runs) else "a fold of a seed"
+def _line_words(runs: list[StoredRun]) -> str:
+    """What thin and thick lines stand for."""
+    if all(run.run["split"] == OFFICIAL for run in runs):
+        one_seed = len({run.run["seed"] for run in runs}) == 1
+        return "one seed" if one_seed else "thin: a seed, thick: mean over all"
+    return "thin: a fold of a seed, thick: mean over all"
 
 
 def draw_architectures(runs: list[StoredRun], title: list[str], places: Places) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from made_results import Study
 from matplotlib.collections import LineCollection
 
 import fer.figures.engine as engine
+from fer.figures.cost import _apart, _side_by_side
 from fer.figures.cross_dataset import gap_matrix
 from fer.figures.draw import draw_figures, figure_jobs
 from fer.figures.engine import FigureJob
@@ -153,9 +155,30 @@ def test_key_figures_are_few_each_with_words_and_a_section_has_one_lead(study: F
             assert len(words.split()) > 5, name
             assert words[0].isupper(), name
             assert words.endswith("."), name
-    leads = Counter(job.section for job in jobs.values() if job.is_lead)
+    leads = Counter((job.section, job.run * (job.section == "run")) for job in jobs.values() if job.is_lead)
     assert max(leads.values()) == 1
-    assert all(job.is_key for job in jobs.values() if job.is_lead)
+    assert {run for section, run in leads if section == "run"} == set(read_study(study.output).planned)
+    assert all(job.is_key for job in jobs.values() if job.is_lead and job.section != "run")
+
+
+def test_contact_sheets_of_the_audit_are_listed_with_their_words(tmp_path: Path) -> None:
+    write_text(tmp_path / "audit" / "flagged.png", "a picture")
+    write_text(tmp_path / "audit" / "notes.png", "not drawn here")
+    listed = listed_figures(tmp_path)
+    assert list(listed) == ["audit/flagged.png"]
+    facts = listed["audit/flagged.png"]
+    assert (facts["section"], facts["is_key"], facts["is_lead"]) == ("audit", True, True)
+    assert facts["caption"].endswith(".")
+    assert facts["alt"].startswith("Contact sheet")
+
+
+def test_points_of_equal_cost_stand_side_by_side_and_names_apart() -> None:
+    shifts = _side_by_side({"a": 10.0, "b": 10.0, "c": 90.0}, (5.0, 100.0))
+    assert shifts["a"] != shifts["b"]
+    assert shifts["c"] == 0
+    apart = _apart([0.9, 0.9, 0.02, 0.01], 0.05)
+    assert min(high - low for high, low in pairwise(apart)) == pytest.approx(0.05)
+    assert min(apart) >= 0
 
 
 def test_a_network_keeps_its_colour_and_line_in_every_figure(study: FakeStudy) -> None:
@@ -163,6 +186,7 @@ def test_a_network_keeps_its_colour_and_line_in_every_figure(study: FakeStudy) -
     assert len(given) > 5
     assert all(len({found[name] for found in given if name in found}) == 1 for name in ("cnn", "vit"))
     assert len({look(place)[:2] for place in range(28)}) == 28
+    assert len({look(place)[::2] for place in range(49)}) == 49
 
 
 def test_from_all_to_key_true_figures_stay_and_stale_ones_go(tmp_path: Path) -> None:
@@ -207,3 +231,28 @@ def test_damage_is_left_out_by_name_and_the_rest_is_drawn(tmp_path: Path, monkey
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in drawn}
     draw_figures(tmp_path, "png", "all")
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in drawn}
+
+
+@pytest.mark.slow
+def test_a_study_of_36_runs_has_at_most_40_key_figures(tmp_path: Path) -> None:
+    """3 datasets and their union, 3 variants, 3 networks, one seed, and all that a study can draw by default.
+
+    Figures with faces are three a dataset at most (samples, pictures left out, mistakes of the chosen network); one
+    contact sheet of the audit is key.
+    """
+    names = ("alpha", "beta", "gamma")
+    counts = {"train": (3,) * 7, "val": (3,) * 7, "test": (5,) * 7}
+    union = [*((name,) for name in names), names]
+    three = ("raw", "preprocessed", "augmented")
+    Study(tmp_path, names, union, variants=three, models=("cnn", "residual", "vit"), seeds=(1,), class_counts=counts)
+    write_tables(tmp_path)
+    write_statistics(tmp_path)
+    funnel = pd.DataFrame([{"dataset": name, "step": "listed", "removed": 0, "kept": 9, "found": 9} for name in names])
+    write_text(tmp_path / "selection_funnel.csv", funnel.to_csv(index=False))
+    for name in names:
+        write_text(tmp_path / "audit" / f"{name}_quality.csv", "dataset\n")
+        write_text(tmp_path / "samples" / f"{name}_detection.csv", "dataset,label,n,detected\nalpha,0,9,9\n")
+    jobs = figure_jobs(with_derived(read_study(tmp_path)), "png")
+    key = [name for name, job in jobs.items() if job.is_key]
+    assert len({name.split("/")[0] for name in key}) > 7, "a whole study was planned"
+    assert len(key) + 3 * len(names) + 1 <= 40, key
