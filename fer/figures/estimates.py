@@ -53,8 +53,9 @@ def estimate(rows: pd.DataFrame, column: str) -> Estimate | None:
 def estimates(rows: pd.DataFrame, kind: str, column: str, order: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """By label (in `order`) and value of the column `kind`: the estimate of `column`."""
     found: dict[str, dict[str, Estimate]] = {}
+    needed = rows[[name for name in ("label", kind, column, "low", "high") if name in rows]]
     for label in order:
-        for name, part in rows[rows["label"] == label].groupby(kind, sort=False):
+        for name, part in needed[needed["label"] == label].groupby(kind, sort=False):
             if (one := estimate(part, column)) is not None:
                 found.setdefault(label, {})[str(name)] = one
     return found
