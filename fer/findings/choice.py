@@ -71,7 +71,7 @@ def _with_test(evidence: Evidence, choice: Choice) -> Choice:
     rows = test_rows(evidence, choice)
     if rows.empty:
         return choice
-    low, high = _interval(evidence, choice)
+    low, high = interval_of(evidence, choice, evidence.metric)
     baseline = evidence.majority[evidence.majority["test_on"] == choice.dataset]
     accuracy, score = (float(baseline[name].mean()) for name in ("accuracy", evidence.metric))
     return Choice(
@@ -80,9 +80,10 @@ def _with_test(evidence: Evidence, choice: Choice) -> Choice:
     )  # fmt: skip
 
 
-def _interval(evidence: Evidence, choice: Choice) -> tuple[float | None, float | None]:
+def interval_of(evidence: Evidence, choice: Choice, metric: str) -> tuple[float | None, float | None]:
+    """The 95 % interval of a choice's test score in a metric of fer.statistics; None twice where there is none."""
     tested = scored_rows(evidence.seeds, choice)
-    found = _of_setup(tested[tested["metric"] == evidence.metric], choice.setup)
+    found = _of_setup(tested[tested["metric"] == metric], choice.setup)
     if len(found) != 1 or found["low"].isna().all():
         return None, None
     return float(found["low"].iloc[0]), float(found["high"].iloc[0])

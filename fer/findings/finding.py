@@ -17,7 +17,7 @@ METRIC_WORDS = {
 # How sure a finding is. A "count" needs no test; a "score" has an interval and no verdict.
 SHOWN, NOT_SHOWN, SCORE, COUNT, LIMIT = "shown", "not shown", "score", "count", "limit"
 # Sections of the page, as `Finding.see` names them.
-RESULTS, STATISTICS, CROSS, CLASSES, AUDIT, STATE = "results", "statements", "results", "classes", "audit", "state"
+RESULTS, STATISTICS, CROSS, CLASSES, AUDIT, STATE = "results", "statistics", "results", "errors", "audit", "protocol"
 MANY = 3  # datasets named one by one; of more, the range and its ends
 
 

@@ -1,4 +1,4 @@
-// The page's own few lines: theme switch, and starting tablesort and GLightbox.
+// The page's own few lines: theme switch, search over runs, folded parts that a link leads to, tablesort, GLightbox.
 "use strict";
 
 const root = document.documentElement;
@@ -29,14 +29,29 @@ function startThemeSwitch() {
   show();
 }
 
-function openForPrint() {
-  for (const details of document.querySelectorAll("details.print-open")) details.open = true;
+// Every word typed must stand in a run's heading or its folder's name.
+function startSearch() {
+  const field = document.getElementById("find"), found = document.getElementById("found");
+  const runs = [...document.querySelectorAll("details.run")].map((run) => [run, `${run.id} ${run.querySelector("summary").textContent}`.toLowerCase()]);
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    for (const [run, text] of runs) run.hidden = !words.every((word) => text.includes(word));
+    const shown = runs.filter(([run]) => !run.hidden).length;
+    found.textContent = words.length ? `${shown} of ${runs.length} runs` : `${runs.length} runs`;
+  });
+}
+
+function openTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target instanceof HTMLDetailsElement) { target.hidden = false; target.open = true; target.scrollIntoView(); }
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   startThemeSwitch();
+  startSearch();
+  openTarget();
+  addEventListener("hashchange", openTarget);
   for (const table of document.querySelectorAll("table.sortable")) new Tablesort(table, { descending: true });
   // Without the empty addresses the library would offer to load a video player from the network.
   GLightbox({ selector: ".glightbox", touchNavigation: true, loop: false, zoomable: true, plyr: { css: "", js: "" } });
-  addEventListener("beforeprint", openForPrint);
 });

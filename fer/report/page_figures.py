@@ -1,0 +1,82 @@
+"""Figures as the page shows them: by section, with a caption that says what to see and an alternative text."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from fer.figures.manifest import listed_figures
+
+# Figures drawn before figures had captions, by folder: the section they belong to.
+FOLDERS = {"mistakes": "errors", "sample_grids": "data", "eda": "data", "class_distributions": "data"}
+SHEETS = {
+    "conflicting_labels": "Identical pictures with different labels: one label of each group is wrong.",
+    "near_copies_across": "Near copies that stand in different splits, side by side: what a test score may owe to them.",
+    "near_copies_within": "Near copies within a split, side by side: pictures that count more than once.",
+    "flagged": "Pictures flagged as blank, small, dark or blurred: look whether a person could tell the emotion.",
+}
+# Most telling figures of these sections, first those that a reader asks for first.
+FIRST_SCREEN = ("results", "errors", "statistics", "cost", "training", "calibration", "groups", "data")
+ON_FIRST_SCREEN = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page: address below the output folder, words about it, size in pixels (0: not known).
+
+    `run`: folder name of the run it shows, "" for none.
+    """
+
+    address: str
+    section: str
+    caption: str
+    alt: str
+    run: str
+    is_lead: bool
+    width: int
+    height: int
+
+    @property
+    def is_picture(self) -> bool:
+        """False for a format browsers show no picture of."""
+        return not self.address.endswith(".pdf")
+
+
+def page_figures(output: Path) -> list[Figure]:
+    """Every figure of the manifests and the contact sheets of the audit: most telling and key figures first."""
+    listed = sorted(listed_figures(output).items(), key=lambda item: (not item[1]["is_lead"], not item[1]["is_key"]))
+    figures = [_figure(output, name, facts) for name, facts in listed]
+    sheets = sorted((output / "audit").glob("*.png"))
+    return figures + [_sheet(output, path) for path in sheets]
+
+
+def first_screen(figures: list[Figure]) -> list[Figure]:
+    """The four figures to see first: the most telling ones of the sections a reader asks for first."""
+    leads = {figure.section: figure for figure in reversed(figures) if figure.is_lead and figure.is_picture}
+    return [leads[section] for section in FIRST_SCREEN if section in leads][:ON_FIRST_SCREEN]
+
+
+def _figure(output: Path, name: str, facts: dict[str, Any]) -> Figure:
+    path = PurePosixPath(name)
+    words = f"{path.parent.name}: {path.stem}".replace("__", ", ").replace("_", " ").capitalize()
+    caption, alt = facts["caption"] or f"{words}.", facts["alt"] or f"Figure without a description, {words}."
+    section = facts["section"] if facts["caption"] else FOLDERS.get(path.parts[0], facts["section"])
+    size = _png_size(output / name) if path.suffix == ".png" else (0, 0)
+    return Figure(quote(name), section, caption, alt, facts["run"], bool(facts["is_lead"]), *size)
+
+
+def _sheet(output: Path, path: Path) -> Figure:
+    words = path.stem.replace("_", " ")
+    caption = SHEETS.get(path.stem, f"Contact sheet of the audit: {words}.")
+    alt = f"Contact sheet of the audit with pictures of the datasets: {words}."
+    return Figure(quote(path.relative_to(output).as_posix()), "audit", caption, alt, "", False, *_png_size(path))
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """Width and height from the first 24 bytes (PNG specification, IHDR); 0, 0 when it is no PNG."""
+    with path.open("rb") as stream:
+        head = stream.read(24)
+    return struct.unpack(">II", head[16:24]) if head[12:16] == b"IHDR" else (0, 0)
