@@ -13,6 +13,7 @@ from fer.statistics.families import TIE
 from utils import duration
 
 NOT_MADE = "Not made yet."
+PACKAGES = {"python": "Python", "torch": "torch", "timm": "timm"}
 
 
 def data(counts: dict[str, dict[str, int]], sample: str) -> str:
@@ -115,7 +116,7 @@ def statistics(comparisons: pd.DataFrame | None) -> str:
 def versions(machines: list[tuple[str, str]], config: dict[str, Any]) -> str:
     """What it ran on."""
     known = dict(machines)
-    names = [f"{name.capitalize() if name == 'python' else name} {known[name]}" for name in ("python", "torch", "timm") if name in known]
+    names = [f"{words} {known[name]}" for name, words in PACKAGES.items() if name in known]
     names += [known[name] for name in ("gpu", "cpu") if known.get(name) not in (None, "None", "")][:1]
     ran = f"Trained with {listed(names)}; " if names else "No run is finished yet, so versions are not known; "
     return f"{ran}{len(config)} values of the config."

@@ -240,10 +240,10 @@ def left_out(study: StoredStudy) -> list[str]:
     unscored = [e for e in study.predictions if not e.path.is_file()]
     if unscored:
         reasons.append(f"{len(unscored)} predictions files of finished runs are missing. Run main.py: they are made.")
-    return list(dict.fromkeys(_relative(reason, output) for reason in reasons))
+    return list(dict.fromkeys(without_folders(reason, output) for reason in reasons))
 
 
-def _relative(reason: str, output: Path) -> str:
+def without_folders(reason: str, output: Path) -> str:
     """A sentence without the machine's folders in it, on one line."""
     return re.sub(r"\s+", " ", reason.replace(f"{output}/", "").replace(str(output), "."))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fer.findings.evidence import Evidence, read_evidence
-from fer.findings.finding import Finding, metric_words
+from fer.findings.finding import metric_words
 from fer.findings.findings import NOTHING_YET, read_findings, title
 from fer.report.facts import RunState, left_out, run_states, state_counts
 from fer.report.first_screen import chosen_table, page_findings

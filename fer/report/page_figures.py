@@ -14,7 +14,7 @@ from fer.figures.manifest import listed_figures
 FOLDERS = {"mistakes": "errors", "sample_grids": "data", "eda": "data", "class_distributions": "data"}
 SHEETS = {
     "conflicting_labels": "Identical pictures with different labels: one label of each group is wrong.",
-    "near_copies_across": "Near copies that stand in different splits, side by side: what a test score may owe to them.",
+    "near_copies_across": "Near copies that stand in different splits, side by side: a test score may owe to them.",
     "near_copies_within": "Near copies within a split, side by side: pictures that count more than once.",
     "flagged": "Pictures flagged as blank, small, dark or blurred: look whether a person could tell the emotion.",
 }

@@ -83,7 +83,9 @@ def run_sections(
 def _words(run: dict[str, Any]) -> str:
     split = "" if run["split"] == "official" else f", {run['split']}"
     oracle = ", ORACLE" if run["selection"] == "oracle" else ""
-    return f"{run['model']}, {run['variant']}, trained on {'+'.join(run['train_on'])}, seed {run['seed']}{split}{oracle}"
+    return (
+        f"{run['model']}, {run['variant']}, trained on {'+'.join(run['train_on'])}, seed {run['seed']}{split}{oracle}"
+    )
 
 
 def _config(run: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fer.findings.finding import Finding
 from fer.report import answers
-from fer.report.facts import RunState, data_table, machines, protocol, state_counts, test_reads
+from fer.report.facts import RunState, data_table, machines, protocol, state_counts, test_reads, without_folders
 from fer.report.page_figures import Figure
 from fer.report.page_tables import ROWS_SHOWN, PageTable, page_table, table_of
 from fer.report.table_formats import PaperTable
@@ -138,7 +138,7 @@ def _audit_to_statistics(one: Material) -> Iterable[Section]:
     for folder in ("tables", "statistics", "audit"):
         names += sorted(f"{folder}/{path.name}" for path in (one.output / folder).glob("*")
                         if path.suffix in (".csv", ".tex"))  # fmt: skip
-    problems = list(dict.fromkeys(one.problems))
+    problems = list(dict.fromkeys(without_folders(problem, one.output) for problem in one.problems))
     yield Section(
         "files", "Files", answers.files(names, problems), sentences=problems, extra={"names": names}
     )  # fmt: skip
