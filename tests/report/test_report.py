@@ -65,7 +65,9 @@ def draw_figures(output: Path, **more: dict[str, Any]) -> None:
 def find_all(output: Path) -> list[Finding]:
     """Tables, statistics and findings, of faces that are groups of their own."""
     for path in (output / "samples").glob("*_samples.csv"):
-        samples = pd.read_csv(path)
+        samples, name = pd.read_csv(path), path.name.removesuffix("_samples.csv")
+        tested = samples["split"] == "test"
+        samples.loc[tested, "sample_id"] = [f"{name}/{number}" for number in range(tested.sum())]
         samples.assign(group=range(len(samples)), width=48, height=48).to_csv(path, index=False)
     write_tables(output)
     write_statistics(output)
