@@ -119,7 +119,7 @@ RECIPES = {
         "gradient_clip": 1.0, "label_smoothing": 0.1,
     },
     # a small network from random weights on small faces. Measured with small_residual, train_sizes and strong
-    # augmentation (studies/fer2013_scratch.py): 63.2 ± 0.4 % on FER2013's PrivateTest, three views, three seeds
+    # augmentation (studies/fer2013_scratch.py): 63.2 ± 0.2 % on FER2013's PrivateTest, three views, three seeds
     "from_scratch_small": {
         "pretrained": False, "optimizer": "sgd", "learning_rate": 0.2, "schedule": "onecycle", "patience": None,
         "epochs": 12, "weight_decay": 5e-4, "label_smoothing": 0.1, "dropout": 0.3, "select_by": "last",
