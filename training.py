@@ -19,6 +19,7 @@ from torch import nn
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
+from fer.columns.files import TRAIN_SCORES
 from fer.faces.augmentation import augment_batch
 from fer.machine.memory import (
     PeakMemory,
@@ -43,8 +44,6 @@ from utils import canonical_json, derived_seed, log, pick_device, progress, writ
 
 SIDE_WEIGHT = 0.3  # of the losses of GoogLeNet's and Inception's side heads (Szegedy et al. 2015)
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
-# Metrics of the training rows in history.csv; of the validation rows it holds kept_epoch.SCORES.
-TRAIN_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 
 
 class NonFiniteLossError(Exception):

@@ -5,6 +5,7 @@
     layouts/        datasets as their owners ship them: one reader a layout, pictures opened safely
     views/          the views of a face that are averaged at test time
     metrics/        what a set of answers is worth: one table of metrics
+    columns/        every column of every table that is written: its type, unit and meaning
     settings/       values of config.py, checked once, errors in sentences
     machine/        what this computer has: number formats, memory
     sample_faces/   the embedded dataset: drawn faces

@@ -14,10 +14,10 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 import fer.runs.fit_state as fit_state
-import fer.runs.kept_epoch as kept_epoch
 import training
 from data_loader import FaceRows
 from evaluation import METRICS, predict
+from fer.columns.files import VALIDATION_SCORES
 from fer.faces.packs import Pack
 from fer.networks.local_weights import tensors_of
 from fer.runs.fit_state import start_state
@@ -84,7 +84,7 @@ def test_the_best_epoch_is_what_is_saved(prepare: Callable[..., Prepared], tmp_p
     (faces,) = job.validation.values()
     found = predict(network, expected, faces, ("none",), 16, torch.device("cpu"))["none"]
     kept = history.iloc[best - 1]
-    for name in kept_epoch.SCORES:
+    for name in VALIDATION_SCORES:
         assert METRICS[name](faces.label, found) == pytest.approx(kept[f"val_{name}"], abs=1e-6), name
 
 

@@ -32,9 +32,10 @@ import pandas as pd
 
 from fer.audit.class_mix import class_mix, mix_distances
 from fer.audit.contact_sheets import draw_sheets
-from fer.audit.exact_copies import COPY_COLUMNS, count_exact, count_exact_between, exact_copies
+from fer.audit.exact_copies import count_exact, count_exact_between, exact_copies
 from fer.audit.near_copies import COPY, NEAR_COPIES_VERSION, find_near_copies, make_thumbnails
 from fer.audit.quality import QUALITY_SIDE, QUALITY_THRESHOLDS, QUALITY_VERSION, flag_counts, measure_quality
+from fer.columns.files import AUDIT_COPIES
 from fer.console.terminal import console as new_console
 from fer.data.attributes import write_attributes
 from fer.data.readers import KNOWN_COUNTS
@@ -212,7 +213,7 @@ def near_pairs(used: pd.DataFrame, thumbnails: np.ndarray) -> tuple[pd.DataFrame
 
 
 def near_groups(pairs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """COPY_COLUMNS of all rows with a near copy; a group is a connected component of pairs."""
+    """AUDIT_COPIES of all rows with a near copy; a group is a connected component of pairs."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -224,7 +225,7 @@ def near_groups(pairs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     graph = coo_matrix((np.ones(len(rows), bool), edges), shape=(len(table), len(table)))
     group = pd.factorize(connected_components(graph, directed=False)[1])[0]
     table = table.assign(kind="near", group=group, similarity=best[table["sample_id"]].to_numpy())
-    return table.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
+    return table.sort_values(["group", "sample_id"], ignore_index=True)[list(AUDIT_COPIES)]
 
 
 def count_near(pairs: pd.DataFrame, rows: pd.DataFrame, name: str) -> dict[str, Any]:

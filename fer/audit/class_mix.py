@@ -7,11 +7,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import DISTANCES
 from fer.data.splits import SPLITS
 from fer.settings.settings import EMOTIONS
 
 WHOLE = "all"
-DISTANCE_COLUMNS = ["left", "right", "n_left", "n_right", "total_variation", "cramers_v", "chi2", "p"]
 
 
 def class_mix(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def class_mix(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def mix_distances(rows: pd.DataFrame) -> pd.DataFrame:
-    """DISTANCE_COLUMNS for each two splits of a dataset, and for each two datasets as wholes.
+    """DISTANCES for each two splits of a dataset, and for each two datasets as wholes.
 
     total_variation is half the sum of absolute differences of shares: the share of rows that would have to change
     class. cramers_v is the effect size of the chi-squared test of homogeneity (scipy), chi2 and p its statistic and
@@ -44,7 +44,7 @@ def mix_distances(rows: pd.DataFrame) -> pd.DataFrame:
         splits = {f"{name} {split}": table[table["split"] == split] for split in SPLITS}
         lines += [_distance(one, other, splits) for one, other in combinations(splits, 2)]
     lines += [_distance(one, other, parts) for one, other in combinations(parts, 2)]
-    table = pd.DataFrame(lines, columns=DISTANCE_COLUMNS)
+    table = pd.DataFrame(lines, columns=list(DISTANCES))
     return table[(table["n_left"] > 0) & (table["n_right"] > 0)].reset_index(drop=True)
 
 

@@ -13,18 +13,17 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import AUDIT_COPIES
 from fer.data.copies import conflicting, delivered_twice, is_in
 from fer.data.splits import SPLITS
 
-COPY_COLUMNS = ["kind", "group", "sample_id", "dataset", "split", "label", "in_use", "similarity"]
-
 
 def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
-    """COPY_COLUMNS of the rows whose picture is delivered twice, in any dataset; groups numbered from 0."""
+    """AUDIT_COPIES of the rows whose picture is delivered twice, in any dataset; groups numbered from 0."""
     found = rows[delivered_twice(rows)].sort_values("sample_id")
     group = pd.factorize(found["content"])[0]
     found = found.assign(kind="exact", group=group, similarity=1.0)
-    return found.sort_values(["group", "sample_id"], ignore_index=True)[COPY_COLUMNS]
+    return found.sort_values(["group", "sample_id"], ignore_index=True)[list(AUDIT_COPIES)]
 
 
 def count_exact(rows: pd.DataFrame) -> dict[str, Any]:

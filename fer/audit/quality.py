@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import QUALITY
 from fer.faces.packs import PackPixels
 
 # Raise when a measure or a threshold changes.
@@ -30,13 +31,10 @@ QUALITY_THRESHOLDS = {
     "dark_level": DARK_LEVEL, "blurred_sharpness": BLURRED_SHARPNESS,
 }  # fmt: skip
 FLAGS = ("blank", "small", "dark", "blurred")  # the first that fits is given
-QUALITY_COLUMNS = [
-    "sample_id", "split", "label", "width", "height", "brightness", "contrast", "sharpness", "flag",
-]  # fmt: skip
 
 
 def measure_quality(rows: pd.DataFrame, pictures: np.ndarray | PackPixels) -> pd.DataFrame:
-    """QUALITY_COLUMNS of `rows` (sample_id, split, label, width, height), whose pictures are uint8 [N, S, S, 1].
+    """QUALITY of `rows` (sample_id, split, label, width, height), whose pictures are uint8 [N, S, S, 1].
 
     brightness is the mean (0 to 255), contrast the standard deviation, sharpness the standard deviation of the
     Laplacian over the contrast, so that brightening alone does not sharpen; flag is "" or one of FLAGS.
@@ -50,7 +48,7 @@ def measure_quality(rows: pd.DataFrame, pictures: np.ndarray | PackPixels) -> pd
         "blurred": sharpness < BLURRED_SHARPNESS,
     }
     flag = np.select([fits[name] for name in FLAGS], FLAGS, default="")
-    table = rows[QUALITY_COLUMNS[:5]].reset_index(drop=True)
+    table = rows[list(QUALITY[:5])].reset_index(drop=True)
     return table.assign(
         brightness=brightness.round(2), contrast=contrast.round(2), sharpness=sharpness.round(4), flag=flag
     )

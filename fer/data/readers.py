@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import LISTED
 from fer.layouts.file_states import file_states
 from fer.layouts.label_sheets import Place, reject
 from fer.layouts.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, class_folders, visible_folders
@@ -38,7 +39,6 @@ from utils import InputError
 
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
 TEXT_COLUMNS = ["sample_id", "path", "original_path", "dataset", "split", "subject", "photo"]
-SAMPLE_COLUMNS = ["sample_id", "path", "original_path", "label", *TEXT_COLUMNS[3:], *FLOAT_COLUMNS]
 REJECTED_COLUMNS = ["sample_id", "path", "reason", "step", "split"]
 
 WAYS_TO_GET = {
@@ -71,7 +71,7 @@ KNOWN_COUNTS: dict[str, Counts] = {
 
 @dataclass(frozen=True)
 class Listing:
-    """What a dataset holds: `samples` (SAMPLE_COLUMNS) and `rejected` (REJECTED_COLUMNS), both 0..n-1.
+    """What a dataset holds: `samples` (the columns LISTED) and `rejected` (REJECTED_COLUMNS), both 0..n-1.
 
     `samples` is sorted by sample_id. `rejected` has step "in file" (a line or file that cannot be used)
     or "confidence", and split as far as it is known. `layout` is a key of LAYOUTS, `notes` is what a user should know,
@@ -208,7 +208,7 @@ def _complete(samples: pd.DataFrame, place: Place) -> pd.DataFrame:
     if place.row.subject is not None:
         samples = samples.assign(subject=_subjects(samples["path"], place))
         absent.pop("subject", None)
-    samples = samples.assign(dataset=place.name, **absent)[SAMPLE_COLUMNS]
+    samples = samples.assign(dataset=place.name, **absent)[list(LISTED)]
     types = dict.fromkeys(TEXT_COLUMNS, "str") | dict.fromkeys(FLOAT_COLUMNS, "float64") | {"label": "int64"}
     return samples.astype(types).sort_values("sample_id", ignore_index=True)
 

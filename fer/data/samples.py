@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fer.columns.files import LEFT
 from fer.data.copies import settle_rows
 from fer.data.decoding import decode_all
 from fer.data.readers import Listing, listing_signature, read_dataset
@@ -48,7 +49,6 @@ from utils import (
 SAMPLES_VERSION = 6
 PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
 READABLE = ["sample_id", "path", "label", "split", "content", "face"]
-REJECTED = ["sample_id", "path", "step", "reason", "label", "split", "content", "face"]
 SETTLED = ("copies", "conflicts")
 STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
 TEXT_COLUMNS = (
@@ -246,8 +246,8 @@ def _select_samples(
     out = pd.concat([left, beyond])
     parts = [part for part in (listing.rejected, unreadable, out.assign(label=out["delivered"])) if len(part)]
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
-    others = [column for column in decoded if column not in (*REJECTED, "delivered")]
-    rejected = rejected.reindex(columns=[*REJECTED, *others])
+    others = [column for column in decoded if column not in (*LEFT, "delivered")]
+    rejected = rejected.reindex(columns=[*LEFT, *others])
     for column in ("content", "face", "split"):  # empty where a row was never read
         rejected[column] = rejected[column].astype(object).fillna("")
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))

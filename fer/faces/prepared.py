@@ -28,6 +28,7 @@ import pandas as pd
 from filelock import Timeout
 from PIL import Image
 
+from fer.columns.files import MADE_FROM
 from fer.console.interrupt import children_without_ctrl_c
 from fer.layouts.pictures import UnreadablePicture
 from utils import (
@@ -47,7 +48,7 @@ from utils import (
 
 # A manifest row is found again by what its picture was made from. Split and label are not in it: a picture stays
 # where it was first put, and a split is a list of rows.
-ORIGIN = ["sample_id", "content", "source"]
+ORIGIN = list(MADE_FROM)
 TEXTS = [*ORIGIN, "file", "method", "reason"]
 # What a picture's file was when it was made: size in bytes and checksum (of versions before this one not noted).
 SEAL = ["bytes", "checksum"]

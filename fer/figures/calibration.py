@@ -12,7 +12,6 @@ from fer.figures.looks import Places, look, network_legend, places
 from fer.figures.result_rows import chosen_by_validation
 from fer.figures.statistics_rows import (
     KEYS,
-    TRAINED,
     Records,
     about_row,
     as_records,
@@ -25,6 +24,7 @@ from fer.figures.statistics_rows import (
 from fer.figures.style import COLOURS, LEGEND_LINE, MARK, WIDTH, legend_rows, titled_figure
 from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy
+from fer.statistics.calibration_tables import TRAINED
 from utils import file_fingerprint
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def draw_risk_coverage(
     """
     table = statistics_table(study, "risk_coverage")
     curves = {
-        heading: {name: table[(table[KEYS] == keys).all(axis=1)] for name, (*keys, _) in found.items()}
+        heading: {name: table[(table[list(KEYS)] == keys).all(axis=1)] for name, (*keys, _) in found.items()}
         for heading, found in panels.items()
     }
     areas = {heading: {name: row[-1] for name, row in found.items()} for heading, found in panels.items()}

@@ -11,7 +11,6 @@ import pandas as pd
 from fer.figures.engine import FigureJob
 from fer.figures.result_rows import chosen_by_validation
 from fer.figures.statistics_rows import (
-    TRAINED,
     Records,
     about_row,
     as_records,
@@ -22,6 +21,7 @@ from fer.figures.statistics_rows import (
 )
 from fer.figures.style import COLOURS, MARK, WIDTH, score_text, titled_figure
 from fer.results.study_files import StoredStudy
+from fer.statistics.calibration_tables import TRAINED
 from fer.statistics.groups import ENOUGH_ROWS
 
 if TYPE_CHECKING:

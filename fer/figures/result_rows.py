@@ -11,22 +11,21 @@ from typing import get_args
 
 import pandas as pd
 
+from fer.columns.files import CLASSES, KEYS, RESULT_KEYS, RESULTS, SETUP
 from fer.data.folds import OFFICIAL
 from fer.results.scores import MAJORITY
 from fer.results.study_files import StoredRun, StoredStudy
-from fer.results.tables import CLASS_COLUMNS, CLASS_TEXTS, COLUMNS, KEY_COLUMNS, read_results, read_validation
-from fer.results.trainings import SCORED, per_training, spread_words
-from fer.results.trainings import SETUP as TRAINED
+from fer.results.tables import CLASS_TEXTS, read_results, read_validation
+from fer.results.trainings import SCORED_ROWS, per_training, spread_words
 from fer.results.validation_choice import best_setup
 from fer.runs.run import ORACLE
 from fer.settings.settings import Variant
 from fer.study.variants import scored_variant
 from utils import InputError, log, read_csv
 
-SETUP = ("balance", "mixing", "selection")
+HOW = ("balance", "mixing", "selection")
 ENSEMBLE = "ensemble_"
 VARIANTS = get_args(Variant)
-SCORED_KEYS = ("run", "test_on", "test_variant", "tta")
 
 
 def rows_selected_on_validation(study: StoredStudy) -> pd.DataFrame:
@@ -38,7 +37,7 @@ def rows_selected_on_validation(study: StoredStudy) -> pd.DataFrame:
     """
     if not (study.output / "results.csv").is_file():
         log.warning("%s is not there yet: figures made of it are left out.", study.output / "results.csv")
-        return pd.DataFrame(columns=[*COLUMNS, "own", "matching", "label"])
+        return pd.DataFrame(columns=[*RESULTS, "own", "matching", "label"])
     table = per_training(read_results(study.output))
     known = {run.name for run in study.runs}
     rows = table[table["run"].isin(known) & (table["selection"] != ORACLE) & (table["model"] != MAJORITY)].copy()
@@ -62,7 +61,7 @@ def _in_order(variants: pd.Series) -> pd.Series:
 def _labels(rows: pd.DataFrame) -> pd.Series:
     """The model, and the balance, mixing or selection rule where runs that are shown together differ in it."""
     labels = rows["model"].astype(str)
-    for name in SETUP:
+    for name in HOW:
         several = rows.groupby(["train_on", "variant"])[name].transform("nunique") > 1
         labels = labels.where(~several, labels + " (" + rows[name].astype(str) + ")")
     return labels
@@ -75,12 +74,12 @@ def with_classes(study: StoredStudy, rows: pd.DataFrame) -> pd.DataFrame:
     """
     path = study.output / "per_class_results.csv"
     try:
-        table = read_csv(path, CLASS_TEXTS)[list(CLASS_COLUMNS)]
+        table = read_csv(path, CLASS_TEXTS)[list(CLASSES)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
-    scored = read_results(study.output).merge(table, on=list(KEY_COLUMNS), how="inner")
-    same = [*TRAINED, "seed", "split", *SCORED]
-    classes = per_training(scored, "class")[[*same, *(name for name in CLASS_COLUMNS if name not in KEY_COLUMNS)]]
+    scored = read_results(study.output).merge(table, on=list(RESULT_KEYS), how="inner")
+    same = [*SETUP, "seed", "split", *SCORED_ROWS]
+    classes = per_training(scored, "class")[[*same, *(name for name in CLASSES if name not in RESULT_KEYS)]]
     return rows.merge(classes, on=same, how="inner")
 
 
@@ -110,10 +109,10 @@ def with_intervals(study: StoredStudy, rows: pd.DataFrame, metric: str) -> pd.Da
         return rows.assign(low=float("nan"), high=float("nan"))
     try:
         table = _intervals(path, path.stat().st_mtime_ns)
-        table = table[table["metric"] == metric][[*SCORED_KEYS, "low", "high"]]
+        table = table[table["metric"] == metric][[*KEYS, "low", "high"]]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
-    found = rows.merge(table.drop_duplicates(list(SCORED_KEYS), keep="last"), on=list(SCORED_KEYS), how="left")
+    found = rows.merge(table.drop_duplicates(list(KEYS), keep="last"), on=list(KEYS), how="left")
     averaged = (found["split"] != OFFICIAL) & (found["rows"] != "pooled")
     return found.assign(low=found["low"].mask(averaged), high=found["high"].mask(averaged))
 
@@ -127,7 +126,7 @@ def _intervals(path: Path, written: int) -> pd.DataFrame:
 def majority_rows(study: StoredStudy) -> pd.DataFrame:
     """Rows of results.csv of the majority class, indexed by test set; empty where the tables are not written."""
     if not (study.output / "results.csv").is_file():
-        return pd.DataFrame(columns=list(COLUMNS)).set_index("test_on")
+        return pd.DataFrame(columns=list(RESULTS)).set_index("test_on")
     table = read_results(study.output)
     return table[table["model"] == MAJORITY].drop_duplicates("test_on").set_index("test_on")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import KEYS
 from fer.figures.titles import joined, notes
 from fer.results.study_files import StoredStudy
 from fer.runs.run import ORACLE
@@ -19,8 +20,6 @@ from fer.study.variants import scored_variant
 from utils import InputError, read_csv
 
 Records = list[dict[str, Any]]
-KEYS = ["run", "test_on", "test_variant", "tta"]
-TRAINED = "as trained"
 # Close to the soft vote: shown in the comparison of ensembles and in the tables only.
 OTHER_VOTES = ("ensemble_hard", "ensemble_weighted")
 
@@ -56,7 +55,7 @@ def shown_rows(study: StoredStudy) -> pd.DataFrame:
 
 def of_run(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """Rows of `table` of the predictions that `row` is about."""
-    return table[(table[KEYS] == row[KEYS]).all(axis=1)]
+    return table[(table[list(KEYS)] == row[list(KEYS)]).all(axis=1)]
 
 
 def as_records(table: pd.DataFrame) -> Records:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.findings.evidence import Evidence
 from fer.findings.finding import MANY, RESULTS, SCORE, Finding, listed, metric_words, score_words, seeds_words
-from fer.results.trainings import SETUP
 from fer.results.validation_choice import best_setup
 
 CHOSEN = (*SETUP, "tta")

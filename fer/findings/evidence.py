@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.data.folds import OFFICIAL
 from fer.results.ensembles import with_derived
 from fer.results.not_learned import below_majority
 from fer.results.scores import MAJORITY
 from fer.results.study_files import StoredStudy, read_study
 from fer.results.tables import read_results, read_validation
-from fer.results.trainings import SETUP, per_training
+from fer.results.trainings import per_training
 from fer.runs.run import ORACLE
 from fer.study.variants import scored_variant
 from utils import InputError, read_csv, read_sealed

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fer.columns.files import ANSWER, BOX
 from utils import InputError, atomic_path
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def table(path: Path, classes: Sequence[str], more: Sequence[str] = ()) -> Itera
 
 def columns(classes: Sequence[str]) -> list[str]:
     """Columns of a table of answers."""
-    edges = ["box_left", "box_top", "box_right", "box_bottom"]
-    return ["picture", "face", *edges, "detector_confidence", "label", "probability", *classes, "problem"]
+    return [*ANSWER, *classes, "problem"]
 
 
 def rows_of(answer: Answer) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
     described = answer.describe()["faces"]
     return [
         {"picture": answer.picture, "face": number, "label": face["label"], "problem": ""}
-        | dict(zip(("box_left", "box_top", "box_right", "box_bottom"), face["box"], strict=True))
+        | dict(zip(BOX, face["box"], strict=True))
         | {"detector_confidence": face["detector_confidence"], "probability": face["probabilities"][face["label"]]}
         | face["probabilities"]
         for number, face in enumerate(described)

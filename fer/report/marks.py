@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.results.study_files import read_study
 from fer.results.tables import read_validation
-from fer.results.trainings import SETUP
 from fer.results.validation_choice import ValidationScores
 from utils import InputError, read_csv
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fer.columns.files import SHOWN_SETUP
 from fer.report.marks import CHOSEN, Marks, with_intervals
 from fer.report.table_formats import (
     Block,
@@ -34,7 +35,7 @@ from fer.report.table_formats import (
     number_cell,
     text_cell,
 )
-from fer.report.wide_tables import COSTS, HEADLINE, SETUP, by_validation, cost_results, wide_classes, wide_results
+from fer.report.wide_tables import COSTS, HEADLINE, by_validation, cost_results, wide_classes, wide_results
 from fer.results.leaks import parts_of
 from fer.results.scores import MAJORITY
 from fer.results.tables import CLASS_TEXTS, SECTIONS
@@ -254,7 +255,7 @@ def _copies_tables(results: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
     if rows.empty:
         return
     words = [*_words_that_vary(rows), "tta"]
-    keys = [*SETUP, "tta"]
+    keys = [*SHOWN_SETUP, "tta"]
     columns = [Column(_heading(w)) for w in words]
     columns += [Column(name, is_number=True) for name in (*WITH_AND_WITHOUT.values(), *COPY_COUNTS.values(), "n")]
     blocks = []

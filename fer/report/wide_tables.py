@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from fer.columns.files import JUDGED, RESULT_KEYS, SETUP, SHOWN_SETUP
 from fer.results.scores import MAJORITY
-from fer.results.tables import KEY_COLUMNS, SECTIONS
-from fer.results.trainings import SETUP as TRAINING
+from fer.results.tables import SECTIONS
 from fer.results.trainings import per_training
 from fer.results.validation_choice import ValidationScores
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 
 HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
-SETUP = ("train_on", "variant", "test_variant", "model", "balance", "mixing", "selection")
 COSTS = {
     # column of results.csv: (heading, divided by, decimals, what is best)
     "parameters": ("parameters (M)", 1e6, 2, -1),
@@ -28,7 +27,6 @@ COSTS = {
     "peak_ram_mb": ("peak RAM (MB)", 1, 0, -1),
     "latency_ms": ("latency (ms/face)", 1, 2, -1),
 }
-JUDGED = ("validation_score", "validated_on", "chosen_by_validation")
 
 
 def by_validation(
@@ -42,7 +40,7 @@ def by_validation(
     parts = []
     table = table.drop(columns=list(JUDGED), errors="ignore")
     for _, part in table.groupby(same, sort=False):
-        known = part[[name for name in (*TRAINING, "tta") if name in part]].assign(place=range(len(part)))
+        known = part[[name for name in (*SETUP, "tta") if name in part]].assign(place=range(len(part)))
         about = test_on or str(part["test_on" if "test_on" in part else "train_on"].iloc[0])
         found = validation.in_order(known.to_dict("records"), about)
         judged = pd.DataFrame([(one.score, one.datasets, one.chosen) for _, one in found], columns=list(JUDGED))
@@ -61,7 +59,7 @@ def wide_results(results: pd.DataFrame, validation: ValidationScores) -> pd.Data
     """
     results = per_training(results)
     rows = results[results["run"] != MAJORITY]
-    keys = ["section", "rows", *SETUP]
+    keys = ["section", "rows", *SHOWN_SETUP]
     table = rows[keys].drop_duplicates()
     for (test_on, tta), part in rows.groupby(["test_on", "tta"], sort=True):
         ends = [f"{metric} {end}" for metric in HEADLINE for end in ("low", "high") if f"{metric} {end}" in part]
@@ -94,10 +92,10 @@ def _majority_columns(results: pd.DataFrame) -> pd.DataFrame:
 
 def wide_classes(results: pd.DataFrame, classes: pd.DataFrame, validation: ValidationScores) -> pd.DataFrame:
     """One row per section, setup, test set and TTA policy; recall and F1 of each class, mean, sd, and n trainings."""
-    keys = ["section", *SETUP, "test_on", "tta", "rows"]
-    described = ("section", "seed", "split", *(c for c in SETUP if c != "test_variant"))
-    shown = results[[*KEY_COLUMNS, *described]]
-    rows = classes.fillna({"test_variant": ""}).merge(shown, on=list(KEY_COLUMNS), how="inner")
+    keys = ["section", *SHOWN_SETUP, "test_on", "tta", "rows"]
+    described = ("section", "seed", "split", *(c for c in SHOWN_SETUP if c != "test_variant"))
+    shown = results[[*RESULT_KEYS, *described]]
+    rows = classes.fillna({"test_variant": ""}).merge(shown, on=list(RESULT_KEYS), how="inner")
     rows = per_training(rows, "class", "section")
     grouped = rows.groupby([*keys, "class"], sort=False)[["recall", "f1"]].agg(["mean", "std", "size"])
     table = grouped.unstack("class")
@@ -119,7 +117,7 @@ def cost_results(results: pd.DataFrame) -> pd.DataFrame:
     keys = ["train_on", "variant", "model"]
     results = per_training(results)
     runs = results[(results["section"] != "") & (results["selection"] != ORACLE)]
-    runs = runs.drop_duplicates([*TRAINING, "seed", "split"]).astype(dict.fromkeys(COSTS, float))
+    runs = runs.drop_duplicates([*SETUP, "seed", "split"]).astype(dict.fromkeys(COSTS, float))
     grouped = runs.groupby(keys)[list(COSTS)].agg(["mean", "std"])
     found = {"n": runs.groupby(keys).size()}
     for cost in COSTS:

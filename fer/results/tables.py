@@ -5,28 +5,11 @@ everything else is put together anew each time, and a file is written only when 
 
 `results.csv` has a row per (run, test_on, test_variant, tta), `validation_results.csv` the same for
 validation rows, with `n_rows` (rows scored) in place of `n_test`. The folds of a repeat together are a run as well,
-whose `split` is the repeat; means are made of those rows, never of single folds (see per_training). Their columns:
+whose `split` is the repeat; means are made of those rows, never of single folds (see per_training).
+The columns: fer.columns, docs/outputs.md.
 
-| columns | meaning |
-|---|---|
-| run, test_on, test_variant, tta | folder of the run; dataset (or union "a+b"), variant of its pictures, TTA policy |
-| rows | official, pooled, fold or own split: see fer.results.pooling; "fold" rows are parts of "pooled" ones |
-| section, members | kind of experiment, see `section_of`; runs of which an ensemble is made, joined by " / " |
-| train_on, variant, model, seed, split, balance, mixing, selection | the run; datasets joined by "+" |
-| n_train, n_val, n_test, n_classes | rows before balancing, for validation, scored; classes among these |
-| accuracy … | every metric of evaluation.METRICS, 0 to 1 (kappa from -1), unrounded |
-| tta_gain | accuracy minus that of the same run on the same pictures without TTA; empty without TTA |
-| optimism | in rows of an oracle on a test set it saw: accuracy minus that of its counterpart; empty elsewhere |
-| accuracy_without_copies, n_without_copies | test rows without an identical copy in training, see below |
-| n_near_copies | how many of these have a near copy there; empty where no audit tells |
-| accuracy_copies, n_copies | test rows that have an identical one |
-| epochs, best_epoch, train_seconds, images_per_second | the training |
-| peak_gpu_mb, peak_ram_mb | MiB at most allocated on the GPU (empty without), and by which the process grew |
-| parameters, flops, latency_ms | the network: count, per picture, one picture at a time; summed in an ensemble |
-| limit_per_split, sample_data | LIMIT_PER_SPLIT (empty: none); True when drawn faces are part of the row |
-
-Runs made before these two columns hold `peak_memory_mb` in their run.json, which was not reset between runs: it is
-not read, the columns are empty.
+Runs made before peak_gpu_mb and peak_ram_mb hold `peak_memory_mb` in their run.json, which was not reset between
+runs: it is not read, the columns are empty.
 
 Copies are pictures that stand in the training or validation data as delivered, before any left (data/copies.py,
 results/leaks.py); the columns are empty where the samples tables are not there. validation_results.csv has neither
@@ -37,7 +20,7 @@ Each scored set has one more row, run and model `majority_class`: the most frequ
 training rows as the answer to everything. What does not apply to it is empty. With folds it answers each fold by the
 rows that are not in it (several repeats: as one).
 
-`per_class_results.csv` has, for each row of results.csv and each class: precision, recall, f1, auc, support.
+`per_class_results.csv` has a row for each row of results.csv and each class.
 `tables/left_out.json` lists, in words, what the tables do without and why.
 """
 
@@ -52,6 +35,8 @@ import numpy as np
 import pandas as pd
 
 from evaluation import METRICS
+from fer.columns.columns import of_kind
+from fer.columns.files import CLASSES, FACTS, FUNNEL, RESULT_KEYS, RESULTS, RUN, TEST_ONLY
 from fer.data.samples import read_samples
 from fer.results.ensembles import with_derived
 from fer.results.leaks import parts_of
@@ -61,27 +46,10 @@ from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from utils import InputError, lock_in, read_csv, write_changed
 
-KEY_COLUMNS = ("run", "test_on", "test_variant", "tta", "rows")
-RUN_COLUMNS = ("train_on", "variant", "model", "seed", "split", "balance", "mixing", "selection")
-COUNT_COLUMNS = ("n_train", "n_val", "n_test", "n_classes")
-FACT_COLUMNS = (
-    "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "parameters", "flops",
-    "latency_ms",
-)  # fmt: skip
-COPY_COLUMNS = ("accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies")
-WHOLE_NUMBERS = (
-    "seed", *COUNT_COLUMNS, "n_without_copies", "n_near_copies", "n_copies", "epochs", "best_epoch", "parameters",
-    "flops", "limit_per_split",
-)  # fmt: skip
-COLUMNS = (
-    *KEY_COLUMNS, "section", *RUN_COLUMNS, "members", *COUNT_COLUMNS, *METRICS, "tta_gain", "optimism", *COPY_COLUMNS,
-    *FACT_COLUMNS, "limit_per_split", "sample_data",
-)  # fmt: skip
-TEXTS = (*KEY_COLUMNS, "section", *(name for name in RUN_COLUMNS if name != "seed"), "members")
-TEST_ONLY = ("section", "optimism", *COPY_COLUMNS)
+TEXTS = of_kind("text", RESULTS)
+WHOLE_NUMBERS = of_kind("count", RESULTS)
 SECTIONS = ("individual", "combined", "cross", "leave_one_out", "ensemble")
-CLASS_TEXTS = (*KEY_COLUMNS, "class")
-CLASS_COLUMNS = (*CLASS_TEXTS, "precision", "recall", "f1", "auc", "support")
+CLASS_TEXTS = of_kind("text", CLASSES)
 ROW_ORDER = ["train_on", "variant", "model", "seed", "run", "test_on", "test_variant", "tta", "rows"]
 
 
@@ -112,7 +80,7 @@ def read_results(output: Path) -> pd.DataFrame:
     """results.csv as `write_tables` returned it. Raises InputError when it is not there or damaged."""
     path = output / "results.csv"
     try:
-        table = read_csv(path, TEXTS)[list(COLUMNS)]
+        table = read_csv(path, TEXTS)[list(RESULTS)]
         return table.fillna(dict.fromkeys(TEXTS, "")).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). Run main.py --report: it is written again.") from error
@@ -136,7 +104,7 @@ def write_funnel(output: Path, names: Iterable[str]) -> pd.DataFrame:
     """
     study = read_study(output)
     parts = [_funnel_of(study, name).assign(dataset=name, sample_data=study.is_sample(name)) for name in names]
-    funnel = pd.concat(parts, ignore_index=True)[["dataset", "step", "removed", "kept", "found", "sample_data"]]
+    funnel = pd.concat(parts, ignore_index=True)[list(FUNNEL)]
     funnel["found"] = funnel["found"].astype("Int64")
     _write_table(output / "selection_funnel.csv", funnel)
     return funnel
@@ -170,7 +138,7 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 def _results_table(study: StoredStudy, scored: list[Scores]) -> pd.DataFrame:
     """Rows in the columns of the module's table, in an order that depends on the rows alone."""
-    table = pd.DataFrame([_result_row(study, one) for one in scored], columns=list(COLUMNS))
+    table = pd.DataFrame([_result_row(study, one) for one in scored], columns=list(RESULTS))
     table["tta_gain"] = _tta_gain(table)
     table["optimism"] = _optimism(table)
     table = table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64") | {"sample_data": bool})
@@ -178,20 +146,20 @@ def _results_table(study: StoredStudy, scored: list[Scores]) -> pd.DataFrame:
 
 
 def _key_of(one: Scores) -> tuple[str, ...]:
-    """The values of KEY_COLUMNS."""
+    """The values of RESULT_KEYS."""
     return one.name, one.test_on, one.test_variant, one.tta, one.rows
 
 
 def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
-    row = dict(zip(KEY_COLUMNS, _key_of(one), strict=True))
+    row = dict(zip(RESULT_KEYS, _key_of(one), strict=True))
     row |= {"limit_per_split": study.limit} | one.metrics
     parts = parts_of(study.output, one.test_on)
     if one.run is None:
         empty = dict.fromkeys(("section", "members", "variant", "split", "balance", "mixing", "selection"), "")
         alone = {"train_on": one.test_on, "model": MAJORITY, "sample_data": study.is_sample(*parts)}
         return row | empty | alone
-    facts = {name: one.run.facts.get(name) for name in FACT_COLUMNS}
-    described = {name: one.run.run[name] for name in RUN_COLUMNS} | {"train_on": one.run.train_on}
+    facts = {name: one.run.facts.get(name) for name in FACTS}
+    described = {name: one.run.run[name] for name in RUN} | {"train_on": one.run.train_on}
     rows = {"n_train": one.run.rows("n_train"), "n_val": one.run.rows("n_val")}
     kind = {"section": section_of(one.run, parts, study.datasets), "members": " / ".join(one.run.members)}
     sample = study.is_sample(*parts, *one.run.run["train_on"])
@@ -223,7 +191,7 @@ def _tta_gain(table: pd.DataFrame) -> pd.Series:
 
 def _optimism(table: pd.DataFrame) -> pd.Series:
     """Accuracy of an oracle, on a set it chose by, minus that of the same training judged by validation; else NaN."""
-    same = [*(name for name in RUN_COLUMNS if name != "selection"), *KEY_COLUMNS[1:]]
+    same = [*(name for name in RUN if name != "selection"), *RESULT_KEYS[1:]]
     oracle = table["selection"] == ORACLE
     pairs = zip(table["test_on"].astype(str), table["train_on"].astype(str), strict=True)
     seen = np.array([set(tested.split("+")) <= set(trained.split("+")) for tested, trained in pairs], dtype=bool)
@@ -236,8 +204,8 @@ def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
     """One row per row of `results`, in its order, and class."""
     by_key = {_key_of(one): one for one in scored if one.split == "test"}
     parts = []
-    for key in results[list(KEY_COLUMNS)].itertuples(index=False, name=None):
+    for key in results[list(RESULT_KEYS)].itertuples(index=False, name=None):
         part = pd.DataFrame(by_key[key].classes).assign(**{"class": EMOTIONS})
-        parts.append(part.assign(**dict(zip(KEY_COLUMNS, key, strict=True))))
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(CLASS_COLUMNS))
-    return table[list(CLASS_COLUMNS)]
+        parts.append(part.assign(**dict(zip(RESULT_KEYS, key, strict=True))))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(CLASSES))
+    return table[list(CLASSES)]

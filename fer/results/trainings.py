@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import SCORED, SETUP
 from fer.data.folds import repeat_of
 
-SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
-SCORED = ("test_on", "test_variant", "tta", "rows")
+SCORED_ROWS = (*SCORED, "rows")
 
 
 def per_training(table: pd.DataFrame, *also: str) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def per_training(table: pd.DataFrame, *also: str) -> pd.DataFrame:
     if rows["split"].isin(["official", ""]).all():
         return rows.reset_index(drop=True)
     rows = rows.assign(split=[repeat_of(split) for split in rows["split"]])
-    keys = [*SETUP, "seed", "split", *SCORED, *also]
+    keys = [*SETUP, "seed", "split", *SCORED_ROWS, *also]
     if not rows.duplicated(keys).any():
         return rows.reset_index(drop=True)
     kinds = {name: _mean if pd.api.types.is_numeric_dtype(rows[name]) else _first for name in rows if name not in keys}
@@ -50,7 +50,7 @@ def _first(values: pd.Series) -> Any:
 
 def spread_words(rows: pd.DataFrame) -> str:
     """Over what the rows of one setup vary, in words: "seeds", "repeats of one seed", "seeds and repeats"."""
-    same = [*SETUP, *SCORED]
+    same = [*SETUP, *SCORED_ROWS]
     seeds = rows.groupby(same, dropna=False)["seed"].nunique().max() if len(rows) else 0
     repeats = rows.groupby([*same, "seed"], dropna=False)["split"].nunique().max() if len(rows) else 0
     if repeats > 1:

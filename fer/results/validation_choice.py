@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.results.scores import MAJORITY
-from fer.results.trainings import SETUP, per_training
+from fer.results.trainings import per_training
 from fer.runs.run import ORACLE
 
 

@@ -25,10 +25,11 @@ from torch import nn
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
 from evaluation import METRICS, predict
+from fer.columns.files import TRAIN_SCORES
 from fer.machine.precision import autocast_dtype
 from fer.networks.heads import Head, HeadPlan, Trees, classifier_of, import_xgboost, put_in_place
 from fer.runs.facts import training_facts
-from fer.runs.kept_epoch import SCORES, mean_scores, validation_scores
+from fer.runs.kept_epoch import mean_scores, validation_scores
 from fer.runs.run import Run
 from fer.runs.trained_network import save_trained
 from fer.settings.settings import EMOTIONS, ModelRow
@@ -161,8 +162,7 @@ def _training_scores(head: nn.Module, features: np.ndarray, labels: np.ndarray) 
         logits = head.cpu()(torch.from_numpy(features))
     probabilities = logits.softmax(1).numpy()
     loss = float(nn.functional.cross_entropy(logits, torch.from_numpy(labels)))
-    names = [name for name in SCORES if name != "balanced_accuracy"]
-    return {"train_loss": loss} | {f"train_{name}": METRICS[name](labels, probabilities) for name in names}
+    return {"train_loss": loss} | {f"train_{name}": METRICS[name](labels, probabilities) for name in TRAIN_SCORES}
 
 
 def _scores(

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from evaluation import METRICS
+from fer.columns.files import VALIDATION_SCORES
 from utils import InputError, read_csv
 
-# Scores of every epoch in history.csv, and those that runs of every version have noted.
-SCORES = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")
+# Of the scores of an epoch (VALIDATION_SCORES) those that runs of every version have noted.
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 # Largest difference of a probability, and of the loss, that other kernels may make: within one machine's fp32, and
 # between machines or in half precision.
@@ -28,10 +28,10 @@ class ScoresDisagreeError(Exception):
 
 
 def validation_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """`val_loss` and SCORES, of labels int64[N] and probabilities float32[N, C]."""
+    """`val_loss` and VALIDATION_SCORES, of labels int64[N] and probabilities float32[N, C]."""
     chosen = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None)
     return {"val_loss": float(-np.log(chosen).mean())} | {
-        f"val_{name}": METRICS[name](labels, probabilities) for name in SCORES
+        f"val_{name}": METRICS[name](labels, probabilities) for name in VALIDATION_SCORES
     }
 
 

@@ -22,16 +22,12 @@ from fer.statistics.families import difference, on_shared_rows
 from fer.statistics.significance import ALPHA
 from fer.statistics.simultaneous import together
 
-BEST_COLUMNS = (
-    "section", "test_on", "rows", "tta", "metric", *Setup.__dataclass_fields__, "test_variant", "value", "is_best",
-    "below_best", "p_adjusted", "indistinguishable", "pairs_in_family", "n",
-)  # fmt: skip
 Member = tuple[Setup, str]
 Members = dict[Member, list[Answer]]
 
 
 def best_rows(study: StoredStudy, test_set: TestSet) -> Iterator[dict[str, Any]]:
-    """A row per table, score and setup in the columns of BEST_COLUMNS.
+    """A row per table, score and setup in the columns of best.csv.
 
     `below_best`: mean score of the best minus that of this one, on rows both answered. `indistinguishable`: True for
     the best, and for all whose adjusted p against it is 0.05 or more. Setups that share no rows with the best are not

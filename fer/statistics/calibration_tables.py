@@ -31,14 +31,6 @@ from fer.statistics.calibration import (
 from utils import InputError, log
 
 TRAINED, TEMPERED, CORRECTED, BOTH = "as trained", "temperature", "prior corrected", "prior corrected, temperature"
-KEYS = ("run", "test_on", "test_variant", "tta")
-CALIBRATION_COLUMNS = (
-    *KEYS, "train_on", "variant", "model", "seed", "split", "selection", "is_within", "probabilities", "ece", "ece_low",
-    "ece_high", "bins", "nll", "brier", "accuracy", "balanced_accuracy", "macro_f1", "temperature", "n", "n_groups",
-    "n_val", "aurc",
-)  # fmt: skip
-RELIABILITY_COLUMNS = (*KEYS, "probabilities", "bin", "n", "confidence", "accuracy", "low", "high")
-RISK_COLUMNS = (*KEYS, "coverage", "risk")
 
 
 @dataclass

@@ -1,25 +1,14 @@
 """Statistics of a study, from the files it left on disk: intervals, seeds, comparisons, calibration, groups.
 
-No network is loaded. Everything lies in `statistics/` under the output folder, sample_data (bool) in every table:
-
-| file | one row per |
-|---|---|
-| intervals.csv | scored row of results.csv and score: value, low, high, method, n, n_groups |
-| seeds.csv | setup, test set, policy and score: mean, interval, sd, n, min, max over n seeds × repeats, named apart |
-| comparisons.csv | pair and score in a family: see fer.statistics.families |
-| best.csv | row of a paper table and score: how far below the best, and whether it can be told from it |
-| optimism.csv | oracle, score, and test set it saw: oracle minus counterpart (chosen on validation); mean over seeds |
-| effects.csv | question ("does augmentation help") and score, over all matched pairs: see fer.statistics.effects |
-| calibration.csv, reliability.csv, risk_coverage.csv | scored row, and way of mending, bin, or point |
-| groups.csv | scored row without TTA, attribute and group |
-| statements.json, statements.md | family and score: what holds, in words |
+No network is loaded. Everything lies in `statistics/` under the output folder. What a row of each table is, and its
+columns: fer.columns, docs/outputs.md. statements.md and statements.json say in words what comparisons.csv holds.
 
 All of it is made anew when one of the files behind it changed, and left alone otherwise: `cache/statistics.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,24 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.columns.columns import of_kind
+from fer.columns.files import COMPARISONS, SETUP, STATISTICS
 from fer.metrics.metrics import compared_by
 from fer.results.ensembles import with_derived
 from fer.results.study_files import StoredStudy, read_study
 from fer.runs.run import ORACLE
 from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets, resampled_of
-from fer.statistics.best import BEST_COLUMNS, best_rows
+from fer.statistics.best import best_rows
 from fer.statistics.bootstrap import percentile_interval
-from fer.statistics.calibration_tables import (
-    CALIBRATION_COLUMNS,
-    RELIABILITY_COLUMNS,
-    RISK_COLUMNS,
-    CalibrationRows,
-    Validation,
-)
-from fer.statistics.effects import EFFECT_COLUMNS, Effects, validation_scores
+from fer.statistics.calibration_tables import CalibrationRows, Validation
+from fer.statistics.effects import Effects, validation_scores
 from fer.statistics.families import (
-    COLUMNS,
     PRIMARY,
     Tested,
     comparisons,
@@ -54,7 +38,6 @@ from fer.statistics.families import (
     over_datasets,
     rows_of,
 )
-from fer.statistics.groups import COLUMNS as GROUP_COLUMNS
 from fer.statistics.groups import fact_files, groupings, missing_facts, results_by_group
 from fer.statistics.significance import Resampled, compare, spread, wilson_interval
 from fer.statistics.statements import statements
@@ -65,36 +48,8 @@ from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_js
 # Raise when the same files would give other statistics.
 STATISTICS_VERSION = 7
 
-KEYS = ("run", "test_on", "test_variant", "tta")
-SETUP = ("train_on", "variant", "model", "balance", "mixing", "selection")
-INTERVAL_COLUMNS = (*KEYS, *SETUP, "seed", "split", "metric", "value", "low", "high", "method", "n", "n_groups")
-SEED_COLUMNS = (
-    *SETUP, "is_oracle", "test_on", "test_variant", "tta", "metric", "mean", "sd", "n", "min", "max", "n_seeds",
-    "n_repeats", "low", "high", "seeds", "folds",
-)  # fmt: skip
-OPTIMISM_COLUMNS = (
-    *SETUP[:-1], "selection", "split", "seed", "n_seeds", "test_on", "test_variant", "tta", "metric", "counterpart",
-    "oracle", "optimism", "low", "high", "weights_only", "method", "n", "n_groups",
-)  # fmt: skip
-RESULT_COLUMNS = (*KEYS, "train_on", "variant", "model", "seed", "split", "selection", *GROUP_COLUMNS)
-TABLES = {
-    "intervals": INTERVAL_COLUMNS,
-    "seeds": SEED_COLUMNS,
-    "comparisons": COLUMNS,
-    "best": BEST_COLUMNS,
-    "effects": EFFECT_COLUMNS,
-    "optimism": OPTIMISM_COLUMNS,
-    "calibration": CALIBRATION_COLUMNS,
-    "reliability": RELIABILITY_COLUMNS,
-    "risk_coverage": RISK_COLUMNS,
-    "groups": RESULT_COLUMNS,
-}
 LONG = ("reliability", "risk_coverage")  # curves to be drawn: six digits will do
-FILES = (*(f"{name}.csv" for name in TABLES), "statements.json", "statements.md")
-WHOLE_NUMBERS = {
-    "seed", "n", "n_groups", "n_val", "pairs_in_family", "n_first", "n_second", "seeds_first", "seeds_second",
-    "n_folds", "n_seeds", "n_repeats", "bins", "bin", "questions", "pairs", "clusters",
-}  # fmt: skip
+FILES = (*(f"{name}.csv" for name in STATISTICS), "statements.json", "statements.md")
 
 
 def write_statistics(output: Path) -> Path:
@@ -154,8 +109,8 @@ def _write_all(study: StoredStudy, folder: Path) -> list[str]:
             effects.add(test_set)
     judge_primary(found.primary)
     found.rows["effects"] = effects.rows()
-    tables = {name: _table(study, found.rows[name], columns) for name, columns in TABLES.items()}
-    nemenyi = _table(study, over_datasets(tables["seeds"]), COLUMNS)
+    tables = {name: _table(study, found.rows[name], columns) for name, columns in STATISTICS.items()}
+    nemenyi = _table(study, over_datasets(tables["seeds"]), COMPARISONS)
     if len(nemenyi):
         tables["comparisons"] = pd.concat([tables["comparisons"], nemenyi], ignore_index=True)
     said = statements(_records(tables["comparisons"]))
@@ -180,10 +135,10 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _table(study: StoredStudy, rows: list[dict[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
+def _table(study: StoredStudy, rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a table with these columns; sample_data is True where a test or training set is drawn."""
     table = pd.DataFrame(rows, columns=list(columns))
-    table = table.astype(dict.fromkeys(WHOLE_NUMBERS & set(table.columns), "Int64"))
+    table = table.astype(dict.fromkeys(of_kind("count", columns), "Int64"))
     trained_on = {run.name: run.run["train_on"] for run in study.runs}
     table["sample_data"] = [_is_sample(study, row, trained_on) for row in rows]
     return table.astype({"sample_data": bool})
@@ -210,7 +165,7 @@ class Collected:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = {name: [] for name in TABLES}
+        self.rows = {name: [] for name in STATISTICS}
 
     def add(self, test_set: TestSet) -> None:
         """Add what one test set holds."""

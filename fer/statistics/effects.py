@@ -53,11 +53,6 @@ STEPS = {
     ("raw", "augmented"): "preprocessing and augmentation",
 }
 HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
-EFFECT_COLUMNS = (
-    "question", "metric", "test_on", "difference", "low", "high", "p", "low_adjusted", "high_adjusted", "p_adjusted",
-    "questions", "verdict", "pairs", "clusters", "n_seeds", "weights_only", "smallest", "smallest_where", "largest",
-    "largest_where", "n", "n_groups", "method",
-)  # fmt: skip
 Setup = tuple[str, ...]
 
 
@@ -294,7 +289,7 @@ class Effects:
                 self.found[question, score].add(differences, rows.sizes[score], len(rows), rows.draws.n_groups)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row per question and score, in the columns of EFFECT_COLUMNS; corrected for all questions of a score."""
+        """A row per question and score, in the columns of effects.csv; corrected for all questions of a score."""
         rows = []
         for score in dict.fromkeys(score for _, score in self.found):
             asked = [question for question in QUESTIONS if (question, score) in self.found]

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.data.folds import OFFICIAL
 from fer.statistics.answers import Answer, Setup, TestSet, paired_in_order, resampled_of
 from fer.statistics.significance import ALPHA, ENOUGH_DATASETS, Difference, compare, friedman_nemenyi, mcnemar_p
@@ -35,14 +36,7 @@ from fer.study.variants import scored_variant
 
 # `test_variant` where every setup is tested on pictures of its own variant.
 OWN = "own"
-CONTEXT = ("train_on", "variant", "model", "balance", "mixing", "selection")
 PRIMARY, EXPLORATORY = "primary", "exploratory"
-COLUMNS = (
-    "role", "family", "test_on", "test_variant", "tta", *CONTEXT, "first", "second", "metric", "first_value",
-    "second_value", "difference", "low", "high", "p", "p_mcnemar", "low_adjusted", "high_adjusted", "p_adjusted",
-    "pairs_in_family", "verdict", "weights_only", "n_first", "n_second", "seeds_first", "seeds_second", "n_folds", "n",
-    "n_groups", "method",
-)  # fmt: skip
 Sides = tuple[list[Answer], list[Answer]]
 FIRST, SECOND, TIE = "first is better", "second is better", "no difference shown"
 
@@ -84,7 +78,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Tested:
-    """Pairs of a family on one score, corrected together: rows in the columns of COLUMNS, and their differences."""
+    """Pairs of a family on one score, corrected together: rows in the columns of COMPARISONS, and their differences."""
 
     role: str
     rows: list[dict[str, Any]]
@@ -160,7 +154,7 @@ def _families(
         named: dict[str, list[Answer]] = {}
         for member in members:
             named.setdefault(getattr(member.setup, varies), []).append(member)
-        yield Family(kind, tested, "none", dict(zip(CONTEXT, common, strict=True)), named)
+        yield Family(kind, tested, "none", dict(zip(SETUP, common, strict=True)), named)
 
 
 def _family_key(item: tuple[Any, Any]) -> Any:
@@ -196,8 +190,8 @@ def comparisons(test_set: TestSet, family: Family, declared: str = "") -> list[T
     for score in test_set.scores:
         primary = asked if score == declared else set()
         parts = {PRIMARY: primary, EXPLORATORY: pairs.keys() - primary}
-        for role, names in parts.items():
-            part = {one: sides for one, sides in pairs.items() if one in names}
+        for role, chosen in parts.items():
+            part = {one: sides for one, sides in pairs.items() if one in chosen}
             found += [_tested(test_set, family, part, score, role)] if part else []
     return found
 
@@ -275,7 +269,7 @@ def over_datasets(seeds: pd.DataFrame) -> list[dict[str, Any]]:
     """Friedman and Nemenyi over models, for each variant and score with six data sets or more.
 
     `seeds`: seeds.csv; a data set counts where a network was trained and tested on it alone, without TTA, and every
-    model was. Rows in the columns of COLUMNS, p_adjusted being Nemenyi's p, p Friedman's.
+    model was. Rows in the columns of COMPARISONS, p_adjusted being Nemenyi's p, p Friedman's.
     """
     own = seeds[(seeds["train_on"] == seeds["test_on"]) & (seeds["tta"] == "none") & ~seeds["is_oracle"]]
     shared = ["variant", "balance", "mixing", "selection", "test_variant"]

@@ -24,10 +24,6 @@ BINS = 4
 # The worst of groups smaller than this would mostly be the unluckiest.
 ENOUGH_ROWS = 30
 MEASURED = ("face_size", "brightness", "sharpness")
-COLUMNS = (
-    "attribute", "group", "n", "correct", "accuracy", "low", "high", "balanced_accuracy", "n_classes",
-    "gap", "gap_low", "gap_high", "is_worst",
-)  # fmt: skip
 
 
 # ---------------------------------------------------------------- what is known of the rows
@@ -110,7 +106,7 @@ def quantile_bins(values: pd.Series, bins: int = BINS) -> pd.Series:
 def results_by_group(
     attribute: str, groups: pd.Series, labels: np.ndarray, predicted: np.ndarray, together: int = 1
 ) -> list[dict[str, Any]]:
-    """One row a group, in the columns of COLUMNS; rows of unknown group are in none.
+    """One row a group, in the columns of files.GROUP; rows of unknown group are in none.
 
     accuracy with Wilson's interval, of that group alone. `gap`: accuracy minus that of the best group; its interval
     holds for all pairs of groups and for `together` attributes at once, since the best and the worst are picked after

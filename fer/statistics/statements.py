@@ -7,23 +7,21 @@ from typing import Any
 
 import pandas as pd
 
+from fer.columns.files import SCORED, SETUP
 from fer.metrics.metrics import METRICS
 from fer.statistics.families import FIRST, OWN, TIE
 from fer.statistics.significance import ALPHA
 
 METRIC_WORDS = {name: metric.words for name, metric in METRICS.items()}
 CONTEXT_WORDS = {"train_on": "trained on {}", "variant": "{}", "model": "{}"}
-FAMILY = (
-    "role", "test_on", "family", "test_variant", "tta", "train_on", "variant", "model", "balance", "mixing",
-    "selection",
-)  # fmt: skip
+FAMILY = ("role", "family", *SCORED, *SETUP)
 # More names than this are counted, not listed.
 LISTED = 6
 Pair = dict[str, Any]
 
 
 def statements(comparisons: list[Pair]) -> list[dict[str, Any]]:
-    """One statement per family and score of `comparisons` (families.COLUMNS and sample_data), in their order.
+    """One statement per family and score of `comparisons` (files.COMPARISONS and sample_data), in their order.
 
     role, test_on, family, context (words), metric, n, n_groups, pairs, differences (pairs that differ), weights_only
     ("all", "some", "none" of the pairs), sample_data, text, and scope: what the text is corrected for and about.

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from fer.columns.files import SETUP
 from fer.results.study_files import StoredStudy
-from fer.statistics.families import CONTEXT, EXPLORATORY, FIRST, PRIMARY, TIE
+from fer.statistics.families import EXPLORATORY, FIRST, PRIMARY, TIE
 from fer.statistics.significance import ALPHA
 from fer.statistics.statements import METRIC_WORDS, p_words, signed
 
 # Differences listed of each role; more are counted.
 LISTED = 10
-PAIR = ["test_on", "family", "test_variant", "tta", *CONTEXT, "first", "second"]
+PAIR = ["test_on", "family", "test_variant", "tta", *SETUP, "first", "second"]
 
 
 def as_page(study: StoredStudy, comparisons: pd.DataFrame, notes: list[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fer.columns.files import TEST_READS
 from fer.machine.precision import FULL, autocast_dtype
 from fer.runs.run import PlannedRun, Run, read_run_json
 from fer.settings.settings import EMOTIONS
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
 # 2: mean and std of the input are those of training; before, those of timm's default weights.
 PREDICTION_VERSION = 2
-TEST_READS = ["test_on", "run", "first_scored"]
 
 
 @dataclass(frozen=True)
@@ -200,10 +200,10 @@ def _test_reads(output: Path) -> pd.DataFrame:
     """test_reads.csv; where it is damaged, what the predictions still there prove, and the damaged file is kept."""
     path = output / "test_reads.csv"
     if not path.is_file():
-        return pd.DataFrame(columns=TEST_READS)
+        return pd.DataFrame(columns=list(TEST_READS))
     try:
         known = read_csv(path, TEST_READS)
-        if list(known.columns) != TEST_READS or known.isna().any(axis=None):
+        if tuple(known.columns) != TEST_READS or known.isna().any(axis=None):
             raise ValueError(f"its columns are not {', '.join(TEST_READS)}, or some cells are empty")
         return known
     except ValueError as error:
@@ -215,7 +215,7 @@ def _test_reads(output: Path) -> pd.DataFrame:
          datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")]
         for file in sorted((output / "saved_models").glob("*/predictions/*__test__*.npz"))
     ]  # fmt: skip
-    found = pd.DataFrame(rows, columns=TEST_READS).sort_values("first_scored")
+    found = pd.DataFrame(rows, columns=list(TEST_READS)).sort_values("first_scored")
     found = found.drop_duplicates(["test_on", "run"], ignore_index=True)
     write_text(path, found.to_csv(index=False))
     return found

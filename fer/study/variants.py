@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_loader import FaceRows
+from fer.columns.files import NO_FACE
 from fer.data.samples import DatasetSamples
 from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
@@ -141,8 +142,7 @@ def _in_use(data: DatasetSamples, manifest: pd.DataFrame) -> pd.DataFrame:
 def _note_detection(name: str, manifest: pd.DataFrame, settings: Settings) -> None:
     """Write samples/<name>_detection.csv (rates per class and split) and _no_face.csv (the rows concerned)."""
     folder = settings.output_path / "samples"
-    columns = ["sample_id", "split", "label", "method", "found", "reason"]
-    no_face = manifest.loc[manifest["method"] != "detected", columns]
+    no_face = manifest.loc[manifest["method"] != "detected", list(NO_FACE)]
     for part, table in (("detection", detection_rates(manifest)), ("no_face", no_face)):
         path, text = folder / f"{name}_{part}.csv", table.to_csv(index=False)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -17,7 +17,8 @@ from fer.audit import audit
 from fer.audit.audit import AuditFindings, audit_or_load, print_audit, summary
 from fer.audit.class_mix import mix_distances
 from fer.audit.exact_copies import count_exact, exact_copies
-from fer.audit.quality import FLAGS, QUALITY_COLUMNS, measure_quality
+from fer.audit.quality import FLAGS, measure_quality
+from fer.columns.files import QUALITY
 from fer.data.samples import DatasetSamples, load_samples
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.variants import scored_faces
@@ -96,7 +97,7 @@ def test_files_are_written_and_speak_plainly(
             assert np.asarray(sheet).std() > 0
     assert not (folder / "near_copies_within.png").exists()
     quality = pd.read_csv(folder / "alpha_quality.csv", keep_default_na=False)
-    assert list(quality) == QUALITY_COLUMNS
+    assert list(quality) == list(QUALITY)
     assert quality["sample_id"].tolist() == planted[0]["alpha"].samples["sample_id"].tolist()
     mix = pd.read_csv(folder / "class_mix.csv")
     np.testing.assert_allclose(mix[list(EMOTIONS)].sum(axis=1), 1)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fer.columns.files import LISTED
 from fer.data.readers import (
     KNOWN_COUNTS,
     REJECTED_COLUMNS,
-    SAMPLE_COLUMNS,
     Listing,
     find_layout,
     listing_signature,
@@ -55,7 +55,7 @@ def read(root: Path, layout: str, **values: Any) -> Listing:
     """Read and check what holds for every listing."""
     listing = read_dataset("name", row_of(layout, **values), root)
     samples, rejected = listing.samples, listing.rejected
-    assert list(samples.columns) == SAMPLE_COLUMNS
+    assert tuple(samples.columns) == LISTED
     assert list(rejected.columns) == REJECTED_COLUMNS
     assert list(samples.index) == list(range(len(samples)))
     assert samples["sample_id"].is_unique

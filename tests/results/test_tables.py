@@ -15,10 +15,11 @@ import pytest
 from fake_study import FakeStudy
 
 import fer.results.scores as scores
+from fer.columns.files import RESULTS, TEST_ONLY
 from fer.report.paper_tables import paper_tables
 from fer.results.scores import MAJORITY
 from fer.results.study_files import read_study
-from fer.results.tables import COLUMNS, TEST_ONLY, read_results, write_funnel, write_tables
+from fer.results.tables import read_results, write_funnel, write_tables
 from fer.settings.settings import EMOTIONS, PROJECT
 from utils import InputError, log
 
@@ -93,8 +94,8 @@ def test_majority_class_answers_the_largest_training_class(small: FakeStudy) -> 
 def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, seeds=(1, 2), sample_data=("wild",), limit=300)
     results, validation = write_tables(tmp_path)
-    assert list(results) == list(COLUMNS)
-    assert list(validation) == [{"n_test": "n_rows"}.get(name, name) for name in COLUMNS if name not in TEST_ONLY]
+    assert list(results) == list(RESULTS)
+    assert list(validation) == [{"n_test": "n_rows"}.get(name, name) for name in RESULTS if name not in TEST_ONLY]
     runs = results[results["run"] != MAJORITY]
     unions = len(study.seeds) * len(study.tta)
     assert len(runs) == len(study.plan()) * len(study.datasets) * len(study.tta) + unions
@@ -252,7 +253,7 @@ def test_study_without_a_finished_run_still_has_tables(tmp_path: Path) -> None:
     results, validation = write_tables(tmp_path)
     assert results.empty
     assert validation.empty
-    assert list(pd.read_csv(tmp_path / "results.csv")) == list(COLUMNS)
+    assert list(pd.read_csv(tmp_path / "results.csv")) == list(RESULTS)
 
 
 @pytest.mark.parametrize("content", [None, "[1]", "{}", '{"runs": ['])

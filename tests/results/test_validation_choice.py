@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fer.results.trainings import SETUP
+from fer.columns.files import SETUP
 from fer.results.validation_choice import ValidationScores, best_setup
 
 

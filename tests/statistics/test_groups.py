@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from fer.audit.audit import audit_or_report
+from fer.columns.files import GROUP
 from fer.data.attributes import read_rafdb_attributes, write_attributes
 from fer.data.samples import load_samples
 from fer.settings.settings import Settings
-from fer.statistics.groups import COLUMNS, groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
+from fer.statistics.groups import groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
 from utils import InputError, log
 
 LANDMARKS = "48.6\t40.1\n70.2\t41\n60\t52.5\n50\t66\n69\t66\n"
@@ -183,7 +184,7 @@ def test_each_group_has_its_own_numbers() -> None:
     predicted = np.repeat([0, 1, 0, 1, 1, 0], [30, 10, 54, 6, 5, 10])
     rows = {row["group"]: row for row in results_by_group("gender", groups, labels, predicted)}
     assert set(rows) == {"male", "female", "unsure"}
-    assert set(rows["male"]) == set(COLUMNS)
+    assert set(rows["male"]) == set(GROUP)
     assert (rows["male"]["n"], rows["male"]["accuracy"]) == (40, 0.75)
     assert rows["male"]["low"] < 0.75 < rows["male"]["high"]
     assert rows["male"]["gap"] == pytest.approx(0.75 - 0.9)
