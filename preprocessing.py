@@ -27,7 +27,7 @@ from PIL import Image
 from fer.data.decoding import prepared_contents
 from fer.faces.detection import Box, Crop, DetectedFace, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import InputError, log

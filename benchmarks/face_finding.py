@@ -28,7 +28,7 @@ import numpy as np
 from made_pictures import expw_like, photos, raf_like
 
 from fer.faces.detection import Box, DetectedFace, choose_face, find_in_picture, find_near_box, overlap
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
 
 THRESHOLD = 0.9

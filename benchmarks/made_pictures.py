@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.settings.settings import EMOTIONS, Settings, check_settings
 
 DRAWN = 210  # faces drawn anew; 30 a class

@@ -26,7 +26,7 @@ from fer.audit.near_copies import find_near_copies, make_thumbnails
 from fer.audit.quality import QUALITY_SIDE
 from fer.data.samples import DatasetSamples, load_samples
 from fer.faces.packs import pack_or_load
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import crop_box, open_picture
 from fer.settings.settings import Settings, load_settings
 

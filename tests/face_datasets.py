@@ -12,7 +12,7 @@ from PIL import Image
 
 import fer.faces.prepared as prepared
 import preprocessing
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import content_hash, open_picture
 from fer.sample_faces.datasets import STUDIO, draw_face, write_studio, write_wild
 from fer.settings.settings import DatasetRow, Settings, check_settings

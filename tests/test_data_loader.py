@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from fer.faces.packs import Pack, pack_or_load
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from utils import InputError
 
 AUGMENTATION = {"kind": "strong", "strength": 1.0, "probability": 0.8}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer.layouts.file_states import file_state
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from utils import file_fingerprint, progress
 

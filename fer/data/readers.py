@@ -1,6 +1,6 @@
 """From a dataset's folder to one row a face: which layout it has, what it holds, what had to be left out.
 
-Nothing is decoded here. The layouts themselves, one reader each, stand in layouts/layouts.py.
+Nothing is decoded here. The layouts themselves, one reader each, stand in layouts/, listed in layouts/layouts.py.
 
 Columns of `Listing.samples`:
 
@@ -30,9 +30,11 @@ import pandas as pd
 
 from fer.columns.files import LISTED
 from fer.layouts.file_states import file_states
-from fer.layouts.label_sheets import Place, reject
-from fer.layouts.layouts import BOX_COLUMNS, LAYOUTS, RAFDB_ORDER, Layout, class_folders, visible_folders
+from fer.layouts.folders import visible_folders
+from fer.layouts.label_sheets import BOX_COLUMNS, Place, reject
+from fer.layouts.layouts import LAYOUTS, Layout, class_folders
 from fer.layouts.pictures import picture_file
+from fer.layouts.rafdb import RAFDB_ORDER
 from fer.settings.messages import did_you_mean
 from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError

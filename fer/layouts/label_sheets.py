@@ -14,6 +14,8 @@ import pandas as pd
 from fer.layouts.file_states import file_state
 from utils import InputError
 
+BOX_COLUMNS = ["box_left", "box_top", "box_right", "box_bottom"]  # pixels in the source picture
+
 
 class Row(Protocol):
     """What a reader may know of a dataset's row in config.py (settings.DatasetRow)."""

@@ -14,7 +14,7 @@ from fer.columns.files import NO_FACE
 from fer.data.samples import DatasetSamples
 from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, Settings
 from preprocessing import SEEN_BEYOND, detection_rates, preprocess_or_load

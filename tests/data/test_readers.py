@@ -25,7 +25,8 @@ from fer.data.readers import (
     read_dataset,
 )
 from fer.data.rejections import rejection_notes
-from fer.layouts.layouts import EXPW_LABELS, RAFDB_LABELS, expw_photo
+from fer.layouts.expw import EXPW_LABELS, expw_photo
+from fer.layouts.rafdb import RAFDB_LABELS
 from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError
 

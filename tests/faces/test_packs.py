@@ -24,7 +24,7 @@ import utils
 from data_loader import FaceRows
 from fer.data.decoding import decode_all
 from fer.faces.packs import Pack, pack_or_load
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.disk_need import packed_shape

@@ -21,7 +21,7 @@ from fer.inference.output import PANEL
 from fer.inference.predictor import Predictor, load_models
 from fer.inference.reading import Picture
 from fer.inference.trained_model import load_model, trained_runs
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.execution import execute
 from fer.study.plan import Study, open_study, planned_runs
