@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fer.layouts.emotions import EMOTIONS
-from fer.layouts.layouts import BOX_COLUMNS
+from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.metrics.metrics import METRICS
 
 # ---------------------------------------------------------------- what rows are told apart by
