@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def distribution_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     """Per dataset: rows per class and split, and training rows after balancing; the same for unions."""
-    originals, balanced = [], []
+    originals: list[FigureJob] = []
+    balanced: list[FigureJob] = []
     for name in study.datasets:
         try:
             counts = read_class_counts(study.output, name)

@@ -106,7 +106,7 @@ def _by_training_set(rows: pd.DataFrame, fact: str) -> dict[str, dict[str, float
     kind = rows["train_on"] if fact in OF_TRAINING else pd.Series("", index=rows.index)
     means = rows[fact].astype(float).groupby([rows["label"], kind]).mean().dropna()
     found: dict[str, dict[str, float]] = {label: {} for label in models_in_order(rows)}
-    for (label, train_on), value in means.items():  # type: ignore[misc]
+    for label, train_on, value in means.reset_index().itertuples(index=False, name=None):
         found[str(label)][str(train_on)] = float(value)
     return found
 

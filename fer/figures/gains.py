@@ -151,7 +151,8 @@ def combined_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     rows = rows.sort_values("trained", key=_alone_first, kind="stable")
     order, tested = models_in_order(rows), sorted(rows["test_on"].unique())
     majority = majority_rows(study)["macro_f1"]
-    panels, baselines = {}, {}
+    panels = {}
+    baselines: dict[str, float] = {}
     for variant in rows["variant"].unique():
         for test_on in tested:
             part = rows[(rows["variant"] == variant) & (rows["test_on"] == test_on)]
@@ -201,7 +202,7 @@ def ensemble_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             WORDS[metric]: estimates(with_intervals(study, some, metric), "policy", metric, order) for metric in SHOWN
         }
         majority = majority_rows(study)
-        baselines = {WORDS[m]: float(majority.loc[test_on, m]) for m in SHOWN if test_on in majority.index}
+        baselines = {WORDS[m]: float(majority[m][str(test_on)]) for m in SHOWN if test_on in majority.index}
         title = [
             f"Ensembles and the networks that vote in them, on {test_on}",
             joined(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from fer.figures.style import COLOURS, LINES, MARKERS, legend_columns
+from fer.figures.style import COLOURS, LINES, MARKERS, Line, legend_columns
 from fer.results.study_files import StoredStudy
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Look(NamedTuple):
     """How a network is drawn: no two of 28 share both colour and line style, none of 49 both colour and marker."""
 
     colour: str
-    line: str
+    line: Line
     marker: str
 
 

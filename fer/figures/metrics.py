@@ -50,7 +50,8 @@ def overview_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     tested, order = sorted(rows["test_on"].unique()), models_in_order(rows)
     majority = majority_rows(study)["macro_f1"]
     trained = sorted(rows["train_on"].unique(), key=_fewest_first)
-    panels, baselines = {}, {}
+    panels = {}
+    baselines: dict[str, float] = {}
     for train_on in trained:
         for test_on in tested:
             heading = f"trained on {_short(train_on, trained)}\ntested on {test_on}"
@@ -111,7 +112,7 @@ def metric_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             title=title,
             details={
                 "panels": panels, "places": places(study, order), "axis": "score",
-                "baselines": {w: float(majority.loc[train_on, m]) for m, w in WORDS.items()} if known else None,
+                "baselines": {w: float(majority[m][train_on]) for m, w in WORDS.items()} if known else None,
             },
             section="results",
             caption=f"Every metric on the {train_on} test set, from 0 to 1, for each network and each variant of its "
@@ -136,8 +137,8 @@ def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
                 some = with_intervals(study, some, f"{kind}_{emotion}")
                 heading = f"{words}\n{emotion}"
                 panels[heading] = estimates(some, "variant", kind, order)
-                if emotion in majority.index and pd.notna(majority.loc[emotion, kind]):
-                    baselines[heading] = float(majority.loc[emotion, kind])
+                if emotion in majority.index and pd.notna(majority[kind][emotion]):
+                    baselines[heading] = float(majority[kind][emotion])
         title = [
             f"{train_on}: recall and F1 per class, all networks and variants",
             joined(f"tested on {train_on}, no TTA", pictures(part), repeats(part), *_known(study, train_on)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,8 @@ STYLE = {
 # (hardly seen on white paper) replaced by a dark brown; in this order neighbours also differ in lightness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#7B4A12", "#CC79A7")
 DARK = ("#0072B2", "#7B4A12")  # words on these are white
-LINES = ("-", "--", "-.", ":")
+Line = Literal["-", "--", "-.", ":"]
+LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TRAINING, VALIDATION, MARK = "#0072B2", "#D55E00", "#444444"
 SCORE_NAMES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}

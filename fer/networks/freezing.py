@@ -62,9 +62,9 @@ def blocks_of(network: nn.Module, head: set[nn.Parameter]) -> list[list[nn.Param
 
     As timm groups them; where it does not know the network, its direct parts, sequences of them taken apart.
     """
-    if hasattr(network, "group_matcher"):
-        matcher: Any = network.group_matcher(coarse=False)
-        of_name: dict[str, int] = group_parameters(network, matcher, reverse=True)
+    matcher: Any = getattr(network, "group_matcher", None)
+    if matcher is not None:
+        of_name: dict[str, int] = group_parameters(network, matcher(coarse=False), reverse=True)
     else:
         of_name = _direct_parts(network)
     blocks: dict[int, list[nn.Parameter]] = {}
