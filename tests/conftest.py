@@ -50,8 +50,10 @@ def draw_folders(root: Path, per_class: dict[str, list[int]], start: int = 0) ->
 
 @pytest.fixture(autouse=True)
 def every_message_is_logged() -> None:
-    """What another test in this process silenced is heard again."""
+    """What another test in this process silenced or sent elsewhere is heard again, once, by `caplog`."""
     log.setLevel(logging.INFO)
+    log.handlers.clear()
+    log.propagate = True
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ USERS = {"utils", "data_loader", "preprocessing", "model_utils", "evaluation", "
 ROOMS = re.findall(r"^    (\w+)/?  ", str(fer.__doc__), re.MULTILINE)
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of the product by its dotted name, config.py aside."""
     files = [PROJECT / f"{name}.py" for name in USERS] + sorted((PROJECT / "fer").rglob("*.py"))
@@ -30,6 +32,7 @@ def room(module: str) -> str:
     return module.split(".")[1] if module.startswith("fer.") else module
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The project's own modules that `path` imports anywhere, type checking included."""
     names = set()

@@ -59,6 +59,7 @@ def test_only_a_plain_run_chooses_the_demo(asked: str, fresh_clone: Path, capsys
     assert not (fresh_clone / "saidas" / "demo").exists()
 
 
+@pytest.mark.slow
 def test_a_plain_run_chooses_the_demo(fresh_clone: Path) -> None:
     assert program.choose_config(program.parse_arguments(["--set", "EPOCHS=3"])) == program.DEMO
     assert program.choose_config(program.parse_arguments(["--export", "a.zip"])) is None

@@ -24,7 +24,7 @@ from fer.runs.run import run_lock
 from fer.settings.settings import PROJECT, Settings
 from main import main
 from model_utils import load_state
-from utils import InputError, log
+from utils import InputError
 
 
 @pytest.fixture
@@ -367,14 +367,11 @@ def test_ctrl_c_says_what_to_do(study_file: Callable[..., Path], monkeypatch: py
     assert "same command" in capsys.readouterr().err
 
 
-def test_empty_datasets_folder_means_the_demo(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_empty_datasets_folder_means_the_demo(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import argparse
 
     import main as program
 
-    monkeypatch.setattr(log, "propagate", True)
     arguments = argparse.Namespace(demo=False, config=None, report=None, set=[f"DATASETS_DIR={tmp_path}"])
     chosen = program.choose_config(arguments)
     if any((PROJECT / "datasets").glob("[!.]*")):

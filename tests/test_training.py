@@ -336,6 +336,7 @@ def test_what_is_frozen_is_bit_identical_after_an_epoch(
     assert {"head.weight", "head.bias"} <= names and len(names) == moved
 
 
+@pytest.mark.slow
 def test_stages_thaw_what_they_say_at_their_rates(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     job = prepare(hyper={"epochs": 4, "stages": STAGES, "patience": 1, "schedule": "constant"}, selection="last")
     assert changed_by_training(job, 2) == {"head.weight", "head.bias"}
@@ -345,6 +346,7 @@ def test_stages_thaw_what_they_say_at_their_rates(prepare: Callable[..., Prepare
     assert history["learning_rate"].tolist()[:3] == [0.01, 0.01, 0.001]  # patience ends the last stage alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_by", ["loss", "accuracy", "macro_f1"])
 def test_early_stopping_counts_epochs_without_a_better_one(
     prepare: Callable[..., Prepared], tmp_path: Path, stop_by: str

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from utils import log, warn_once
+from utils import warn_once
 
 
-def test_a_warning_is_said_once_and_a_new_one_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log, "propagate", True)
+def test_a_warning_is_said_once_and_a_new_one_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "warned.json"
     warn_once(path, ["few pictures", "few pictures"])
     warn_once(path, ["few pictures"])

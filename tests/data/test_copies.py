@@ -182,6 +182,7 @@ def test_copies_and_conflicts_do_not_come_back_into_folds_beside_a_limit(tiny_se
     assert set(data.unsettled["sample_id"]) == set(data.samples["sample_id"]), "nor are they prepared and packed"
 
 
+@pytest.mark.slow
 def test_folds_say_which_test_pictures_are_copies(tiny_settings: Make) -> None:
     """Twelve of beta's test pictures stand in alpha: in each fold, those count that alpha does not test on itself."""
     settings = tiny_settings("alpha", "beta", EPOCHS=1, SPLITS="kfold", FOLDS=2)
@@ -206,6 +207,7 @@ def test_folds_say_which_test_pictures_are_copies(tiny_settings: Make) -> None:
     assert np.isfinite(rows["accuracy_copies"].to_numpy(dtype=float)).all()
 
 
+@pytest.mark.slow
 def test_sets_without_any_copy_are_audited(tiny_settings: Make) -> None:
     settings = tiny_settings()
     rows = load_samples("alpha", settings)

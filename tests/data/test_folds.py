@@ -42,6 +42,7 @@ def test_every_row_is_in_one_part_and_classes_are_spread(parts: int) -> None:
     assert np.abs(shares - 1 / parts).max().max() < 0.08
 
 
+@pytest.mark.slow
 def test_folds_test_every_row_once_per_repeat(tiny_settings: Callable[..., Settings]) -> None:
     settings = free_settings(tiny_settings, SPLITS="kfold", FOLDS=3, REPEATS=2)
     data = dataset(settings)
@@ -57,6 +58,7 @@ def test_folds_test_every_row_once_per_repeat(tiny_settings: Callable[..., Setti
         assert set(fold.samples["split"]) == {"train", "val", "test"}
 
 
+@pytest.mark.slow
 def test_a_subject_is_tested_alone(tiny_settings: Callable[..., Settings]) -> None:
     settings = free_settings(tiny_settings, SPLITS="subjects")
     row = settings.datasets["alpha"].model_copy(update={"subject": r"_\d\d(\d)"})

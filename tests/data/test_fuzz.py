@@ -95,6 +95,7 @@ def test_run_json_is_the_same_or_not_used(study: FakeStudy, restored: Callable[[
     check()
 
 
+@pytest.mark.slow
 def test_study_json_is_the_same_or_refused(study: FakeStudy, restored: Callable[[Path], bytes]) -> None:
     path = study.output / "study.json"
     data, whole = restored(path), read_study(study.output)
@@ -111,6 +112,7 @@ def test_study_json_is_the_same_or_refused(study: FakeStudy, restored: Callable[
     check()
 
 
+@pytest.mark.slow
 def test_predictions_are_the_same_or_refused(study: FakeStudy, restored: Callable[[Path], bytes]) -> None:
     entry = read_study(study.output).predictions[0]
     data, whole = restored(entry.path), read_predictions(entry)

@@ -499,6 +499,7 @@ def test_known_counts_add_up_to_what_the_authors_state() -> None:
     assert [fer2013[emotion] for emotion in EMOTIONS] == [4953, 547, 5121, 8989, 6077, 4002, 6198]
 
 
+@pytest.mark.slow
 def test_the_right_counts_need_no_note(tmp_path: Path) -> None:
     usages = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
     lines = [

@@ -43,6 +43,7 @@ def chi_square(first: np.ndarray, second: np.ndarray) -> float:
 # ---------------------------------------------------------------- draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_flip_and_change_are_independent_of_each_other(kind: Literal["light", "strong"]) -> None:
     images = faces(1200, side=64)
@@ -55,6 +56,7 @@ def test_flip_and_change_are_independent_of_each_other(kind: Literal["light", "s
     assert chi_square(flipped, acted) < 10.8  # exceeded by chance once in a thousand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbouring_keys_and_pictures_draw_independently(kind: Literal["light", "strong"]) -> None:
     images, transform = faces(600, side=24), make_transform(kind, 1.0, 0.5, 24)

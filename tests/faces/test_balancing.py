@@ -37,6 +37,7 @@ def test_oversampling_keeps_every_row_and_fills_up_each_class(labels: np.ndarray
     assert (oversampled(labels, seed) == positions).all()
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(0, 3))
 def test_undersampling_keeps_the_smallest_class_whole_and_no_row_twice(labels: np.ndarray, seed: int) -> None:
     positions = undersampled(labels, seed)
@@ -121,6 +122,7 @@ def test_a_copy_depends_on_its_source_and_number_alone(
     assert all(all_copies[name] == pixels for name, pixels in some.items())
 
 
+@pytest.mark.slow
 def test_extras_are_made_once_and_another_recipe_goes_elsewhere(
     faces: tuple[pd.DataFrame, Path, pd.DataFrame],
     settings: Callable[..., Settings],

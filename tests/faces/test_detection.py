@@ -104,6 +104,7 @@ def test_crop_margin_is_a_share_of_the_longer_side() -> None:
     assert crop.box == pytest.approx((-20, 10, 80, 110))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(8, 8), (10, 12), (19, 300), (27, 40), (8, 4000)])
 def test_pictures_too_small_for_mtcnn_are_taken_whole(
     size: tuple[int, int], tmp_path: Path, settings: Callable[..., Settings]

@@ -122,6 +122,7 @@ def pixels_are_those_of_the_files(faces: FaceRows, root: Path, table: pd.DataFra
     return True
 
 
+@pytest.mark.slow
 def test_folds_share_one_pack_and_its_prepared_pictures(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings(SPLITS="kfold", FOLDS=4)
     root = settings.resolve(settings.datasets["alpha"].path)
@@ -266,6 +267,7 @@ def test_states_are_saved_to_the_same_bytes_as_by_torch_itself(tmp_path: Path) -
     assert (tmp_path / "state.pth").read_bytes() == plain.getvalue()
 
 
+@pytest.mark.slow
 def test_workers_forked_from_one_process_read_their_own_rows(tmp_path: Path) -> None:
     """They share the opened file, and must not share where it stands."""
     expected = np.random.default_rng(1).integers(0, 256, (400, 8, 8, 1), dtype=np.uint8)

@@ -19,12 +19,11 @@ from fer.figures.engine import FigureJob
 from fer.figures.training import plot_learning_curves
 from fer.results.tables import write_tables
 from fer.settings.settings import EMOTIONS
-from utils import log, write_text
+from utils import write_text
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(log, "propagate", True)
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
@@ -66,6 +65,7 @@ def test_names_are_short_where_the_study_has_one_of_each(small: FakeStudy) -> No
     assert drawn(small) == SMALL == set(times(small))
 
 
+@pytest.mark.slow
 def test_names_say_what_the_study_has_several_of(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, variants=("preprocessed", "augmented"), seeds=(1, 2))
     names = set(planned(study))
@@ -203,6 +203,7 @@ def test_damaged_samples_table_leaves_out_its_distributions(small: FakeStudy, lo
     assert "studio_samples.csv" in logged.text
 
 
+@pytest.mark.slow
 def test_study_without_a_finished_run_shows_its_datasets(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, finished=False)
     assert drawn(study) == {f"class_distributions/{name}_dist_original.png" for name in ("all", *study.datasets)}
@@ -242,6 +243,7 @@ def words_of(study: FakeStudy, part: str) -> str:
     return " ".join(next(job.title for name, job in planned(study).items() if part in name))
 
 
+@pytest.mark.slow
 def test_titles_say_dataset_variant_model_n_and_what_to_mistrust(tmp_path: Path) -> None:
     plain = FakeStudy(tmp_path / "plain")
     for part in ("studio_dist_original", "learning_curves", "_cm"):

@@ -119,6 +119,7 @@ def test_gains_have_zero_in_the_middle() -> None:
     assert high > 0.3
 
 
+@pytest.mark.slow
 def test_scores_have_intervals_and_the_majority_line(tmp_path: Path) -> None:
     Study(tmp_path, ("studio",), (("studio",),), models=("cnn", "vit"), tta=("none",))
     write_tables(tmp_path)
@@ -145,6 +146,7 @@ def test_the_network_of_a_dataset_is_the_one_validation_prefers(tmp_path: Path) 
 # ---------------------------------------------------------------- what is drawn, and the words about it
 
 
+@pytest.mark.slow
 def test_key_figures_are_few_each_with_words_and_a_section_has_one_lead(study: FakeStudy) -> None:
     jobs = jobs_of(study.output)
     key = [job for job in jobs.values() if job.is_key]
@@ -181,6 +183,7 @@ def test_points_of_equal_cost_stand_side_by_side_and_names_apart() -> None:
     assert min(apart) >= 0
 
 
+@pytest.mark.slow
 def test_a_network_keeps_its_colour_and_line_in_every_figure(study: FakeStudy) -> None:
     given = [job.details["places"] for job in jobs_of(study.output).values() if "places" in job.details]
     assert len(given) > 5
@@ -189,6 +192,7 @@ def test_a_network_keeps_its_colour_and_line_in_every_figure(study: FakeStudy) -
     assert len({look(place)[::2] for place in range(49)}) == 49
 
 
+@pytest.mark.slow
 def test_from_all_to_key_true_figures_stay_and_stale_ones_go(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, ("studio",), (("studio",),), seeds=(1, 2), tta=("none",))
     every = set(draw_figures(tmp_path, "png", "all"))

@@ -81,6 +81,7 @@ def test_a_picture_that_is_gone_leaves_out_its_figure(tiny_settings: Callable[..
     assert [one["what"] for one in left] == ["sample_grids/alpha_samples.png"]
 
 
+@pytest.mark.slow
 def test_rejected_pictures_stand_under_their_reason(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings("alpha", VARIANTS=("raw",))
     study = open_study(settings)

@@ -77,6 +77,7 @@ def test_a_forest_of_any_size_fits_its_page(count: int) -> None:
     assert texts(plot_comparison_intervals(TITLE, pairs)).count("over ensemble_weighted") == count
 
 
+@pytest.mark.slow
 def test_reliability_before_and_after() -> None:
     values = np.linspace(0.3, 0.9, 4)
     table = pd.DataFrame({"confidence": values, "accuracy": values - 0.1, "low": values - 0.15, "high": values})

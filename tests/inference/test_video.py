@@ -57,11 +57,8 @@ def test_a_frame_is_taken_every_so_many_seconds(camera: type[FakeCapture], every
 
 
 def test_an_early_end_is_said_and_no_frame_at_all_is_an_error(
-    camera: type[FakeCapture], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    camera: type[FakeCapture], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from utils import log
-
-    monkeypatch.setattr(log, "propagate", True)
     camera.announced = 100
     assert len(list(frames_of(Path("film.mp4"), 0))) == 6
     assert "film.mp4 ended after 6 of 100 frames" in caplog.text

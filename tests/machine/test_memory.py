@@ -29,6 +29,7 @@ def test_a_small_run_after_a_large_one_has_its_own_peak() -> None:
     assert grown_by(32) < 90
 
 
+@pytest.mark.slow
 def test_the_peak_of_the_gpu_starts_anew_with_each_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch counts since the start of the process, or since it was told to forget."""
     peak = {"bytes": 900 * MIB}

@@ -53,6 +53,7 @@ def test_without_a_gpu_auto_is_fp32_and_a_named_gpu_is_refused() -> None:
         resolved_precision("auto", "cuda")
 
 
+@pytest.mark.slow
 def test_it_is_settled_without_torch_where_there_is_no_gpu() -> None:
     code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = lambda: False\n"
     code += "print(p.resolved_precision('auto', 'auto'), p.resolved_precision('on', 'cpu'), 'torch' in sys.modules)"

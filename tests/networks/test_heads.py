@@ -22,6 +22,7 @@ def row(**changes: Any) -> ModelRow:
     return ModelRow(**{"batch_size": 4, "weights": None, "input_size": 64} | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10t", "tiny_plain", "vit_tiny_patch16_224", "mobilenet_v2", "test_convnext"])
 def test_an_mlp_takes_the_features_of_any_network(name: str) -> None:
     network, _ = build_network(name, row(), 7, False, head=MLP)

@@ -11,7 +11,7 @@ import pytest
 from fake_study import FakeStudy
 
 from fer.report.events import write_events
-from utils import InputError, log
+from utils import InputError
 
 
 @pytest.fixture
@@ -60,11 +60,8 @@ def test_second_call_writes_nothing_and_a_changed_plan_or_history_is_followed(st
     assert len(scalars(path)["loss/val"]) == 5
 
 
-def test_damaged_history_leaves_out_that_run_only(
-    study: FakeStudy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_history_leaves_out_that_run_only(study: FakeStudy, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("tensorboard", reason='needs the optional extra: pip install "fer-pipeline[tensorboard]"')
-    monkeypatch.setattr(log, "propagate", True)
     first, second = study.plan()
     (first.folder / "history.csv").write_text("epoch\n")
     assert [path.parent.name for path in write_events(study.output)] == [second.name]

@@ -255,6 +255,7 @@ def test_whatever_is_damaged_is_left_out_and_said(tmp_path: Path) -> None:
     assert str(tmp_path) not in page, "no folder of this machine"
 
 
+@pytest.mark.slow
 def test_one_class_only_is_still_reported(tmp_path: Path) -> None:
     counts = {"train": (9, 0, 0, 0, 0, 0, 0), "val": (3, 0, 0, 0, 0, 0, 0), "test": (5, 0, 0, 0, 0, 0, 0)}
     make_study(tmp_path, train_on=(("studio",),), class_counts=counts)

@@ -147,6 +147,7 @@ def test_printed_tables_name_n_baseline_limit_and_sample_data(written: tuple[Pat
         assert "majority class" in (written[0] / "tables" / f"{name}.md").read_text()
 
 
+@pytest.mark.slow
 def test_oracle_rows_are_their_own_and_named(written: tuple[Path, pd.DataFrame]) -> None:
     output, results = written
     peeked = results.query("section == 'individual' and seed == 2").assign(selection="oracle", accuracy=1.0)

@@ -16,6 +16,7 @@ from main import report_from
 from utils import InputError, write_json
 
 
+@pytest.mark.slow
 def test_tables_made_from_the_archive_are_the_same(tmp_path: Path) -> None:
     FakeStudy(tmp_path / "here")
     write_tables(tmp_path / "here")
@@ -50,6 +51,7 @@ def test_a_report_of_a_file_leaves_nothing_beside_it_and_can_be_repeated(
     assert list((tmp_path / "work").iterdir()) == [source]
 
 
+@pytest.mark.slow
 def test_runs_outside_the_plan_stay_at_home(tmp_path: Path) -> None:
     FakeStudy(tmp_path / "here", seeds=(1, 2))
     FakeStudy(tmp_path / "here", seeds=(1,))
@@ -99,6 +101,7 @@ def test_an_encrypted_or_unknown_compression_is_refused_in_words(tmp_path: Path)
         refused(tmp_path, bytes(changed), why)
 
 
+@pytest.mark.slow
 def test_an_archive_larger_than_any_study_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     for name in ("samples/huge.csv", "results.csv"):
         with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -85,6 +85,7 @@ def test_every_table_and_figure_is_made_of_pooled_folds(tmp_path: Path) -> None:
     assert seeds[["mean", "sd", "n", "n_seeds", "n_repeats"]].iloc[0].tolist() == pytest.approx([mean, sd, 2, 1, 2])
 
 
+@pytest.mark.slow
 def test_the_baseline_answers_the_same_rows_as_the_networks(tmp_path: Path) -> None:
     study = make(tmp_path)
     results, _ = write_tables(tmp_path)
@@ -95,6 +96,7 @@ def test_the_baseline_answers_the_same_rows_as_the_networks(tmp_path: Path) -> N
     assert baseline["accuracy"].item() == pytest.approx(study.counts["test"][most] / sum(study.counts["test"]))
 
 
+@pytest.mark.slow
 def test_folds_on_another_sets_own_rows_are_averaged_and_no_seeds(tmp_path: Path) -> None:
     make(tmp_path)
     results, _ = write_tables(tmp_path)
@@ -134,6 +136,7 @@ def test_three_seeds_of_folds_are_three_seeds(tmp_path: Path) -> None:
     assert not table["weights_only"].any()
 
 
+@pytest.mark.slow
 def test_a_repeat_with_a_fold_missing_stands_in_no_mean(tmp_path: Path) -> None:
     study = make(tmp_path, datasets=("studio",))
     shutil.rmtree(study.plan()[1].folder)
@@ -145,6 +148,7 @@ def test_a_repeat_with_a_fold_missing_stands_in_no_mean(tmp_path: Path) -> None:
     assert any("1 of 2 planned folds are scored; not there: r0f1" in reason for reason in reasons)
 
 
+@pytest.mark.slow
 def test_a_damaged_fold_is_said_and_the_repeat_left_out(tmp_path: Path) -> None:
     study = make(tmp_path, datasets=("studio",))
     path = next((study.plan()[0].folder / "predictions").glob("studio__test__*"))
@@ -156,6 +160,7 @@ def test_a_damaged_fold_is_said_and_the_repeat_left_out(tmp_path: Path) -> None:
     assert "not there: r0f0" in reasons
 
 
+@pytest.mark.slow
 def test_calibration_and_groups_are_of_pooled_folds(tmp_path: Path) -> None:
     study = make(tmp_path, datasets=("studio",))
     write_statistics(tmp_path)
@@ -182,6 +187,7 @@ def test_a_training_costs_once_whatever_it_was_tested_on(tmp_path: Path) -> None
     assert (cost["train_seconds"], cost["train_seconds sd"]) == pytest.approx((15, np.std([10, 10, 20, 20], ddof=1)))
 
 
+@pytest.mark.slow
 def test_an_oracle_is_no_training_that_cost_anything(tmp_path: Path) -> None:
     with_oracles(Study(tmp_path, train_on=(("studio",),), seeds=(1, 2), tta=("none",)))
     results, _ = write_tables(tmp_path)
@@ -218,6 +224,7 @@ def test_teams_whose_training_has_not_begun_are_not_called_left_out(tmp_path: Pa
 # ---------------------------------------------------------------- oracles
 
 
+@pytest.mark.slow
 def test_optimism_is_told_only_of_sets_the_oracle_saw(tmp_path: Path) -> None:
     study = Study(tmp_path, train_on=(("studio",),), seeds=(1, 2), tta=("none",))
     with_oracles(study)

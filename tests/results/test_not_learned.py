@@ -26,6 +26,7 @@ def tables_of(study: FakeStudy, answer: int | None) -> tuple[pd.DataFrame, pd.Da
     return write_tables(study.output)
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_is_not_named(tmp_path: Path) -> None:
     assert not_learned(*tables_of(FakeStudy(tmp_path), None)) == []
 

@@ -21,14 +21,13 @@ from fer.results.scores import MAJORITY
 from fer.results.study_files import read_study
 from fer.results.tables import read_results, write_funnel, write_tables
 from fer.settings.settings import EMOTIONS, PROJECT
-from utils import InputError, log
+from utils import InputError
 
 CSV_FILES = ("results.csv", "validation_results.csv", "per_class_results.csv")
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(log, "propagate", True)
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
@@ -128,6 +127,7 @@ def test_second_call_changes_no_file_and_computes_nothing(tmp_path: Path, monkey
     pd.testing.assert_frame_equal(first[1], second[1])
 
 
+@pytest.mark.slow
 def test_tables_do_not_depend_on_the_cache_or_on_the_order_of_the_plan(tmp_path: Path) -> None:
     FakeStudy(tmp_path, train_on=(("wild",), ("studio", "wild")))
     write_tables(tmp_path)
@@ -214,6 +214,7 @@ def test_cut_file_is_noticed_although_its_metrics_are_known(small: FakeStudy, lo
     assert str(path) in logged.text
 
 
+@pytest.mark.slow
 def test_damaged_run_json_leaves_out_that_run_only(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     study = FakeStudy(tmp_path)
     first, *others = study.plan()
@@ -223,6 +224,7 @@ def test_damaged_run_json_leaves_out_that_run_only(tmp_path: Path, logged: pytes
     assert str(first.folder / "run.json") in logged.text
 
 
+@pytest.mark.slow
 def test_damaged_samples_table_leaves_out_the_majority_row_only(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -236,6 +238,7 @@ def test_damaged_samples_table_leaves_out_the_majority_row_only(
     assert str(path) in logged.text
 
 
+@pytest.mark.slow
 def test_edited_or_damaged_outputs_are_written_again(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     FakeStudy(tmp_path, train_on=(("studio", "wild"),))
     write_tables(tmp_path)
@@ -322,6 +325,7 @@ def test_gain_of_tta_is_against_the_same_pictures_without_it(tmp_path: Path) -> 
         assert np.isnan(plain["tta_gain"])
 
 
+@pytest.mark.slow
 def test_accuracy_is_split_by_copies_in_training_and_follows_the_samples_table(small: FakeStudy) -> None:
     planned, item = test_entry(small)
     ids = np.array(["s/0", "s/1", "s/2", "s/3"])

@@ -91,6 +91,7 @@ def weighted(tmp_path: Path, tiny_settings: Callable[..., Settings]) -> Callable
 ROW: dict[str, Any] = TINY_MODEL | {"architecture": None, "weights_file": None, "options": {}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["logistic", "svm", "mlp"])
 def test_a_run_ends_with_the_files_of_any_run(weighted: Callable[..., Settings], head: str) -> None:
     settings = weighted(HEAD=head, HEAD_WIDTHS=(16,))

@@ -43,6 +43,7 @@ def test_layer_decay_and_spared_weights_are_those_of_timm(name: str) -> None:
     assert all(of_ours[p][1] == of_theirs[p][1] for p in of_ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name: str) -> None:
     network = tiny()

@@ -125,6 +125,7 @@ def test_every_expression_has_its_poses() -> None:
 # ---------------------------------------------------------------- layouts
 
 
+@pytest.mark.slow
 def test_the_rows_are_rows_of_the_settings(samples: Path) -> None:
     rows = {name: DatasetRow(**row) for name, row in write_sample_datasets(samples, SEED, PICTURES).items()}
     assert {name: (row.layout, row.faces, row.sample) for name, row in rows.items()} == {
@@ -134,6 +135,7 @@ def test_the_rows_are_rows_of_the_settings(samples: Path) -> None:
     assert all(Path(row.path).is_dir() for row in rows.values())
 
 
+@pytest.mark.slow
 def test_the_studio_sample_is_rafdbs_layout(samples: Path) -> None:
     base, labels = samples / "sample_studio/basic", studio_labels(samples)
     assert all(re.fullmatch(r"train_\d{5}\.jpg|test_\d{4}\.jpg", name) for name in labels)
@@ -149,6 +151,7 @@ def test_the_studio_sample_is_rafdbs_layout(samples: Path) -> None:
     assert train.most_common(1)[0][0] == RAF_NUMBERS["happy"]
 
 
+@pytest.mark.slow
 def test_the_wild_sample_is_expws_layout_with_its_oddities(samples: Path) -> None:
     text = (samples / "sample_wild/label/label.lst").read_text()
     rows, images = wild_rows(samples), samples / "sample_wild/image/origin"
@@ -169,6 +172,7 @@ def test_the_wild_sample_is_expws_layout_with_its_oddities(samples: Path) -> Non
     assert copies == 3
 
 
+@pytest.mark.slow
 def test_one_wild_picture_is_unreadable_and_some_boxes_leave_theirs(samples: Path) -> None:
     unreadable, outside = [], 0
     for name in dict.fromkeys(row[0] for row in wild_rows(samples)):
@@ -207,6 +211,7 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "few").exists()
 
 
+@pytest.mark.slow
 def test_a_complete_set_is_not_drawn_again(samples: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in samples.rglob("*.jpg")}
     write_sample_datasets(samples, SEED, PICTURES)

@@ -67,6 +67,7 @@ def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch, tm
     assert settings.datasets_path == tmp_path
 
 
+@pytest.mark.slow
 def test_loading_needs_no_network_library() -> None:
     code = "import sys\nfrom fer.settings import settings\nsettings.load_settings()\n"
     code += "print({'torch', 'timm', 'cv2'} & set(sys.modules))"
@@ -287,6 +288,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @examples(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), plain, min_size=1, max_size=6))
 def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -> None:
@@ -307,6 +309,7 @@ def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:
         assert error.problems
 
 
+@pytest.mark.slow
 def test_what_is_registered_can_be_chosen_without_another_edit() -> None:
     """A TTA policy and a layout are one entry each, here made before settings is imported."""
     code = (

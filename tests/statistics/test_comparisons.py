@@ -23,7 +23,7 @@ from fer.settings.settings import EMOTIONS, PROJECT
 from fer.statistics.bootstrap import scores_once
 from fer.statistics.comparisons import FILES, write_statistics
 from fer.statistics.families import over_datasets
-from utils import InputError, log
+from utils import InputError
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ def small(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(log, "propagate", True)
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
@@ -45,6 +44,7 @@ def stamps(folder: Path) -> dict[str, int]:
 # ---------------------------------------------------------------- intervals and seeds
 
 
+@pytest.mark.slow
 def test_every_scored_row_has_its_intervals(small: Study) -> None:
     folder = write_statistics(small.output)
     assert {path.name for path in folder.iterdir()} == set(FILES)
@@ -72,6 +72,7 @@ def test_seeds_are_spread_over(tmp_path: Path) -> None:
     assert (row["n"], row["seeds"], row["folds"]) == (3, "1 2 3", "official")
 
 
+@pytest.mark.slow
 def test_folds_of_a_repeat_are_one_answer_to_all_rows(tmp_path: Path) -> None:
     folds = ("r0f0", "r0f1", "r1f0", "r1f1")
     study = Study(tmp_path, ("studio",), (("studio",),), tta=("none",), folds=folds)
@@ -131,6 +132,7 @@ def better_by_far(study: Study, run: Any) -> None:
     study.write_predictions(run, one(run, study), probabilities=np.eye(len(EMOTIONS), dtype=np.float32)[labels])
 
 
+@pytest.mark.slow
 def test_what_is_declared_is_primary_and_the_rest_exploratory(small: Study) -> None:
     write_statistics(small.output)
     table = read(small, "comparisons")
@@ -244,6 +246,7 @@ def test_six_data_sets_are_compared_by_their_ranks() -> None:
 # ---------------------------------------------------------------- oracles
 
 
+@pytest.mark.slow
 def test_optimism_is_oracle_minus_its_counterpart_and_kept_apart(tmp_path: Path) -> None:
     study = Study(tmp_path, ("studio",), (("studio",),), seeds=(1, 2, 3), tta=("none",))
     oracles = with_oracles(study)
@@ -264,6 +267,7 @@ def test_optimism_is_oracle_minus_its_counterpart_and_kept_apart(tmp_path: Path)
 # ---------------------------------------------------------------- calibration and groups
 
 
+@pytest.mark.slow
 def test_temperatures_come_from_validation(small: Study) -> None:
     run = small.plan()[0]
     write_statistics(small.output)
@@ -368,6 +372,7 @@ def test_a_damaged_file_is_left_out_by_name(small: Study, how: str, logged: pyte
     assert str(path) in logged.text
 
 
+@pytest.mark.slow
 def test_a_damaged_validation_file_costs_the_temperature_alone(small: Study, logged: pytest.LogCaptureFixture) -> None:
     run = small.plan()[0]
     path = run.folder / "predictions" / one(run, small, split="val")["file"]
@@ -402,6 +407,7 @@ def sample_columns(study: Study) -> Iterator[pd.Series]:
         yield read(study, name)["sample_data"]
 
 
+@pytest.mark.slow
 def test_drawn_faces_are_called_sample_data(tmp_path: Path) -> None:
     study = Study(tmp_path, train_on=(("studio",), ("wild",)), models=("cnn", "vit"), tta=("none",))
     study.sample_data = ("wild",)

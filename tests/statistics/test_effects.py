@@ -97,6 +97,7 @@ def test_intervals_cover_the_planted_mean_as_often_as_they_promise(
     assert 0.925 <= covered / times <= most, covered / times  # nominal 0.95; few trainings are judged cautiously
 
 
+@pytest.mark.slow
 def test_treating_pairs_as_independent_would_promise_too_much() -> None:
     rng, covered = np.random.default_rng(7), 0
     for _ in range(200):

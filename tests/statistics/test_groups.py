@@ -17,7 +17,7 @@ from fer.data.attributes import read_rafdb_attributes, write_attributes
 from fer.data.samples import load_samples
 from fer.settings.settings import Settings
 from fer.statistics.groups import groupings, missing_facts, quantile_bins, read_row_facts, results_by_group
-from utils import InputError, log
+from utils import InputError
 
 LANDMARKS = "48.6\t40.1\n70.2\t41\n60\t52.5\n50\t66\n69\t66\n"
 
@@ -99,14 +99,14 @@ def test_attributes_that_cannot_be_read_any_more_make_no_groups(tmp_path: Path, 
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_format_of_attributes_is_a_warning(
-    tiny_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = tiny_settings()
     data = load_samples("alpha", settings)
     (data.root / "Annotation/manual").mkdir(parents=True)
     annotate(data.root, "happy_000", "age: 31\n")
-    monkeypatch.setattr(log, "propagate", True)
     assert audit_or_report({"alpha": data}, settings) is not None
     found = [(record.levelname, record.getMessage()) for record in caplog.records]
     said = list(dict.fromkeys(one for one in found if "attributes" in one[1]))

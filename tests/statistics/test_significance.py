@@ -196,6 +196,7 @@ SIMULATIONS = 250
 RIGHT = pytest.approx(0.95, abs=0.045)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_where_classes_are_large() -> None:
     world = coverage.World(coverage.LARGE // 2, coverage.habits(coverage.RECALLS))
     for name, held in coverage.cover_scores(world, SIMULATIONS, resamples=300).items():

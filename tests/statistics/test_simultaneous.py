@@ -25,6 +25,7 @@ def leaves_out_0(low: float, high: float) -> bool:
     return low > 0 or high < 0
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -54,6 +55,7 @@ def test_an_interval_leaves_out_0_exactly_where_p_is_small(
         assert leaves_out_0(one.low, one.high) == (one.p < ALPHA)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(first=st.integers(0, 60), second=st.integers(0, 60), alpha=st.floats(0.001, 0.2))
 def test_an_interval_agrees_with_mcnemar(first: int, second: int, alpha: float) -> None:
@@ -123,6 +125,7 @@ def found_in_study(rng: np.random.Generator, true: int, nulls: int = 40, pairs: 
     return int(shown[:true].sum()), int(shown[true:].sum())
 
 
+@pytest.mark.slow
 def test_a_study_in_which_nothing_differs_shows_a_primary_difference_in_five_percent() -> None:
     rng = np.random.default_rng(0)
     alarms = np.mean([found_in_study(rng, true=0)[1] > 0 for _ in range(600)])

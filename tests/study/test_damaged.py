@@ -149,6 +149,7 @@ def test_damaged_predictions_are_named_and_made_again(tiny_settings: Make, caplo
         assert pd.read_csv(reads)["run"].tolist() == [planned.name]
 
 
+@pytest.mark.slow
 def test_a_picture_that_vanishes_fails_its_runs_with_its_path(tiny_settings: Make) -> None:
     settings = tiny_settings(EPOCHS=1, VARIANTS=("raw", "preprocessed"))
     study = open_study(settings)

@@ -22,11 +22,13 @@ def trainings(settings: Settings) -> list[tuple[str, str]]:
     return [("+".join(planned.run.train_on), planned.run.mixing) for planned in planned_runs(open_study(settings))]
 
 
+@pytest.mark.slow
 def test_leave_one_out_trains_on_all_the_others(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings("alpha", "beta", "gamma", EXPERIMENTS=("leave_one_out",))
     assert trainings(settings) == [("beta+gamma", "natural"), ("alpha+gamma", "natural"), ("alpha+beta", "natural")]
 
 
+@pytest.mark.slow
 def test_combinations_and_mixings_multiply_combined_runs_only(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings(
         "alpha", "beta", "gamma", EXPERIMENTS=("both",), COMBINATIONS=(("alpha", "beta"),),

@@ -14,15 +14,14 @@ from fer.results.tables import write_tables
 from fer.runs.epoch_words import PROGRESS
 from fer.runs.run import locked
 from fer.study.grid_progress import GridProgress
-from utils import log, read_json, write_json
+from utils import read_json, write_json
 
 ROW = {"val_macro_f1": 0.24, "val_loss": 1.6, "seconds": 10.0}
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What the program logs."""
-    monkeypatch.setattr(log, "propagate", True)
     caplog.set_level("INFO")
     return caplog
 
@@ -70,6 +69,7 @@ def test_what_comes_between_trainings_is_counted(grid: GridProgress) -> None:
     assert grid.seconds_left(first.run, 6) == pytest.approx(60 + 2 * 7)
 
 
+@pytest.mark.slow
 def test_the_page_says_it_while_a_run_is_on_its_way(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path)
     planned = study.plan()[0]

@@ -46,6 +46,7 @@ def arguments(tmp_path: Path) -> Callable[[Settings], list[str]]:
 # ---------------------------------------------------------------- time
 
 
+@pytest.mark.slow
 def test_a_network_never_trained_here_is_timed_once(
     tiny_settings: Make, arguments: Callable[[Settings], list[str]], capfd: pytest.CaptureFixture
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_finished_run_tells_the_speed_of_another(tiny_settings: Make, monkeypa
     )
 
 
+@pytest.mark.slow
 def test_an_oracle_costs_only_its_looks_and_more_views_cost_more(tiny_settings: Make) -> None:
     def seconds(**changes: object) -> dict[str, float]:
         study, runs = opened(tiny_settings(**changes))
@@ -93,6 +95,7 @@ def test_an_oracle_costs_only_its_looks_and_more_views_cost_more(tiny_settings: 
     assert seconds(TTA=("none", "three_views"))["testing"] == pytest.approx(3 * plain["testing"])
 
 
+@pytest.mark.slow
 def test_a_network_that_fills_memory_is_timed_with_fewer_pictures(
     tiny_settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +138,7 @@ def test_days_on_a_cpu_point_to_the_study_for_cpus() -> None:
     assert len(settings.active_datasets) == len(settings.models) == 1 and not settings.pretrained
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_speeds_is_named_and_measured_again(
     tiny_settings: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,6 +172,7 @@ def test_the_disk_asked_for_is_the_disk_taken(tiny_settings: Make) -> None:
     assert needed_space(study, runs, book) == []
 
 
+@pytest.mark.slow
 def test_a_study_that_cannot_fit_is_refused_before_it_starts(
     tiny_settings: Make,
     arguments: Callable[[Settings], list[str]],

@@ -52,6 +52,7 @@ def test_balancing_touches_training_only(tiny_settings: Callable[..., Settings],
         assert per_class[0] == (max(original) if balance == "oversample" else min(original))
 
 
+@pytest.mark.slow
 def test_augmented_training_holds_every_original_and_new_pixels_for_the_extras(
     tiny_settings: Callable[..., Settings],
 ) -> None:
@@ -67,6 +68,7 @@ def test_augmented_training_holds_every_original_and_new_pixels_for_the_extras(
     assert np.mean(changed) > 0.8  # a draw may come out as no change: a slight blur of so small a face is none
 
 
+@pytest.mark.slow
 def test_rejecting_rows_without_a_face_spares_validation_and_test(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
