@@ -92,7 +92,7 @@ def groups(table: pd.DataFrame | None) -> str:
     shown = known[known["gap_low"] > 0]
     if shown.empty:
         return f"None of {counted(len(known), 'group')} is shown to be worse than the best of its attribute."
-    worst = shown.loc[shown["gap"].idxmax()]
+    worst = shown.iloc[int(shown["gap"].to_numpy().argmax())]
     return (
         f"{len(shown)} of {counted(len(known), 'group')} are shown to be worse than the best of their attribute, most "
         f"{worst['attribute']} {worst['group']} on {worst['test_on']} ({100 * worst['gap']:.0f} points of accuracy)."
