@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from fer.findings.choice import Choice, choose, percent, test_rows
+from fer.findings.choice import Choice, choose, percent
 from fer.findings.evidence import Evidence
 from fer.findings.finding import CLASSES, COUNT, MANY, Finding, listed, seeds_words
-from fer.results.study_files import read_predictions
+from fer.results.study_files import PredictionEntry, read_predictions
 from fer.settings.settings import EMOTIONS
+from fer.statistics.answers import setup_of
 from fer.statistics.significance import wilson_interval
+from fer.study.variants import scored_variant
 from utils import InputError
 
 
@@ -52,7 +54,9 @@ def failing_classes(evidence: Evidence) -> Iterator[Finding]:
     else:
         worst = min(missed, key=lambda one: one.recall)
         counts = Counter(one.emotion for one in missed).most_common()
-        each = listed([f"{emotion} on {count}" for emotion, count in counts[:MANY]])
+        rest = sum(count for _, count in counts[MANY:])
+        more = [f"others on {rest}"] if rest else []
+        each = listed([*(f"{emotion} on {count}" for emotion, count in counts[:MANY]), *more])
         told = f"Recognised least on each of {len(missed)} datasets: {each}; lowest is {worst.words}"
     seeds = min(one.choice.seeds for one in missed)
     lowest = sorted(missed, key=lambda one: one.recall)[:MANY]
@@ -68,7 +72,7 @@ def failing_classes(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _missed(evidence: Evidence, choice: Choice) -> Missed | None:
-    counts = _confusion(evidence, choice)
+    counts, trainings = _confusion(evidence, choice)
     rows = counts.sum(axis=1)
     if not rows.any():
         return None
@@ -76,21 +80,29 @@ def _missed(evidence: Evidence, choice: Choice) -> Missed | None:
     worst = int(recall.argmin())
     wrong = np.where(np.arange(len(rows)) == worst, 0, counts[worst])
     taken_for = EMOTIONS[int(wrong.argmax())] if wrong.any() else ""
-    trainings = len(test_rows(evidence, choice))
     return Missed(choice, EMOTIONS[worst], float(recall[worst]), round(int(rows[worst]) / trainings), taken_for)
 
 
-def _confusion(evidence: Evidence, choice: Choice) -> np.ndarray:
-    """Answers by true class, int64[C, C], added up over the trainings of a choice."""
-    chosen = test_rows(evidence, choice)
-    names, variants = set(chosen["run"]), set(chosen["test_variant"])
-    total = np.zeros((len(EMOTIONS), len(EMOTIONS)), dtype=np.int64)
+def _confusion(evidence: Evidence, choice: Choice) -> tuple[np.ndarray, int]:
+    """Answers by true class, int64[C, C], added up over the trainings of a choice; and how many those are.
+
+    Folds that answered the same rows (another dataset's official test set) are a training each.
+    """
+    total, trainings = np.zeros((len(EMOTIONS), len(EMOTIONS)), dtype=np.int64), 0
     for entry in evidence.study.predictions:
-        wanted = entry.run.name in names and entry.test_on == choice.dataset and entry.split == "test"
-        if wanted and entry.test_variant in variants and entry.tta == choice.setup["tta"]:
-            try:
-                found = read_predictions(entry)
-            except InputError:  # named among what the tables do without
-                continue
-            np.add.at(total, (found.labels, found.probabilities.argmax(axis=1)), 1)
-    return total
+        if not _is_of(entry, choice):
+            continue
+        try:
+            found = read_predictions(entry)
+        except InputError:  # named among what the tables do without
+            continue
+        np.add.at(total, (found.labels, found.probabilities.argmax(axis=1)), 1)
+        trainings += 1
+    return total, trainings
+
+
+def _is_of(entry: PredictionEntry, choice: Choice) -> bool:
+    """True for what a training of the choice answered to its whole test set, in pictures of its own variant."""
+    setup = asdict(setup_of(entry.run)) | {"tta": entry.tta}
+    tested = entry.split == "test" and entry.test_on == choice.dataset and entry.rows != "fold"
+    return tested and setup == choice.setup and entry.test_variant == scored_variant(choice.setup["variant"])

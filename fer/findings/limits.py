@@ -42,8 +42,9 @@ def _what_is_there(evidence: Evidence) -> Iterator[tuple[str, str]]:
     done = {run.name for run in study.runs}
     missing = sum(name not in done for name in study.planned)
     if missing:
+        is_or_are = "is" if missing == 1 else "are"
         yield (
-            f"anything final, since {missing} of {counted(len(study.planned), 'run')} are not finished",
+            f"anything final, since {missing} of {counted(len(study.planned), 'run')} {is_or_are} not finished",
             f"{missing} of {len(study.planned)} runs unfinished",
         )
 

@@ -35,7 +35,7 @@ def audit_warnings(evidence: Evidence) -> Iterator[Finding]:
     datasets = evidence.audit["datasets"]
     parts = [words for name, count in COUNTS.items() if (words := _counted(name, count, datasets))]
     between = sum(evidence.audit["exact_across_datasets"].values())
-    parts += [f"{counted(between, 'row')} with an identical picture in another dataset"] if between else []
+    parts += [_between(between, len(datasets))] if between else []
     rows = sum(found["quality"]["rows"] for found in datasets.values())
     if parts:
         sentence = f"The audit of {rows:,} pictures warns of {listed(parts)}."
@@ -43,6 +43,13 @@ def audit_warnings(evidence: Evidence) -> Iterator[Finding]:
         nothing = "no copies across splits, no conflicting labels and no poor pictures"
         sentence = f"The audit of {rows:,} pictures found {nothing}."
     yield Finding("audit", sentence, f"audit: {'; '.join(parts) or 'nothing to warn of'}", COUNT, AUDIT, n=rows)
+
+
+def _between(count: int, datasets: int) -> str:
+    """Of three datasets and more, a row with copies in two others is counted for each of them."""
+    if datasets == 2:
+        return f"{counted(count, 'row')} with an identical picture in the other dataset"
+    return f"{counted(count, 'identical picture')} found in another dataset, a row counted once for each"
 
 
 def _counted(words: str, count: Callable[[Found], int], datasets: dict[str, Found]) -> str:

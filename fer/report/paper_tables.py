@@ -216,7 +216,8 @@ def _choice_words(marks: Marks) -> list[str]:
     metric = _metric_words(marks.metric)
     return [
         f"Sorted by validation {metric}, without TTA, on the test set's own validation rows where the row was trained "
-        f"on it, else on those it was trained on; {CHOSEN}: what validation chooses among rows judged on the same."
+        f"on it, else on those it was trained on; {CHOSEN}: what validation chooses among rows judged on the same "
+        "that lack no seed others have."
     ]
 
 

@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from made_results import Study, predicted
+from made_results import one as entry_of
 from planted import Planted, findings_of
 
 from fer.findings.finding import NOT_SHOWN, SHOWN
@@ -112,6 +115,33 @@ def test_the_class_that_fails_and_what_it_is_taken_for(tmp_path: Path) -> None:
     assert f"most often taken for {after}" in found.sentence
 
 
+def test_failing_classes_count_every_fold_that_answered_the_same_pictures(tmp_path: Path) -> None:
+    def skill(run: Any, item: dict[str, str]) -> float:
+        return 0.99 if run.split == "r0f0" else 0.01
+
+    study = Planted(tmp_path, train_on=(("studio",),), seeds=(1,), folds=("r0f0", "r0f1"), skill=skill)
+    found = findings_of(study)["failing classes"]
+    answers = [predicted(study, planned) for planned in study.plan()]  # each fold answers the whole test set
+    recalls = [np.mean([(given == true)[true == label].mean() for true, given in answers]) for label in range(7)]
+    worst = int(np.argmin(recalls))
+    assert 0.3 < min(recalls) < 0.7
+    assert f"{EMOTIONS[worst]} on studio (recall {100 * min(recalls):.1f} % of" in found.sentence
+
+
+def test_of_many_datasets_failing_classes_add_up(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    study = Planted(tmp_path, datasets=names, train_on=tuple((name,) for name in names))
+    hopeless = dict(zip(names, EMOTIONS, strict=False))
+    for planned in study.plan():
+        name = planned.run.train_on[0]
+        _, answers = predicted(study, planned, test_on=name)
+        label = EMOTIONS.index(hopeless[name])
+        probabilities = np.eye(len(EMOTIONS), dtype=np.float32)[np.where(answers == label, label - 1, answers)]
+        Study.write_predictions(study, planned, entry_of(planned, study, name), probabilities=probabilities)
+    sentence = findings_of(study)["failing classes"].sentence
+    assert "on each of 4 datasets" in sentence and "others on 1;" in sentence
+
+
 def test_one_seed_ties_and_few_pictures_are_said_once(tmp_path: Path) -> None:
     counts = {"train": (40,) * 7, "val": (20,) * 7, "test": (40, 4, 30, 60, 40, 30, 40)}
     study = Planted(tmp_path, train_on=ALONE, models=("one", "two"), class_counts=counts, sample_data=("studio",))
@@ -137,7 +167,7 @@ def test_networks_that_learn_nothing_are_counted(tmp_path: Path) -> None:
 def test_unfinished_runs_are_counted(tmp_path: Path) -> None:
     study = Planted(tmp_path, train_on=ALONE, seeds=THREE)
     (study.plan()[0].folder / "run.json").unlink()
-    assert "1 of 6 runs are not finished" in findings_of(study)["limits"].sentence
+    assert "1 of 6 runs is not finished" in findings_of(study)["limits"].sentence
 
 
 def test_what_the_audit_counts_is_warned_of(tmp_path: Path) -> None:
@@ -154,6 +184,16 @@ def test_what_the_audit_counts_is_warned_of(tmp_path: Path) -> None:
     sentence = findings_of(study)["audit"].sentence
     assert "7 test pictures that also stand in the training data as delivered (wild)" in sentence
     assert "1 group of identical pictures with different labels" in sentence and "near cop" not in sentence
+    write_json(
+        tmp_path / "audit" / "audit.json",
+        counts | {"exact_across_datasets": {"studio in wild": 2, "wild in studio": 3}},
+    )
+    assert "5 rows with an identical picture in the other dataset" in findings_of(study)["audit"].sentence
+    three = {"datasets": {"a": nothing, "b": nothing, "c": nothing}}
+    between = {"a in b": 1, "a in c": 1, "b in a": 1, "c in a": 1, "b in c": 1, "c in b": 1}  # one picture, three rows
+    write_json(tmp_path / "audit" / "audit.json", three | {"exact_across_datasets": between})
+    sentence = findings_of(study)["audit"].sentence
+    assert "6 rows" not in sentence and "a row counted once for each" in sentence
     write_json(tmp_path / "audit" / "audit.json", counts | {"datasets": {"studio": nothing, "wild": nothing}})
     assert "found no copies across splits" in findings_of(study)["audit"].sentence
 
