@@ -128,4 +128,4 @@ def _derived(
 ) -> PredictionEntry:
     key = fingerprint([how, *[part.key for part in parts], *[one.key for panel in weighed_on for one in panel]], 32)
     path = run.folder / "predictions" / f"{'__'.join(scored)}.npz"
-    return PredictionEntry(run, path, key, *scored, how=how, parts=parts, weighed_on=weighed_on)
+    return PredictionEntry(path, key, *scored, run=run, how=how, parts=parts, weighed_on=weighed_on)

@@ -116,7 +116,7 @@ class _Pooling:
             parts = tuple(self._once(entries))
             key = fingerprint(["folds", *(part.key for part in parts)], 32)
             path = run.folder / "predictions" / f"{test_on}__test__{variant}__{tta}.npz"
-            yield PredictionEntry(run, path, key, test_on, "test", variant, tta, "folds", parts, (), "pooled")
+            yield PredictionEntry(path, key, test_on, "test", variant, tta, run, "folds", parts, (), "pooled")
 
     def _once(self, entries: list[PredictionEntry]) -> Iterator[PredictionEntry]:
         """Those whose rows none before has answered (persons are counted round where datasets have unlike numbers)."""

@@ -23,6 +23,7 @@ from fer.metrics.metrics import counted
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json
 from fer.settings.settings import EMOTIONS, Comparison, Settings
+from fer.study.predictions import PredictionFile
 from utils import InputError, read_csv, read_sealed
 
 HISTORY_COLUMNS = (
@@ -62,8 +63,8 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
-class PredictionEntry:
-    """One predictions file the present plan asks for: where it lies, its key, and what it scored.
+class PredictionEntry(PredictionFile):
+    """One predictions file the present plan asks for, and the run whose it is.
 
     Where `how` is not "file", nothing lies at `path`: the probabilities are those of `parts`, put after one
     another ("union"; "folds": then sorted by sample_id), or voting ("soft", "hard", "weighted"). `weighed_on` holds,
@@ -71,12 +72,6 @@ class PredictionEntry:
     """
 
     run: StoredRun
-    path: Path
-    key: str
-    test_on: str
-    split: str
-    test_variant: str
-    tta: str
     how: str = "file"
     parts: tuple[PredictionEntry, ...] = ()
     weighed_on: tuple[tuple[PredictionEntry, ...], ...] = ()
@@ -188,7 +183,7 @@ def _entries(runs: dict[str, StoredRun], listed: dict[str, list[dict[str, str]]]
         for item in listed.get(name, []):
             path = run.folder / "predictions" / item["file"]
             test_on, split = item["test_on"], item["split"]
-            yield PredictionEntry(run, path, item["key"], test_on, split, item["test_variant"], item["tta"])
+            yield PredictionEntry(path, item["key"], test_on, split, item["test_variant"], item["tta"], run)
 
 
 def read_predictions(entry: PredictionEntry) -> Predictions:
