@@ -12,12 +12,6 @@ from fer.figures.manifest import listed_figures
 
 # Figures drawn before figures had captions, by folder: the section they belong to.
 FOLDERS = {"mistakes": "errors", "sample_grids": "data", "eda": "data", "class_distributions": "data"}
-SHEETS = {
-    "conflicting_labels": "Identical pictures with different labels: one label of each group is wrong.",
-    "near_copies_across": "Near copies that stand in different splits, side by side: a test score may owe to them.",
-    "near_copies_within": "Near copies within a split, side by side: pictures that count more than once.",
-    "flagged": "Pictures flagged as blank, small, dark or blurred: look whether a person could tell the emotion.",
-}
 # Most telling figures of these sections, first those that a reader asks for first.
 FIRST_SCREEN = ("results", "errors", "statistics", "cost", "training", "calibration", "groups", "data")
 ON_FIRST_SCREEN = 4
@@ -46,11 +40,9 @@ class Figure:
 
 
 def page_figures(output: Path) -> list[Figure]:
-    """Every figure of the manifests and the contact sheets of the audit: most telling and key figures first."""
+    """Every figure that is listed, contact sheets of the audit among them: most telling and key figures first."""
     listed = sorted(listed_figures(output).items(), key=lambda item: (not item[1]["is_lead"], not item[1]["is_key"]))
-    figures = [_figure(output, name, facts) for name, facts in listed]
-    sheets = sorted((output / "audit").glob("*.png"))
-    return figures + [_sheet(output, path) for path in sheets]
+    return [_figure(output, name, facts) for name, facts in listed]
 
 
 def first_screen(figures: list[Figure]) -> list[Figure]:
@@ -66,13 +58,6 @@ def _figure(output: Path, name: str, facts: dict[str, Any]) -> Figure:
     section = facts["section"] if facts["caption"] else FOLDERS.get(path.parts[0], facts["section"])
     size = _png_size(output / name) if path.suffix == ".png" else (0, 0)
     return Figure(quote(name), section, caption, alt, facts["run"], bool(facts["is_lead"]), *size)
-
-
-def _sheet(output: Path, path: Path) -> Figure:
-    words = path.stem.replace("_", " ")
-    caption = SHEETS.get(path.stem, f"Contact sheet of the audit: {words}.")
-    alt = f"Contact sheet of the audit with pictures of the datasets: {words}."
-    return Figure(quote(path.relative_to(output).as_posix()), "audit", caption, alt, "", False, *_png_size(path))
 
 
 def _png_size(path: Path) -> tuple[int, int]:

@@ -83,7 +83,11 @@ def sections(material: Material) -> list[Section]:
     found = [*_data_to_cost(material), *_audit_to_statistics(material)]
     names = {one.name for one in found}
     planned = set(material.study.planned)
-    shown = [figure for figure in material.figures if figure.is_lead or figure.run not in planned]
+    shown = [
+        figure
+        for figure in material.figures
+        if figure.run not in planned or (figure.is_lead and figure.section in names)
+    ]
     return [_with_figures(one, [f for f in shown if _place(f, names) == one.name]) for one in found]
 
 
