@@ -66,6 +66,7 @@ def test_a_plain_run_chooses_the_demo(fresh_clone: Path) -> None:
     assert program.choose_config(program.parse_arguments(["--verify", "a"])) is None
 
 
+@pytest.mark.slow
 def test_a_report_of_the_working_folder_is_not_of_the_output_folder(
     fresh_clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -82,6 +82,7 @@ def batches_of(source: BatchSource, workers: int, epoch: int = 3) -> list[tuple[
     return [chunk for chunks in loader for chunk in chunks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_do_not_depend_on_worker_count(faces: FaceRows, workers: int) -> None:
     source = BatchSource(faces, 16, seed=5, shuffle=True, augmentation=AUGMENTATION)

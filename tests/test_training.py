@@ -323,6 +323,7 @@ def changed_by_training(job: Prepared, epochs: int) -> set[str]:
 ALL_OF_TINY = 4 * 6 + 2  # four convolutions with BatchNorm (two parameters, three statistics), the head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "moved"),
     [({}, ALL_OF_TINY), ({"freeze": "backbone"}, 2), ({"freeze": {"last_layers": 2}}, 2 + 6),

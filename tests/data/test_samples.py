@@ -122,6 +122,7 @@ def test_cached_samples_equal_fresh_ones_and_follow_the_folder(
     assert (third.rows("test")["sample_id"].tolist()) == first.rows("test")["sample_id"].tolist()
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_again(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     first = load_samples("alpha", settings)

@@ -192,6 +192,7 @@ def test_a_row_without_a_box_is_searched_whole(tmp_path: Path, settings: Callabl
     assert list(manifest["method"]) == ["detected"]
 
 
+@pytest.mark.slow
 def test_the_whole_photo_comes_before_the_aligned_crop(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     studio_face(tmp_path / "photo.png")
     Image.new("RGB", (200, 200), "gray").save(tmp_path / "empty.png")

@@ -137,6 +137,7 @@ def test_folds_share_one_pack_and_its_prepared_pictures(tiny_settings: Callable[
     assert len(list(settings.datasets_path.rglob("*.png"))) == len(tested)
 
 
+@pytest.mark.slow
 def test_a_picture_that_leaves_changes_no_side_and_no_channels(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings(MODEL_CONFIG={"tiny_plain": TINY_MODEL | {"input_size": 32}})
     root = settings.resolve(settings.datasets["alpha"].path)

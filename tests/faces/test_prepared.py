@@ -376,6 +376,7 @@ def test_file_names_are_readable_where_they_can_be() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=90), unique=True, max_size=8))
 def test_file_names_are_unique_short_and_valid_everywhere(names: list[str]) -> None:
     files = names_of([f"set/{name}" for name in [*names, "x.png", "x.jpg", "X.JPG", "con.png", "nul.tar.gz"]])

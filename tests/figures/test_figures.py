@@ -323,6 +323,7 @@ def test_history_keeps_its_columns() -> None:
     assert set(HISTORY_COLUMNS) <= set(fake_history(1))
 
 
+@pytest.mark.slow
 def test_what_is_noted_of_a_figure_is_plain_also_where_all_runs_are_combined(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, train_on=(("studio", "wild"),))
     write_tables(study.output)

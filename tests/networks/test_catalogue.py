@@ -18,6 +18,7 @@ from main import choose_config, parse_arguments
 from utils import InputError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny", "squeezenet1_1", "googlenet", "simple_cnn"])
 def test_the_stored_table_is_what_is_measured(name: str) -> None:
     stored, found = network_of(name), measured(SHORT_NAMES[name][0])
@@ -34,6 +35,7 @@ def test_a_short_name_is_a_network_with_the_weights_it_names(name: str) -> None:
     assert network_problem(name, ModelRow(batch_size=1, weights=tag, input_size=32), tag is not None) is None
 
 
+@pytest.mark.slow
 def test_the_list_needs_no_network_library() -> None:
     code = (
         "import sys, main; assert main.main(['--models']) == 0; assert main.main(['--models', 'resnet']) == 0\n"

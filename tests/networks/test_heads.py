@@ -45,6 +45,7 @@ def test_an_mlp_is_built_as_it_says() -> None:
     assert head[0].bias is not None and head[2].p == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "deit_tiny_distilled_patch16_224"])
 def test_a_head_on_a_network_without_pooled_features_is_told(name: str) -> None:
     values = row(head="mlp", input_size=224)

@@ -79,6 +79,7 @@ def test_an_attention_that_there_is_not_is_told() -> None:
     assert 'attention "sea" is not one of se, cbam' in problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "googlenet"])
 def test_torchvision_takes_gray_pictures_and_answers_as_to_repeated_ones(name: str) -> None:
     torch.manual_seed(0)

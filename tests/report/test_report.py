@@ -78,6 +78,7 @@ ORDER = ("findings", "data", "protocol", "results", "errors", "training", "cost"
          "statistics", "runs", "versions", "files")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_findings_one_table_and_four_figures_come_first_then_the_sections_in_order(tmp_path: Path) -> None:
     make_study(tmp_path, seeds=(1, 2))
     draw_figures(tmp_path)
@@ -97,6 +98,7 @@ def test_findings_one_table_and_four_figures_come_first_then_the_sections_in_ord
         assert answer and answer[1].strip().endswith("."), name
 
 
+@pytest.mark.slow
 def test_captions_and_alternative_texts_are_sentences_also_of_figures_from_before_there_were_any(
     tmp_path: Path,
 ) -> None:

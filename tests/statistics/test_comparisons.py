@@ -293,6 +293,7 @@ def best_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(tried[int(np.argmin(losses))])
 
 
+@pytest.mark.slow
 def test_balanced_training_is_corrected_for_its_prior(tmp_path: Path) -> None:
     study = Study(tmp_path, ("studio",), (("studio",),), variants=("preprocessed", "augmented"), tta=("none",))
     write_statistics(study.output)
@@ -359,6 +360,7 @@ def damage(study: Study, how: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "other rows"])
 def test_a_damaged_file_is_left_out_by_name(small: Study, how: str, logged: pytest.LogCaptureFixture) -> None:
     path = damage(small, how)

@@ -154,6 +154,7 @@ def test_seeds_alike_by_luck_lend_no_more_freedom_than_seeds_have() -> None:
     assert compare(first, second, LARGE_SET, paired=True).freedom <= 2
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_promised_far_out_in_the_tail() -> None:
     """Two equal architectures of three seeds, whose luck (sd 0.01) outweighs that of the rows: p < 0.005."""
     rng, alarms, count = np.random.default_rng(0), 0, 2500
@@ -203,6 +204,7 @@ def test_intervals_hold_the_truth_where_classes_are_large() -> None:
         assert held == RIGHT, name
 
 
+@pytest.mark.slow
 def test_rows_that_come_in_groups_need_the_bootstrap() -> None:
     world = coverage.World(coverage.LARGE // 2, coverage.habits(coverage.RECALLS), group_size=4)
     held = coverage.cover_scores(world, SIMULATIONS, resamples=300)

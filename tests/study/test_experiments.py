@@ -38,6 +38,7 @@ def test_combinations_and_mixings_multiply_combined_runs_only(tiny_settings: Cal
     assert trainings(settings) == [*alone, ("alpha+beta", "natural"), ("alpha+beta", "balanced")]
 
 
+@pytest.mark.slow
 def test_a_training_two_experiments_want_is_planned_once(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings(
         "alpha", "beta", "gamma", EXPERIMENTS=("combined", "leave_one_out"), COMBINATIONS=(("beta", "gamma"),)
