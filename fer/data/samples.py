@@ -272,14 +272,18 @@ def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
         .reindex(index=SPLITS, columns=range(len(EMOTIONS)), fill_value=0)
     )
     notes = []
-    for label, emotion in enumerate(EMOTIONS):
-        train, val, test = counts[label]
-        if train == 0:
-            notes.append(f"{name}: no training picture of {emotion}; a network trained on it alone cannot learn it")
-        if train == 1:
-            notes.append(f"{name}: a single training picture of {emotion}; a network can only memorise it")
-        if val < 10:
-            notes.append(f"{name}: {val} validation pictures of {emotion}; scores that choose the epoch are noisy")
-        if test == 0:
-            notes.append(f"{name}: no test picture of {emotion}; its metrics are NaN, macro averages skip it")
+    for split, least, most, words in THIN:
+        found = {EMOTIONS[label]: n for label, n in enumerate(counts.loc[split]) if least <= n <= most}
+        if found:
+            named = [f"{emotion} ({n})" if most > least else emotion for emotion, n in found.items()]
+            notes.append(f"{name}: {words.format(', '.join(named))}")
     return notes
+
+
+# Split, fewest and most pictures of a class, and what is said of all such classes of a dataset in one line.
+THIN = (
+    ("train", 0, 0, "no training picture of {}; a network trained on this dataset alone cannot learn that"),
+    ("train", 1, 1, "a single training picture of {}; a network can only memorise it"),
+    ("val", 0, 9, "few validation pictures of {}; scores that choose the epoch are noisy"),
+    ("test", 0, 0, "no test picture of {}; metrics of that are NaN, macro averages skip it"),
+)

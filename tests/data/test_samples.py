@@ -209,3 +209,11 @@ def test_a_class_with_a_single_training_picture_is_said() -> None:
     rows = pd.DataFrame({"split": ["train"] * 3, "label": [0, 1, 1]})
     said = [note for note in _thin_classes("alpha", rows) if "single training picture" in note]
     assert said == ["alpha: a single training picture of angry; a network can only memorise it"]
+
+
+def test_classes_with_few_validation_pictures_are_one_line() -> None:
+    from fer.data.samples import _thin_classes
+
+    rows = pd.DataFrame({"split": "val", "label": [label for label in range(7) for _ in range(9 + (label > 1))]})
+    (said,) = [note for note in _thin_classes("alpha", rows) if "validation" in note]
+    assert said == "alpha: few validation pictures of angry (9), disgust (9); scores that choose the epoch are noisy"
