@@ -30,6 +30,7 @@ try:
     from fer.settings.settings import PROJECT, Settings, load_settings
     from fer.study.disk_need import needed_space, refuse_full_disk
     from fer.study.execution import execute, write_study
+    from fer.study.grid import GridPoint, added_runs, grid_points, idle_axes
     from fer.study.inspection import print_check, print_plan, refuse_bad_output
     from fer.study.plan import Study, describe_idle, open_study, planned_runs
     from fer.study.preflight import problems_before_start, refuse_impossible
@@ -44,6 +45,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from fer.audit.audit import AuditFindings
+    from fer.runs.run import PlannedRun
 
 DEMO = PROJECT / "studies" / "demo.py"
 HERE = object()  # --report without a path: the study's own output folder
@@ -59,19 +61,19 @@ def run_study(settings: Settings, train: bool = True) -> int:
     remove_partial_files(output)
 
     study = open_study_of(settings, problems_before_start(settings) if train else [])
-    runs = planned_runs(study)
+    runs, points, every = plan_of(study)
     if train:
-        refuse_impossible(settings, runs)
-        refuse_full_disk(needed_space(study, runs, speed_book(settings, measure=False)))
+        refuse_impossible(settings, every)
+        refuse_full_disk(needed_space(study, every, speed_book(settings, measure=False)))
     audit(study)
-    write_study(study, runs)
-    print_plan(study, runs, only_summary=True)
+    write_study(study, runs, points)
+    print_plan(study, every, only_summary=True)
     from fer.figures.draw import draw_picture_figures
     from fer.report.live_page import LivePage
 
-    with LivePage(output, settings.plot_format, partial(write_study, study, runs)) as page:
-        failures = execute(study, runs, train, page)
-    write_study(study, runs)
+    with LivePage(output, settings.plot_format, partial(write_study, study, runs, points)) as page:
+        failures = execute(study, every, train, page)
+    write_study(study, runs, points)
 
     report(
         output,
@@ -83,7 +85,15 @@ def run_study(settings: Settings, train: bool = True) -> int:
         from fer.report.events import write_events
 
         write_events(output)
-    return _farewell(runs, failures, train)
+    return _farewell(every, failures, train)
+
+
+def plan_of(study: Study) -> tuple[list[PlannedRun], list[GridPoint], list[PlannedRun]]:
+    """The runs of the study, the points of its GRID, and all runs together."""
+    runs = planned_runs(study)
+    points = grid_points(study, runs)
+    warn_once(study.settings.output_path / "cache" / "warned.json", filter(None, [idle_axes(points)]))
+    return runs, points, [*runs, *added_runs(study, runs, points)]
 
 
 def open_study_of(settings: Settings, problems: Sequence[str] = ()) -> Study:
@@ -132,10 +142,12 @@ def report(
     from fer.results.study_files import read_study
     from fer.results.tables import write_funnel, write_tables
     from fer.statistics.comparisons import write_statistics
+    from fer.statistics.grid import write_grid
 
     results, _ = write_tables(output)
     write_funnel(output, read_study(output).datasets)
     write_statistics(output)
+    write_grid(output)
     paper_tables = write_paper_tables(output, results)  # after the statistics, which say what is bold
     findings = write_findings(output)
     draw_figures(output, plot_format, which)
@@ -231,6 +243,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="WORD",
         help="the usual networks, or all whose name holds WORD: size, cost, weights; no dataset is needed",
     )
+    what.add_argument(
+        "--compare", nargs="?", const="", metavar="WORD", help="every finished run by validation, with the settings in "
+        "which they differ; with a word, those that hold it"
+    )  # fmt: skip
     what.add_argument("--no-train", action="store_true", help="score and report cached models only")
     parser.add_argument("--demo", action="store_true", help="the whole pipeline on drawn sample faces")
     arguments = parser.parse_args(argv)
@@ -339,7 +355,7 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0 if findings is not None else 1
     if arguments.plan:
         study = open_study_of(settings, problems_before_start(settings))
-        runs = planned_runs(study)
+        _, _, runs = plan_of(study)
         refuse_impossible(settings, runs)
         print_plan(study, runs)
         refuse_full_disk(needed_space(study, runs, speed_book(settings, measure=False)))
@@ -347,6 +363,11 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.report is not None:
         own = arguments.report is HERE
         return report_from(settings.output_path if own else arguments.report, settings)
+    if arguments.compare is not None:
+        from fer.report.settings_compared import compare_runs
+
+        compare_runs(settings.output_path, settings.primary_metric, arguments.compare)
+        return 0
     if arguments.verify:
         return verify(arguments.verify, settings)
     if arguments.export:

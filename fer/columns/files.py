@@ -120,6 +120,19 @@ CROP = ("crop_left", "crop_top", "crop_right", "crop_bottom")
 PREPARED = (*PICTURE, "found", "method", "confidence", *CROP, "angle", "beyond")
 EXTRAS = (*PICTURE, "method")
 
+# ---------------------------------------------------------------- across settings
+
+GRID_SETUP = ("train_on", "variant", "model", "mixing", "validated_on")
+GRID_FOUND = (
+    "in_plan", "metric", "validation_score", "low", "high", "chosen_by_validation", "below_best", "below_best_low",
+    "below_best_high", "n_setups", "n_seeds", "n", "weights_only",
+)  # fmt: skip
+ALL_RUNS = (
+    "run", "in_plan", "train_on", "variant", "model", "seed", "split", "rows_hash",
+    *(f"val_{name}" for name in VALIDATION_SCORES), "test_score", "epochs", "best_epoch",
+    "train_seconds", "finished",
+)  # fmt: skip
+
 # ---------------------------------------------------------------- paper tables, predict.py
 
 JUDGED = ("validation_score", "validated_on", "chosen_by_validation")
@@ -171,7 +184,10 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile("tables/per_class.csv", "setup × test set × TTA policy", WIDE_CLASSES,
                "`<class> recall`, `<class> f1`, each with `sd`"),
     OutputFile("tables/cost.csv", "training set × variant × network", COST, "each cost with `sd`"),
-    OutputFile("tables/left_out.json", "what the tables do without, in words"),
+    OutputFile("tables/grid.csv", "value of GRID × setup, and over all setups", (*GRID_SETUP, *GRID_FOUND),
+               "the value of each axis, named like the setting"),
+    OutputFile("tables/all_runs.csv", "finished run, also of earlier plans, by validation", ALL_RUNS,
+               "settings in which runs of one kind differ, named like the setting"),
     OutputFile("statistics/statements.md, statements.json", "what the comparisons say: a page; all families in words"),
     _statistics("intervals", "row of results.csv × score"),
     _statistics("seeds", "setup × test set × TTA policy × score, over its trainings"),
@@ -204,7 +220,7 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     ),
     OutputFile("study.json", "the runs of the plan, the settings, which predictions belong to it"),
     OutputFile("cache/figures.json", "figures: section, caption, text in their place, run (fer/figures/manifest.py)"),
-    OutputFile("left_out.json, left_out_pictures.json, audit/left_out.json", "what was not drawn or made, in words"),
+    OutputFile("left_out.json, left_out_pictures.json, <audit, tables>/left_out.json", "what was not made, in words"),
     OutputFile("datasets/preprocessed_<dataset>/manifest.csv", "prepared face", PREPARED),
     OutputFile("datasets/augmented_<dataset>/manifest.csv", "extra copy of a rare class", EXTRAS),
     OutputFile("predict.py --save NAME.csv", "face found in a picture (or the picture, without one)", ANSWERS,

@@ -18,6 +18,7 @@ from fer.figures.cost import cost_jobs
 from fer.figures.cross_dataset import cross_jobs
 from fer.figures.engine import FigureJob, LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
 from fer.figures.gains import augmentation_jobs, combined_jobs, ensemble_jobs, tta_jobs
+from fer.figures.grid import grid_jobs
 from fer.figures.groups import group_jobs
 from fer.figures.metrics import class_jobs, metric_jobs, overview_jobs
 from fer.figures.selection import detection_jobs, funnel_jobs, quality_jobs
@@ -41,6 +42,7 @@ FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     chosen_jobs,
     confusion_jobs,
     overview_jobs,
+    grid_jobs,
     metric_jobs,
     class_jobs,
     threshold_jobs,

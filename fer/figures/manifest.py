@@ -23,7 +23,8 @@ from fer.audit.contact_sheets import SHEETS
 from utils import log, read_json
 
 Section = Literal[
-    "data", "protocol", "results", "errors", "training", "cost", "audit", "calibration", "groups", "statistics", "run"
+    "data", "protocol", "results", "settings", "errors", "training", "cost", "audit", "calibration", "groups",
+    "statistics", "run",
 ]  # fmt: skip
 SECTIONS: tuple[Section, ...] = get_args(Section)
 MANIFESTS = ("figures.json", "picture_figures.json", "live_figures.json")

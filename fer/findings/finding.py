@@ -18,6 +18,7 @@ METRIC_WORDS = {
 SHOWN, NOT_SHOWN, SCORE, COUNT, LIMIT = "shown", "not shown", "score", "count", "limit"
 # Sections of the page, as `Finding.see` names them.
 RESULTS, STATISTICS, CROSS, CLASSES, AUDIT, STATE = "results", "statistics", "results", "errors", "audit", "protocol"
+SETTINGS = "settings"
 MANY = 3  # datasets named one by one; of more, the range and its ends
 
 

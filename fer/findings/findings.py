@@ -15,7 +15,8 @@ import pandas as pd
 from fer.findings.choice import best_numbers, chosen_networks
 from fer.findings.classes import failing_classes
 from fer.findings.evidence import Evidence, read_evidence
-from fer.findings.finding import Finding, counted, listed, metric_words, seeds_words
+from fer.findings.finding import NOT_SHOWN, Finding, counted, listed, metric_words, seeds_words
+from fer.findings.grid import grid_choice
 from fer.findings.help import across_datasets, what_helps
 from fer.findings.limits import limits
 from fer.findings.warnings import audit_warnings
@@ -25,7 +26,7 @@ from utils import InputError, read_csv, write_changed
 MOST = 12
 # In the order they are read. Together they make MOST at most: a rule of many datasets sums up.
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    chosen_networks, best_numbers, what_helps, across_datasets, failing_classes, audit_warnings, limits,
+    chosen_networks, best_numbers, grid_choice, what_helps, across_datasets, failing_classes, audit_warnings, limits,
 )  # fmt: skip
 NOTHING_YET = "No run is scored yet: nothing is found."
 NOTE = (
@@ -36,8 +37,11 @@ TEXTS = ("rule", "sentence", "short", "strength", "see", "dataset")
 
 
 def find(evidence: Evidence) -> list[Finding]:
-    """The findings, in the order they are read."""
-    return [finding for rule in RULES for finding in rule(evidence)]
+    """The findings, in the order they are read; of more than MOST, those that show no difference leave, last first."""
+    found = [finding for rule in RULES for finding in rule(evidence)]
+    unshown = [finding for finding in found if finding.strength == NOT_SHOWN]
+    surplus = unshown[-(len(found) - MOST) :] if len(found) > MOST else []
+    return [finding for finding in found if finding not in surplus]
 
 
 def write_findings(output: Path) -> list[Finding]:

@@ -13,6 +13,7 @@ from fer.statistics.families import TIE
 from utils import duration
 
 NOT_MADE = "Not made yet."
+OTHER_RUNS = "Runs of earlier plans lie here too: by validation, beside those of this plan (python main.py --compare)."
 PACKAGES = {"python": "Python", "torch": "torch", "timm": "timm"}
 
 

@@ -14,6 +14,7 @@ from fer.report import answers
 from fer.report.facts import RunState, data_table, machines, protocol, state_counts, test_reads, without_folders
 from fer.report.page_figures import Figure
 from fer.report.page_tables import ROWS_SHOWN, PageTable, page_table, table_of
+from fer.report.settings_compared import across_settings
 from fer.report.table_formats import PaperTable
 from fer.results.study_files import StoredStudy
 from utils import InputError, log, read_csv, read_json
@@ -113,11 +114,24 @@ def _data_to_cost(one: Material) -> Iterable[Section]:
         [*protocol(study, config), *([] if reads else [unknown])],
     )  # fmt: skip
     yield Section("results", "Results", answers.results(one.findings, results), [*results, *one.paper("per_class")])
+    yield from _across_settings(one)
     yield Section("errors", "Errors", answers.finding(one.findings, "failing classes") or answers.NOT_MADE)
     yield Section(
         "training", "Training", answers.training(runs, len(study.planned)), sentences=one.not_learned
     )  # fmt: skip
     yield Section("cost", "Cost", answers.cost(runs), one.paper("cost"))
+
+
+def _across_settings(one: Material) -> Iterable[Section]:
+    """Only where the plan has a GRID, or runs of other plans lie beside it."""
+    try:
+        tables = across_settings(one.output)
+    except InputError as error:
+        one.problems.append(f"Runs are not compared across settings: {error}")
+        return
+    if tables:
+        answer = answers.finding(one.findings, "grid") or answers.OTHER_RUNS
+        yield Section("settings", "Across settings", answer, [page_table(table, most=ROWS_SHOWN) for table in tables])
 
 
 def _audit_to_statistics(one: Material) -> Iterable[Section]:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from fer.results.study_files import read_study
+from fer.results.study_files import read_grid, read_study
 from utils import InputError, atomic_path, file_fingerprint, log
 
 # Below the output folder. Never: weights, caches, figures and contact sheets, which show people or can be redrawn.
@@ -34,7 +34,8 @@ def export_study(output: Path, target: Path) -> int:
         raise InputError(f"--export {target}: give a file that ends in .zip.")
     study = read_study(output)
     files = {path for pattern in KEPT for path in output.glob(pattern) if path.is_file()}
-    for name in study.planned:
+    grid = read_grid(output)
+    for name in dict.fromkeys([*study.planned, *(grid.study.planned if grid else ())]):
         folder = output / "saved_models" / name
         files |= {path for pattern in KEPT_OF_RUN for path in folder.glob(pattern)}
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -7,8 +7,8 @@ left out: readers raise InputError naming the file, callers log it and go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -33,6 +33,7 @@ HISTORY_COLUMNS = (
 
 
 # Names in what study.json says of a planned run.
+ENTRY = ("file", "test_on", "test_variant", "tta")  # names in what it says of a predictions file
 PLANNED = ("variant", "model", "split", "balance", "mixing", "selection")
 
 
@@ -142,13 +143,57 @@ def read_study(output: Path) -> StoredStudy:
         ) from error
 
 
+@dataclass(frozen=True)
+class StoredPoint:
+    """A point of GRID: the value of each axis, its runs by name, and whether the study's tables are about it."""
+
+    values: dict[str, Any]
+    runs: frozenset[str]
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class StoredGrid:
+    """The points of the present plan's GRID, and `study`: all their runs, with their predictions on validation rows."""
+
+    points: tuple[StoredPoint, ...]
+    study: StoredStudy
+
+
+def read_grid(output: Path) -> StoredGrid | None:
+    """The GRID of the present plan as far as it is done; None where it has none.
+
+    Raises InputError when study.json is not there or damaged.
+    """
+    own, path = read_study(output), output / "study.json"
+    stored = read_sealed(path).get("grid")
+    if stored is None:
+        return None
+    try:
+        points = tuple(
+            StoredPoint(dict(point["values"]), frozenset(point["runs"]), bool(point["is_own"]))
+            for point in stored["points"]
+        )
+        names = list(stored["plan"])
+        listed = {name: [item for item in stored["predictions"][name] if item["split"] == "val"] for name in names}
+        _refuse_strange([*names, *(item[part] for items in listed.values() for item in items for part in ENTRY)])
+        runs = {name: found for name in names if (found := _read_run(output, name)) is not None}
+        plan = {name: runs[name].run if name in runs else stored["plan"][name] for name in names}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"The grid in {path} cannot be used ({type(error).__name__}: {error}). Run main.py: it is written again."
+        ) from error
+    study = replace(own, planned=plan, runs=tuple(runs.values()), predictions=tuple(_entries(runs, listed)))
+    return StoredGrid(points, study)
+
+
 def _checked(stored: dict[str, Any]) -> dict[str, Any]:
     """What study.json holds. Raises ValueError for a name that is none: names become parts of paths."""
     names = [*stored["runs"], *stored["counts"], *stored["sample_data"]]
     for listed in stored["predictions"].values():
-        names += [item[part] for item in listed for part in ("file", "test_on", "test_variant", "tta")]
-    strange = [name for name in names if not is_name(name)]
-    strange += [item["split"] for listed in stored["predictions"].values() for item in listed
+        names += [item[part] for item in listed for part in ENTRY]
+    _refuse_strange(names)
+    strange = [item["split"] for listed in stored["predictions"].values() for item in listed
                 if item["split"] not in SPLITS]  # fmt: skip
     for run in stored.get("plan", {}).values():
         strange += [part for part in (*run["train_on"], *(run[name] for name in PLANNED)) if not is_name(part)]
@@ -160,6 +205,12 @@ def _checked(stored: dict[str, Any]) -> dict[str, Any]:
     if not (limit is None or is_count(limit)) or not all(map(is_count, rows)):
         raise ValueError("a count of rows is no whole number")
     return stored
+
+
+def _refuse_strange(names: Iterable[Any]) -> None:
+    strange = [name for name in names if not is_name(name)]
+    if strange:
+        raise ValueError(f"{strange[0]!r} stands where a name should be")
 
 
 def _declared(config: dict[str, Any]) -> dict[str, Any]:

@@ -86,23 +86,29 @@ def apply_override(values: dict[str, Any], override: str, defaults: Mapping[str,
     VALUE is a python value; anything else is a text, or with commas in it a tuple of texts.
     """
     key, equals, text = override.partition("=")
-    name, _, inside = key.strip().partition(".")
     if not equals:
         return f"--set {override}: write KEY=VALUE, for example --set EPOCHS=10."
+    problem = put_value(values, key.strip(), _literal(text), defaults)
+    return f"--set {override}: {problem}" if problem else None
+
+
+def put_value(values: dict[str, Any], key: str, value: Any, defaults: Mapping[str, Any]) -> str | None:
+    """Put `value` in the place of `values` that `key` names, dotted or not; return the problem if there is one."""
+    name, _, inside = key.partition(".")
     if name not in defaults:
-        return f"--set {override}: {name} is not a setting.{did_you_mean(name, defaults)}"
+        return f"{name} is not a setting.{did_you_mean(name, defaults)}"
     if not inside:
-        values[name] = _literal(text)
+        values[name] = value
         return None
     table = copy.deepcopy(values.get(name, defaults[name]))
     if not isinstance(table, dict):
-        return f"--set {override}: {name} = {quote(table)} has no parts. Write --set {name}=VALUE."
+        return f"{name} = {quote(table)} has no parts. Write {name} alone."
     row = _first_key(table, inside)
     if row not in table and row != inside:
         rows = ", ".join(table)
-        return f"--set {override}: {name} has no row {quote(row)} ({rows}).{did_you_mean(row, table)}"
-    if not _put(table, inside, _literal(text)):
-        return f"--set {override}: {key} leads into a plain value, which has no parts. Shorten the key."
+        return f"{name} has no row {quote(row)} ({rows}).{did_you_mean(row, table)}"
+    if not _put(table, inside, value):
+        return f"{key} leads into a plain value, which has no parts. Shorten the key."
     values[name] = table
     return None
 

@@ -26,6 +26,7 @@ from fer.layouts.emotions import EMOTIONS as EMOTIONS
 from fer.layouts.layouts import LAYOUTS
 from fer.metrics.metrics import counted
 from fer.settings.config_file import apply_override, read_config
+from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
 from fer.settings.training_values import (
@@ -38,6 +39,7 @@ from fer.settings.training_values import (
     training_conflicts,
 )
 from fer.settings.value_types import (
+    Axes,
     Count,
     Device,
     Fraction,
@@ -160,6 +162,7 @@ class _Data(Record):
     combinations: Annotated[tuple[Several[Name], ...], BeforeValidator(as_tuple)] = ()
     mixing: Several[Literal["natural", "balanced"]] = ("natural",)
     seeds: Several[Seed] = (42,)
+    grid: Axes = {}
 
     face_size: Pixels = 224
     crop_margin: Fraction = 0.2
@@ -233,7 +236,10 @@ class Settings(TrainingValues, _Data):
     @model_validator(mode="after")
     def _agree(self, info: ValidationInfo) -> Settings:
         broken = (info.context or {}).get("broken", set())
-        problems = [text for names, text in _conflicts(self) if broken.isdisjoint(names)]
+        if self.grid and not broken:  # its points are what will be trained
+            problems = grid_problems(self.grid, self.at)
+        else:
+            problems = [text for names, text in _conflicts(self) if broken.isdisjoint(names)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -265,6 +271,19 @@ class Settings(TrainingValues, _Data):
     def augmentation_of(self, variant: str) -> Augmentation:
         """Which augmentation runs online while a variant is trained."""
         return self.online_augmentation[cast(Variant, variant)]
+
+    def points(self) -> list[Point]:
+        """The points of GRID, each with a value for every axis; [] where there is none."""
+        return points_of(self.grid)
+
+    def own_point(self) -> Point:
+        """The point of GRID that these settings stand at, see `check_settings`."""
+        return own_point(self.grid, self.describe())
+
+    def at(self, point: Point) -> Settings:
+        """The settings as if the values of a point stood in config.py. Raises InputError with every problem."""
+        values = self.model_dump(by_alias=True, exclude_unset=True)
+        return check_settings(with_point(values, point, type(self)().describe()))
 
     def describe(self) -> dict[str, Any]:
         """JSON-able dump under the names and in the order of config.py."""
@@ -387,9 +406,14 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
 
 
 def check_settings(values: Mapping[str, Any]) -> Settings:
-    """Settings from values under their names in config.py. Raises InputError with every problem."""
+    """Settings from values under their names in config.py. Raises InputError with every problem.
+
+    With GRID they stand at its own point: config.py's value where an axis holds it, else the first.
+    """
     try:
-        return Settings.model_validate(dict(values))
+        settings = Settings.model_validate(dict(values))
+        own = settings.at(settings.own_point()) if settings.grid else settings
+        return own.model_copy(update={"grid": settings.grid}) if settings.grid else own
     except ValidationError as error:
         problems = problems_of(error, values, Settings)
         broken = {str(item["loc"][0]) for item in error.errors() if item["loc"]}

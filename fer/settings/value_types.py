@@ -101,6 +101,7 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
 Device = Annotated[str, AfterValidator(_device_name)]
 Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
+Axes = Annotated[dict[Text, Several[Any]], AfterValidator(_json_able)]  # values by the name of a setting
 
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]

@@ -147,11 +147,14 @@ def datasets_of(study: StoredStudy, test_on: str) -> list[str]:
     return [test_on] if test_on in study.datasets else test_on.split("+")
 
 
-def read_test_sets(study: StoredStudy, damaged: list[str]) -> Iterator[TestSet]:
-    """Every test set of the plan, one after the other. What cannot be used is named in the log and in `damaged`."""
+def read_test_sets(study: StoredStudy, damaged: list[str], split: str = "test") -> Iterator[TestSet]:
+    """Every test set of the plan, one after the other; with `split` "val" the validation rows of every dataset.
+
+    What cannot be used is named in the log and in `damaged`.
+    """
     entries: dict[str, list[PredictionEntry]] = {}
     for entry in study.predictions:
-        if entry.split == "test":
+        if entry.split == split:
             entries.setdefault(entry.test_on, []).append(entry)
     for name in sorted(entries):
         try:

@@ -15,6 +15,7 @@ from fer.networks.names import UnavailableWeightsError
 from fer.runs.epoch_words import say_epoch
 from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings
+from fer.study.grid import GridPoint
 from fer.study.grid_progress import GridProgress
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 EpochNote = Callable[[Run, dict[str, Any]], None]
 
 
-def write_study(study: Study, runs: list[PlannedRun]) -> None:
-    """Name the runs and predictions of the present plan in study.json: tables and figures cover exactly these."""
+def write_study(study: Study, runs: list[PlannedRun], points: Sequence[GridPoint] = ()) -> None:
+    """Name the runs and predictions of the present plan in study.json: tables and figures cover exactly these.
+
+    The runs of other `points` of GRID are named apart: one table compares them, by validation.
+    """
     write_sealed(
         study.settings.output_path / "study.json",
         {
@@ -42,8 +46,23 @@ def write_study(study: Study, runs: list[PlannedRun]) -> None:
             "counts": {
                 name: {split: len(data.rows(split)) for split in SPLITS} for name, data in study.datasets.items()
             },
-        },
+        }
+        | ({"grid": _described_grid(study, points)} if points else {}),
     )
+
+
+def _described_grid(study: Study, points: Sequence[GridPoint]) -> dict[str, Any]:
+    """The points of GRID with the names of their runs, and the predictions of every run among them."""
+    runs = {planned.name: planned for point in points for planned in point.runs}
+    described = [
+        {"values": point.values, "runs": [planned.name for planned in point.runs], "is_own": point.is_own}
+        for point in points
+    ]
+    return {
+        "points": described,
+        "plan": {name: planned.run.describe() for name, planned in runs.items()},
+        "predictions": {name: _listed_predictions(study, planned) for name, planned in runs.items()},
+    }
 
 
 def _listed_predictions(study: Study, planned: PlannedRun) -> list[dict[str, str]]:
@@ -93,7 +112,7 @@ def _attempt(
     after_each: Callable[[], None] | None,
 ) -> bool:
     """Finish one run and its predictions; False when another process holds it."""
-    study = study.at(planned.run.split)
+    study = study.of(planned)
     if planned.finished and not missing_predictions(study, planned):
         grid.skip(planned)
         return True
@@ -140,7 +159,7 @@ def _start_of(run: Run) -> str:
 
 def train_and_score(study: Study, planned: PlannedRun) -> None:
     """Train one run in its folder and score it, whatever is there already."""
-    study = study.at(planned.run.split)
+    study = study.of(planned)
     score_run(study, planned, _train(study, planned, [], say_epoch))
 
 

@@ -46,6 +46,7 @@ class Study:
     fold: str = OFFICIAL
     _training: dict[tuple[str, ...], TrainingRows] = field(default_factory=dict, repr=False)
     _folds: dict[str, Study] = field(default_factory=dict, repr=False)
+    _grid: dict[str, Study] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
@@ -70,6 +71,18 @@ class Study:
             split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
             self._folds[fold] = Study(self.settings, split, fold)
         return self._folds[fold]
+
+    def with_settings(self, settings: Settings) -> Study:
+        """The same datasets and rows under other settings, which must leave the rows as they are."""
+        return Study(settings, self.datasets, self.fold, self._training)
+
+    def adopt(self, planned: PlannedRun, study: Study) -> None:
+        """From now on a run belongs to `study`, a point of GRID, wherever it is trained, scored or asked about."""
+        self._grid[planned.name] = study
+
+    def of(self, planned: PlannedRun) -> Study:
+        """The study with the settings and the split of a run."""
+        return self._grid.get(planned.name, self).at(planned.run.split)
 
     @cached_property
     def tested(self) -> dict[str, tuple[pd.DataFrame, str]]:

@@ -160,7 +160,7 @@ def trained_rows(labels: np.ndarray, balance: str) -> int:
 
 def _scored_pictures(study: Study, planned: PlannedRun) -> int:
     """Pictures times views that are still to be answered by a run."""
-    study = study.at(planned.run.split)
+    study = study.of(planned)
     if planned.finished:
         wanted = {(file.test_on, file.split, file.test_variant) for file in missing_predictions(study, planned)}
     else:

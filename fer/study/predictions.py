@@ -46,7 +46,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     stored = read_run_json(planned.folder, planned.inputs)
     if stored is None:
         return []
-    study, files = study.at(planned.run.split), []
+    study, files = study.of(planned), []
     for name, split, variant in scored_sets(study, planned.run):
         data = study.datasets[name]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
@@ -72,7 +72,7 @@ def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
 
 def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     """The predictions files of a finished run that are not there, damaged, or of other rows or weights."""
-    study = study.at(planned.run.split)
+    study = study.of(planned)
     return [file for file in prediction_files(study, planned) if not _is_usable(study, planned, file)]
 
 
@@ -115,7 +115,7 @@ def score_run(study: Study, planned: PlannedRun, loaded: Loaded | None = None) -
     Validation rows come first and all together: nothing is stored, and no test set read, before they score what
     the run's kept epoch scored. Raises ScoresDisagreeError where they do not, InputError for damaged weights.
     """
-    study = study.at(planned.run.split)
+    study = study.of(planned)
     files = prediction_files(study, planned)
     wanted = {file.path for file in missing_predictions(study, planned)}
     if not wanted:
