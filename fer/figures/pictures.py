@@ -40,7 +40,7 @@ EXAMPLES = 2  # per class and column of the sample grid
 REASONS, REJECTED_SHOWN = 8, 8
 MISTAKES = 8  # per class
 SIDE, INCH = 96, 0.95  # pixels and inches of a picture's side
-CAPTION_LINE, GAP = 0.135, 0.06  # inches
+CAPTION_LINE, GAP, EMPTY = 0.135, 0.06, 0.4  # inches; the last: a row without pictures
 
 
 class PackedPixels:
@@ -357,7 +357,8 @@ def plot_picture_rows(title: list[str], rows: Sequence[PictureRow], headings: Se
         max([len(_wrapped(picture.caption)) for picture in row.pictures if picture.pixels is not None] + [0])
         for row in rows
     ]
-    heights = [INCH + CAPTION_LINE * count + GAP for count in lines]
+    faces = [INCH if row.pictures else EMPTY for row in rows]
+    heights = [high + CAPTION_LINE * count + GAP for high, count in zip(faces, lines, strict=True)]
     left = 1.15
     width = max(left + columns * INCH + shift[-1] + 0.1, 6.5)
     body = sum(heights) + 0.25 * bool(headings) + 0.1
@@ -371,7 +372,7 @@ def plot_picture_rows(title: list[str], rows: Sequence[PictureRow], headings: Se
     y = body - 0.25 * bool(headings)
     for row, tall in zip(rows, heights, strict=True):
         words = "\n".join(part for line in row.words.splitlines() for part in textwrap.wrap(line, 16)[:6])
-        axes.text(0.1, y - INCH / 2, words, size=8, va="center")
+        axes.text(0.1, y - (INCH if row.pictures else EMPTY) / 2, words, size=8, va="center")
         for column, picture in enumerate(row.pictures):
             x = left + column * INCH + shift[column]
             if picture.pixels is not None:
