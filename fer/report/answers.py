@@ -14,6 +14,11 @@ from utils import duration
 
 NOT_MADE = "Not made yet."
 OTHER_RUNS = "Runs of earlier plans lie here too: by validation, beside those of this plan (python main.py --compare)."
+CALIBRATED = {
+    "temperature": "with a temperature",
+    "prior corrected": "with corrected priors",
+    "prior corrected, temperature": "with both",
+}
 PACKAGES = {"python": "Python", "torch": "torch", "timm": "timm"}
 
 
@@ -77,7 +82,7 @@ def calibration(table: pd.DataFrame | None) -> str:
     if table is None or not {"is_within", "probabilities", "ece"} <= set(table.columns) or table["ece"].isna().all():
         return NOT_MADE
     errors = table[table["is_within"].astype(bool)].groupby("probabilities", sort=False)["ece"].median()
-    each = [f"{100 * error:.1f} points {words}" for words, error in errors.items()]
+    each = [f"{100 * error:.1f} points {CALIBRATED.get(str(words), words)}" for words, error in errors.items()]
     return (
         "Confidence and share of right answers differ, in the median over networks on their own data, by "
         f"{listed(each)}." if each else NOT_MADE

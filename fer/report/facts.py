@@ -85,13 +85,6 @@ def _is_locked(lock: FileLock) -> bool:
     return False
 
 
-def states_table(states: list[RunState]) -> PaperTable:
-    """One row per run of the plan."""
-    rows = tuple(Row((text_cell(one.name), text_cell(one.state), text_cell(one.note))) for one in states)
-    columns = (Column("run"), Column("state"), Column("note"))
-    return PaperTable("runs", "Runs of the plan", "", columns, (Block("", rows),))
-
-
 def state_counts(states: list[RunState]) -> dict[str, int]:
     """How many runs are in each of STATES."""
     counted = Counter(one.state for one in states)

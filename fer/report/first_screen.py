@@ -31,8 +31,8 @@ def page_findings(findings: list[Finding]) -> list[PageFinding]:
 
 
 def _parts(sentence: str) -> tuple[str, str]:
-    found = re.match(r"(.{12,170}?[;:])( .*)", sentence)
-    return (found[1], found[2]) if found else (sentence, "")
+    found = re.match(r"(.{12,130}?(?:[;:]| warns of))( .*)", sentence)
+    return (found[1], found[2]) if found else ("", sentence)
 
 
 def chosen_table(evidence: Evidence) -> PageTable | None:
@@ -50,13 +50,18 @@ def chosen_table(evidence: Evidence) -> PageTable | None:
     columns += [Column("validation", (metric_words(evidence.metric),), True), Column("pictures", ("test",), True)]
     columns[:2] = [Column(column.name, ("",)) for column in columns[:2]]
     rows = tuple(_choice_row(evidence, choice, metrics) for choice in choices)
-    table = PaperTable("chosen", "What validation chooses", CAPTION, tuple(columns), (Block("", rows),))
+    table = PaperTable(
+        "chosen",
+        "What validation chooses among networks, ensembles and TTA",
+        CAPTION,
+        tuple(columns),
+        (Block("", rows),),
+    )
     return page_table(table, most=DATASETS_SHOWN)
 
 
 CAPTION = (
-    "Percent, in brackets the 95 % interval. Per dataset the best by validation among networks, ensembles and TTA; "
-    "majority: the most frequent training class as the answer to every picture."
+    "Percent, in brackets the 95 % interval; majority: the most frequent training class as the answer to every picture."
 )
 
 

@@ -14,7 +14,7 @@ from fer.figures.manifest import listed_figures
 FOLDERS = {"mistakes": "errors", "sample_grids": "data", "eda": "data", "class_distributions": "data"}
 # Most telling figures of these sections, first those that a reader asks for first.
 FIRST_SCREEN = ("results", "errors", "statistics", "cost", "training", "calibration", "groups", "data")
-ON_FIRST_SCREEN = 4
+ON_FIRST_SCREEN, TALL = 4, 1.2
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Figure:
     caption: str
     alt: str
     run: str
+    is_key: bool
     is_lead: bool
     width: int
     height: int
@@ -38,6 +39,11 @@ class Figure:
         """False for a format browsers show no picture of."""
         return not self.address.endswith(".pdf")
 
+    @property
+    def is_tall(self) -> bool:
+        """True for a figure that is not readable beside another."""
+        return self.height > TALL * self.width
+
 
 def page_figures(output: Path) -> list[Figure]:
     """Every figure that is listed, contact sheets of the audit among them: most telling and key figures first."""
@@ -46,9 +52,17 @@ def page_figures(output: Path) -> list[Figure]:
 
 
 def first_screen(figures: list[Figure]) -> list[Figure]:
-    """The four figures to see first: the most telling ones of the sections a reader asks for first."""
-    leads = {figure.section: figure for figure in reversed(figures) if figure.is_lead and figure.is_picture}
-    return [leads[section] for section in FIRST_SCREEN if section in leads][:ON_FIRST_SCREEN]
+    """The four figures to see first, one of each section a reader asks for first.
+
+    The most telling one, or a key figure where that is too tall to be read at half the width of a page.
+    """
+    found = []
+    for section in FIRST_SCREEN:
+        own = [figure for figure in figures if figure.section == section and figure.is_picture]
+        told = [figure for figure in own if figure.is_lead or (figure.is_key and own[0].is_lead)]
+        if told:
+            found.append(next((figure for figure in told if not figure.is_tall), told[0]))
+    return sorted(found, key=lambda figure: figure.is_tall)[:ON_FIRST_SCREEN]
 
 
 def _figure(output: Path, name: str, facts: dict[str, Any]) -> Figure:
@@ -57,7 +71,9 @@ def _figure(output: Path, name: str, facts: dict[str, Any]) -> Figure:
     caption, alt = facts["caption"] or f"{words}.", facts["alt"] or f"Figure without a description, {words}."
     section = facts["section"] if facts["caption"] else FOLDERS.get(path.parts[0], facts["section"])
     size = _png_size(output / name) if path.suffix == ".png" else (0, 0)
-    return Figure(quote(name), section, caption, alt, facts["run"], bool(facts["is_lead"]), *size)
+    return Figure(
+        quote(name), section, caption, alt, facts["run"], bool(facts["is_key"]), bool(facts["is_lead"]), *size
+    )
 
 
 def _png_size(path: Path) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from fer.report.table_formats import PaperTable
 from fer.results.study_files import StoredStudy
 from utils import InputError, log, read_csv, read_json
 
+CLASS_ROWS = 12  # of each block of a table per class: best by validation first
 FILES = (
     "findings.md", "results.csv", "validation_results.csv", "comprehensive_results.csv", "per_class_results.csv",
     "selection_funnel.csv", "test_reads.csv", "study.json", "statistics/statements.md",
@@ -63,9 +64,9 @@ class Material:
         """The output folder of the study."""
         return self.study.output
 
-    def paper(self, *starts: str) -> list[PageTable]:
-        """The paper tables whose names start so."""
-        return [page_table(table, most=ROWS_SHOWN) for table in self.tables if table.name.startswith(starts)]
+    def paper(self, *starts: str, most: int = ROWS_SHOWN) -> list[PageTable]:
+        """The paper tables whose names start so, at most `most` rows of each block."""
+        return [page_table(table, most=most) for table in self.tables if table.name.startswith(starts)]
 
     def statistics(self, name: str) -> pd.DataFrame | None:
         """A table of statistics/; None where it is not there, and a problem where it cannot be read."""
@@ -113,7 +114,8 @@ def _data_to_cost(one: Material) -> Iterable[Section]:
         "protocol", "Protocol", answers.protocol(study, config), [page_table(reads)] if reads else [],
         [*protocol(study, config), *([] if reads else [unknown])],
     )  # fmt: skip
-    yield Section("results", "Results", answers.results(one.findings, results), [*results, *one.paper("per_class")])
+    results_and_classes = [*results, *one.paper("per_class", most=CLASS_ROWS)]
+    yield Section("results", "Results", answers.results(one.findings, results), results_and_classes)
     yield from _across_settings(one)
     yield Section("errors", "Errors", answers.finding(one.findings, "failing classes") or answers.NOT_MADE)
     yield Section(
@@ -146,8 +148,7 @@ def _audit_to_statistics(one: Material) -> Iterable[Section]:
         yield Section(name, title, answer(table), shown)
     comparisons = one.statistics("comparisons")
     yield Section("statistics", "Statistics", answers.statistics(comparisons), _tests(one, comparisons))
-    counts = state_counts(one.states)
-    yield Section("runs", "Runs", answers.runs(counts), extra={"counts": counts})
+    yield Section("runs", "Runs", answers.runs(state_counts(one.states)))
     facts, config = machines(one.study), one.stored["config"]
     yield Section(
         "versions", "Versions and config", answers.versions(facts, config), facts=facts, extra={"config": config}

@@ -18,6 +18,7 @@ from fer.findings.finding import Finding
 from fer.findings.findings import write_findings
 from fer.report.facts import left_out, run_states
 from fer.report.page import write_report
+from fer.report.page_figures import first_screen, page_figures
 from fer.report.page_tables import table_of
 from fer.report.paper_tables import write_paper_tables
 from fer.results.study_files import read_study
@@ -109,6 +110,14 @@ def test_captions_and_alternative_texts_are_sentences_also_of_figures_from_befor
     assert len(words) > 10
     for text in words:
         assert re.match(r"[A-Z].*\.$", text) and "_" not in text, text
+
+
+def test_a_figure_too_tall_for_the_first_screen_gives_way_to_a_key_figure_of_its_section(tmp_path: Path) -> None:
+    draw_figures(tmp_path)
+    Image.new("RGB", (900, 1900), "teal").save(tmp_path / "metrics/overview.png")
+    shown = [figure.address for figure in first_screen(page_figures(tmp_path))]
+    assert shown[0] == "metrics/more.png"
+    assert len(shown) == 4
 
 
 def test_counts_of_rows_are_true_and_say_what_is_not_shown() -> None:
