@@ -8,6 +8,7 @@ from fer.findings.choice import choose
 from fer.findings.evidence import Evidence
 from fer.findings.finding import LIMIT, STATE, Finding, counted, listed, metric_words, seeds_words
 from fer.results.study_files import read_class_counts
+from fer.results.trainings import SETUP
 from fer.settings.settings import EMOTIONS
 from fer.statistics.families import TIE
 from fer.statistics.significance import ENOUGH_SEEDS
@@ -18,7 +19,14 @@ FEW = 10  # test pictures of a class; its recall then moves by ten points or mor
 
 def limits(evidence: Evidence) -> Iterator[Finding]:
     """One sentence. The rules below give each clause, and the word for it in the terminal."""
-    found = [*_what_is_there(evidence), *_seeds(evidence), *_ties(evidence), *_majority(evidence), *_few(evidence)]
+    found = [
+        *_what_is_there(evidence),
+        *_passed_over(evidence),
+        *_seeds(evidence),
+        *_ties(evidence),
+        *_majority(evidence),
+        *_few(evidence),
+    ]
     if found:
         sentence = f"Not to be concluded: {'; '.join(clause for clause, _ in found)}."
         short = f"beware: {', '.join(word for _, word in found)}"
@@ -46,6 +54,21 @@ def _what_is_there(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield (
             f"anything final, since {missing} of {counted(len(study.planned), 'run')} {is_or_are} not finished",
             f"{missing} of {len(study.planned)} runs unfinished",
+        )
+
+
+def _passed_over(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Networks that validation could not choose, since they lack seeds that others have there."""
+    rows = evidence.validation[evidence.validation["test_on"].isin(evidence.datasets)]
+    rows = rows[(rows["members"] == "") & (rows["tta"] == "none")]
+    seeds = rows.groupby(["test_on", *SETUP])["seed"].nunique()
+    lacking = seeds[seeds < seeds.groupby("test_on").transform("max")].reset_index()
+    if len(lacking):
+        names = listed(sorted(set(lacking["model"])))
+        yield (
+            f"that {names} fall behind what validation chooses on {listed(sorted(set(lacking['test_on'])))}, since "
+            "trainings with seeds that others have are missing there, and nothing is chosen by fewer seeds",
+            f"{names} passed over, seeds missing",
         )
 
 

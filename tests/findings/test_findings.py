@@ -170,6 +170,16 @@ def test_unfinished_runs_are_counted(tmp_path: Path) -> None:
     assert "1 of 6 runs is not finished" in findings_of(study)["limits"].sentence
 
 
+def test_a_network_that_lacks_a_seed_is_said_to_be_passed_over(tmp_path: Path) -> None:
+    study = Planted(tmp_path, train_on=ALONE, models=("good", "bad"), seeds=THREE,
+                    skill=lambda run, item: 0.8 if run.model == "good" else 0.4)  # fmt: skip
+    lost = next(one for one in study.plan() if one.run.model == "good" and one.run.train_on == ("wild",))
+    (lost.folder / "predictions" / entry_of(lost, study, "wild", "val")["file"]).unlink()
+    found = findings_of(study)
+    assert "wild, validation chooses bad" in found["chosen network"].sentence
+    assert "that good fall behind what validation chooses on wild, since" in found["limits"].sentence
+
+
 def test_what_the_audit_counts_is_warned_of(tmp_path: Path) -> None:
     study = Planted(tmp_path, train_on=ALONE, seeds=THREE)
     nothing = {
