@@ -17,10 +17,14 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "min_confidence": 0 or more, ExpW only: boxes whose detector was less sure are rejected (0 keeps all)
 #   "subject": a pattern with one group that finds the person in a file name (CK+48: r"(S\d+)_"); the rows of one
 #   person then stay in one split, except where the official splits separate them
+#   "classes": layouts "folders" and "csv" only: their names for the seven expressions, as in {"1": "surprise",
+#   "contempt": None} (None leaves a class out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
+#   "table", "columns": layout "csv" only: which CSV of several, and its headers, as in {"path": "img", "label": "y"}
 #   "sample": True marks drawn faces; every number made from them then says "sample data"
 DATASETS = {
     # path: the folder as its owner ships it
-    # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), or "folders": train/<class>/…
+    # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
+    # or "csv": a table with the columns path and label
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
     "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},
     "expw": {"path": "datasets/ExpW", "layout": "expw", "faces": "box"},

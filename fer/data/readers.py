@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import LISTED
+from fer.layouts.class_names import RAFDB_ORDER
 from fer.layouts.file_states import file_states
 from fer.layouts.folders import visible_folders
-from fer.layouts.label_sheets import BOX_COLUMNS, Place, reject
+from fer.layouts.label_sheets import BOX_COLUMNS, Place, Row, reject
 from fer.layouts.layouts import LAYOUTS, Layout, class_folders
 from fer.layouts.pictures import picture_file
-from fer.layouts.rafdb import RAFDB_ORDER
 from fer.settings.messages import did_you_mean
 from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError
@@ -50,7 +51,10 @@ WAYS_TO_GET = {
     "image/origin/ and put label.lst into label/; or take Kaggle mohammedaaltaha/expwf, which holds Expw-F/",
     "fer2013": "take Kaggle msambare/fer2013 (train/ and test/), or fer2013.csv or icml_face_data.csv of "
     "Kaggle's Challenges in Representation Learning: Facial Expression Recognition",
-    "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/",
+    "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
+    'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
+    "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
+    "box_bottom) beside the pictures",
 }
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -95,7 +99,7 @@ def read_dataset(name: str, row: DatasetRow, root: Path) -> Listing:
     layout, base = find_layout(name, row, root)
     place = Place(name, row, root, base)
     reading = LAYOUTS[layout].read(place)
-    expected = None if row.sample else KNOWN_COUNTS.get(row.layout)
+    expected = None if row.sample else reading.expected or KNOWN_COUNTS.get(row.layout)
     every = _complete(reading.samples, place)
     present, absent = _take_out_unreadable(every, root)
     samples, doubtful = _apply_confidence(present, row.min_confidence)
@@ -115,7 +119,7 @@ def find_layout(name: str, row: DatasetRow, root: Path) -> tuple[str, Path]:
     """
     if not root.is_dir() or not any(not entry.name.startswith(".") for entry in root.iterdir()):
         raise InputError(f"{name}: {root} {_state(root)} {_ways_out(name, row)}")
-    found = fitting_layouts(root, row.layout)
+    found = fitting_layouts(root, row.layout, row)
     if not found:
         raise InputError(_wrong_layout(name, row, root))
     return found[0]
@@ -135,25 +139,28 @@ def missing_datasets(active: Mapping[str, tuple[DatasetRow, Path]]) -> list[str]
 # ---------------------------------------------------------------- finding the layout
 
 
-def fitting_layouts(root: Path, family: str | None = None) -> list[tuple[str, Path]]:
+def fitting_layouts(root: Path, family: str | None = None, row: Row | None = None) -> list[tuple[str, Path]]:
     """Key and base folder of each layout that fits (of one family, or of all), in the order of LAYOUTS."""
     found = []
     for key, layout in LAYOUTS.items():
         if family in (None, layout.family):
             wrappers = [name for name in visible_folders(root) if name.lower() in layout.wrappers]
             bases = [root, *(root / name for name in wrappers)]
-            fits = [base for base in bases if all(_holds(base, need) for need in layout.needs)]
+            fits = [base for base in bases if all(_holds(base, need, row) for need in layout.needs)]
             found += [(key, base) for base in fits[:1]]
     return found
 
 
-def _holds(base: Path, need: str) -> bool:
-    return any(_holds_one(base, alternative) for alternative in need.split(" or "))
+def _holds(base: Path, need: str, row: Row | None) -> bool:
+    return any(_holds_one(base, alternative, row) for alternative in need.split(" or "))
 
 
-def _holds_one(base: Path, path: str) -> bool:
+def _holds_one(base: Path, path: str, row: Row | None) -> bool:
     folder, _, last = path.rpartition("/")
-    classes = class_folders(last)
+    classes = class_folders(last, row)
+    if classes is None and set(last) & set("*?["):
+        present = [entry.name.lower() for entry in (base / folder).iterdir()] if (base / folder).is_dir() else []
+        return any(fnmatchcase(name, last.lower()) for name in present if not name.startswith("."))
     if classes is None:
         return (base / path).exists()
     return any(name.strip().lower() in classes for name in visible_folders(base / folder))
@@ -194,7 +201,7 @@ def _ways_out(name: str, row: DatasetRow) -> str:
 
 
 def _other_layouts(place: Place, chosen: str) -> list[str]:
-    others = [key for key, _ in fitting_layouts(place.root, place.row.layout) if key != chosen]
+    others = [key for key, _ in fitting_layouts(place.root, place.row.layout, place.row) if key != chosen]
     return [f"read as {chosen}; also there, and not read: {', '.join(others)}"] if others else []
 
 

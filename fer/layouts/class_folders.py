@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fer.layouts.folders import NAMED_CLASSES, SPLIT_OF_NAME, Reading, dead_entries, read_class_folders, visible_folders
+from fer.layouts.class_names import SPLIT_OF_NAME, classes_of
+from fer.layouts.folders import Reading, dead_entries, read_class_folders, visible_folders
 from fer.layouts.label_sheets import Place
 
 
@@ -16,7 +17,7 @@ def read_plain_folders(place: Place) -> Reading:
         for row in dead_entries(place.base, SPLIT_OF_NAME, place)
     ]
     reading = read_class_folders(
-        place, splits if official else dict.fromkeys(splits or [place.base], ""), NAMED_CLASSES
+        place, splits if official else dict.fromkeys(splits or [place.base], ""), classes_of(place.row)
     )
     reading.rejected += dead
     if not official:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from fer.layouts.folders import NAMED_CLASSES, Reading, look_up, picture_index, read_class_folders
+from fer.layouts.class_names import NAMED_CLASSES
+from fer.layouts.folders import Reading, look_up, picture_index, read_class_folders
 from fer.layouts.label_sheets import BOX_COLUMNS, LabelSheet, Place
 from utils import InputError
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fer.layouts.folders import NAMED_CLASSES, Reading, read_class_folders
+from fer.layouts.class_names import NAMED_CLASSES
+from fer.layouts.folders import Reading, read_class_folders
 from fer.layouts.label_sheets import Place, refuse_odd_table, reject
 from fer.layouts.pictures import table_columns
 from utils import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer.layouts.emotions import EMOTIONS
+from fer.layouts.class_names import ClassMap, left_out
 from fer.layouts.file_states import file_state
 from fer.layouts.label_sheets import Place, reject
 from utils import InputError
@@ -17,22 +17,6 @@ from utils import InputError
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm",
 )  # fmt: skip
-CLASS_NAMES = {
-    "angry": ("angry", "anger"),
-    "disgust": ("disgust", "disgusted"),
-    "fear": ("fear", "fearful", "afraid", "scared"),
-    "happy": ("happy", "happiness", "joy"),
-    "sad": ("sad", "sadness"),
-    "surprise": ("surprise", "surprised"),
-    "neutral": ("neutral", "neutrality"),
-}
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-NAMED_CLASSES = {name: EMOTIONS.index(emotion) for emotion, names in CLASS_NAMES.items() for name in names}
-SPLIT_OF_NAME = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 
 
 @dataclass
@@ -42,6 +26,7 @@ class Reading:
     samples: pd.DataFrame
     rejected: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    expected: Mapping[str, Mapping[str, int]] | None = None  # known rows per split and emotion, where the row tells
 
 
 def visible_folders(folder: Path) -> list[str]:
@@ -58,6 +43,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads back to itself
         return False
+
+
+def visible_files(folder: Path) -> list[str]:
+    """Names of the files in `folder`, sorted, without hidden ones."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
 
 
 def dead_entries(folder: Path, known: Mapping[str, object], place: Place, split: str = "") -> list[dict[str, str]]:
@@ -99,7 +90,7 @@ def look_up(index: Mapping[str, str], names: Iterable[str]) -> list[str]:
     return [index.get(name) or index.get(name.lower(), "") for name in names]
 
 
-def read_class_folders(place: Place, splits: Mapping[Path, str], classes: Mapping[str, int]) -> Reading:
+def read_class_folders(place: Place, splits: Mapping[Path, str], classes: ClassMap) -> Reading:
     """Every picture in `<folder>/<class>/`, for each folder of `splits` (folder to split)."""
     reading, rows = Reading(pd.DataFrame()), []
     for folder, split in splits.items():
@@ -109,7 +100,7 @@ def read_class_folders(place: Place, splits: Mapping[Path, str], classes: Mappin
             paths, unusable = _class_pictures(place, folder / name, split)
             reading.rejected += unusable
             if label is None:
-                reason = f"class folder {name!r} is not one of {', '.join(classes)}"
+                reason = left_out(f"class folder {name!r}", name, classes)
                 reading.rejected += [reject(f"{place.name}/{path}", path, reason, split=split) for path in paths]
             elif paths:
                 rows += [(path, label, split) for path in paths]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +28,12 @@ class Row(Protocol):
     def faces(self) -> str: ...
     @property
     def subject(self) -> str | None: ...
+    @property
+    def classes(self) -> Mapping[str, str | None] | None: ...
+    @property
+    def table(self) -> str | None: ...
+    @property
+    def columns(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,7 @@ class LabelSheet:
     """
 
     def __init__(self, place: Place, file: Path, columns: Sequence[str]):
-        self._place = place
-        self._file = place.relative(file)
-        self.rejected: list[dict[str, str]] = []
-        refuse_odd_table(place, file)
-        text = file.read_bytes().decode("utf-8-sig", errors="replace")
-        rows = []
+        text, rows = self._open(place, file), []
         for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
             cells = line.strip().rsplit(None, len(columns) - 1)
             if len(cells) == len(columns):
@@ -69,6 +72,13 @@ class LabelSheet:
             elif cells:
                 self._reject(number, f"{len(cells)} columns instead of {len(columns)}: {line[:60]!r}")
         self.rows = pd.DataFrame(rows, columns=["line", *columns]).assign(split="")
+
+    def _open(self, place: Place, file: Path) -> str:
+        self._place = place
+        self._file = place.relative(file)
+        self.rejected: list[dict[str, str]] = []
+        refuse_odd_table(place, file)
+        return file.read_bytes().decode("utf-8-sig", errors="replace")
 
     def make_numbers(self, columns: list[str]) -> None:
         """Turn text into floats; lines with anything else, infinity and NaN included, are rejected."""
@@ -99,6 +109,46 @@ class LabelSheet:
     def _reject(self, number: int, reason: str, split: str = "") -> None:
         sample_id = f"{self._place.name}/{self._file}#line{number}"
         self.rejected.append(reject(sample_id, self._file, f"line {number}: {reason}", split=split))
+
+
+class CsvSheet(LabelSheet):
+    """A table with a header, separated by comma, semicolon or tab; cells in quotes may hold line breaks.
+
+    `rows` has the column `line`, and as text each of `names` (own name to the spellings of it in a header, case
+    ignored) that the table has. Raises InputError where one of `required` is missing.
+    """
+
+    def __init__(self, place: Place, file: Path, names: Mapping[str, Sequence[str]], required: Sequence[str]):
+        text = self._open(place, file)
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        found = {name: _position(header, spellings) for name, spellings in names.items()}
+        taken = {name: position for name, position in found.items() if position is not None}
+        absent = [f"{name} ({' or '.join(names[name])})" for name in required if name not in taken]
+        if absent:
+            shown = ", ".join(header)[:120]
+            raise InputError(
+                f"{place.name}: {file} lacks the columns {', '.join(absent)}; it has {shown}. "
+                'Name them in the row of DATASETS: "columns": {"path": "…", "label": "…"}.'
+            )
+        rows, line = [], reader.line_num + 1
+        try:
+            for cells in reader:
+                if len(cells) == len(header):
+                    rows.append((line, *(cells[position].strip() for position in taken.values())))
+                elif any(cell.strip() for cell in cells):
+                    self._reject(line, f"{len(cells)} columns instead of {len(header)}: {separator.join(cells)[:60]!r}")
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise InputError(f"{place.name}: {file}, line {line}: {error}. Is a quotation mark not closed?") from error
+        self.rows = pd.DataFrame(rows, columns=["line", *taken]).astype(dict.fromkeys(taken, "str"))
+        if "split" not in taken:
+            self.rows["split"] = ""
+
+
+def _position(header: Sequence[str], spellings: Sequence[str]) -> int | None:
+    return next((header.index(name.lower()) for name in spellings if name.lower() in header), None)
 
 
 def refuse_odd_table(place: Place, file: Path) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fer.layouts.class_folders import read_plain_folders
+from fer.layouts.class_names import NAMED_CLASSES, classes_of
+from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
 from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_table
-from fer.layouts.folders import NAMED_CLASSES, Reading
-from fer.layouts.label_sheets import Place
+from fer.layouts.folders import Reading
+from fer.layouts.label_sheets import Place, Row
 from fer.layouts.rafdb import RAFDB_CLASSES, RAFDB_LABELS, read_rafdb_kaggle, read_rafdb_original
 
 
@@ -22,7 +24,8 @@ from fer.layouts.rafdb import RAFDB_CLASSES, RAFDB_LABELS, read_rafdb_kaggle, re
 class Layout:
     """`needs`: what must lie in the root, or in a folder of it named like one of `wrappers`.
 
-    `<class>` in `needs` is any folder named in CLASS_NAMES, ` or ` separates alternatives.
+    `<class>` in `needs` is any folder named in CLASS_NAMES or in the row's own "classes", ` or ` separates
+    alternatives; the last part may hold * and ? and [ ], in any case.
     """
 
     family: str  # the name in config.py
@@ -30,6 +33,7 @@ class Layout:
     wrappers: tuple[str, ...]
     read: Callable[[Place], Reading]
     boxes: bool = False  # it gives boxes of faces and their confidence
+    entries: tuple[str, ...] = ()  # of its row in DATASETS, which rows of other layouts do not have
 
 
 LAYOUTS = {
@@ -41,10 +45,15 @@ LAYOUTS = {
     "fer2013 folders": Layout(
         "fer2013", ("train/<class>", "test/<class>"), ("fer2013", "images"), read_fer2013_folders
     ),
-    "folders": Layout("folders", ("train/<class> or training/<class> or <class>",), ("images",), read_plain_folders),
-}
+    "folders": Layout(
+        "folders", ("train/<class> or training/<class> or <class>",), ("images",), read_plain_folders,
+        entries=("classes",),
+    ),
+    "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
+}  # fmt: skip
 
 
-def class_folders(name: str) -> Mapping[str, int] | None:
+def class_folders(name: str, row: Row | None = None) -> Mapping[str, object] | None:
     """The class folders that a last part of `Layout.needs` stands for; None for a plain name."""
-    return {"<class>": NAMED_CLASSES, "<1..7>": RAFDB_CLASSES}.get(name)
+    named = classes_of(row) if row is not None else NAMED_CLASSES
+    return {"<class>": named, "<1..7>": RAFDB_CLASSES}.get(name)

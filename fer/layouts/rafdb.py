@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from fer.layouts.class_names import RAFDB_ORDER
 from fer.layouts.emotions import EMOTIONS
 from fer.layouts.folders import Reading, look_up, picture_index, read_class_folders
 from fer.layouts.label_sheets import LabelSheet, Place
 from utils import InputError
 
-# Verified in four independent readers of RAF-DB: 1 is surprise.
-RAFDB_ORDER = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
-RAFDB_CLASSES = {str(number): EMOTIONS.index(emotion) for number, emotion in enumerate(RAFDB_ORDER, 1)}
+RAFDB_CLASSES = {name: EMOTIONS.index(emotion) for name, emotion in zip("1234567", RAFDB_ORDER, strict=True)}
 RAFDB_LABELS = "EmoLabel/list_patition_label.txt"  # the authors' spelling
 
 

@@ -40,6 +40,7 @@ from fer.settings.training_values import (
 )
 from fer.settings.value_types import (
     Axes,
+    Classes,
     Count,
     Device,
     Fraction,
@@ -72,6 +73,7 @@ else:  # whatever is registered: an entry there is all that a new one needs
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
     Metric = Literal[counted()]
 Variant = Literal["raw", "preprocessed", "augmented"]
+ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
@@ -99,6 +101,21 @@ class DatasetRow(Record):
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
     subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
     sample: bool = False
+    classes: Classes | None = None
+    table: PathText | None = None
+    columns: dict[ColumnName, Text] = {}
+
+    @model_validator(mode="after")
+    def _entries_fit_the_layout(self) -> DatasetRow:
+        own = {entry for layout in LAYOUTS.values() if layout.family == self.layout for entry in layout.entries}
+        for entry in sorted({entry for layout in LAYOUTS.values() for entry in layout.entries} - own):
+            if getattr(self, entry) != type(self).model_fields[entry].default:
+                families = {layout.family for layout in LAYOUTS.values() if entry in layout.entries}
+                raise ValueError(
+                    f'"{entry}" belongs to layout {" or ".join(map(quote, sorted(families)))} only, '
+                    f"not {quote(self.layout)}. Leave it out."
+                )
+        return self
 
     @model_validator(mode="after")
     def _boxes_exist(self) -> DatasetRow:

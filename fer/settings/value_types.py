@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Interval, MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from fer.layouts.class_names import NUMBERINGS
+from fer.layouts.emotions import EMOTIONS
 from fer.settings.messages import quote
 
 LONGEST_NAME = 255  # bytes of one name in a path, on every common file system
@@ -77,6 +79,20 @@ def _usable_path(text: str) -> str:
     return text
 
 
+def _class_map(value: Any) -> Any:
+    """The name of a known numbering, or a map from a dataset's own names (texts or whole numbers) to expressions."""
+    if isinstance(value, str) and value in NUMBERINGS:
+        return dict(NUMBERINGS[value])
+    if not isinstance(value, dict):
+        known = ", ".join(map(quote, NUMBERINGS))
+        raise ValueError(f'write {{"their name": "our name", …}}, or the name of a numbering: {known}.')
+    wrong = [emotion for emotion in value.values() if emotion is not None and emotion not in EMOTIONS]
+    if wrong:
+        known = ", ".join(map(quote, EMOTIONS))
+        raise ValueError(f"{quote(wrong[0])} is not one of {known}, or None to leave that class out.")
+    return {str(name): emotion for name, emotion in value.items()}
+
+
 def pattern_with_group(text: str) -> str:
     """A regular expression with exactly one group."""
     try:
@@ -99,6 +115,7 @@ Name = Annotated[str, AfterValidator(_folder_name)]
 Table = Annotated[dict[Name, T], MinLen(1), AfterValidator(_names_unique_in_any_case)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
+Classes = Annotated[dict[str, str | None], BeforeValidator(_class_map)]
 Device = Annotated[str, AfterValidator(_device_name)]
 Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
 Axes = Annotated[dict[Text, Several[Any]], AfterValidator(_json_able)]  # values by the name of a setting

@@ -220,7 +220,7 @@ def test_a_bad_value_is_told_with_what_is_allowed(name: str, value: object, word
         (
             {"DATASETS": {"fer2013": {"path": "x", "layout": "fer2013", "faces": "box"}}},
             "DATASETS.fer2013 = ",
-            'layout "expw" only',
+            'boxes and their confidence come with layout "expw" or',
         ),
     ],
 )
