@@ -202,7 +202,8 @@ TTA = ("none", "three_views")
 # What the study asks, said before it runs: these comparisons, on this metric, are tested as one family; every other is
 # labelled exploratory. Changing them after a look at the results makes the first answer as doubtful as the second
 PRIMARY_METRIC = "macro_f1"  # or "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "cohen_kappa"
-# Between which: "models", "variants", "training sets"; also "ensembles", "TTA"
+# Between which single networks, on the datasets they were trained on: "models", "variants", "training sets"; also
+# "ensembles", "TTA"
 PRIMARY_COMPARISONS = ("models", "variants", "training sets")
 EVALUATE_TEST = True  # False while searching: only validation is scored, and the test set stays unread
 PLOT_FORMAT = "png"  # "png"; "pdf" or "svg" stay sharp in print

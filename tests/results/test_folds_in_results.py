@@ -77,8 +77,8 @@ def test_every_table_and_figure_is_made_of_pooled_folds(tmp_path: Path) -> None:
     recall = tables["per_class_recall_studio_pooled"]
     assert recall.rows[0].cells[-1].text == "2"
     jobs = figure_jobs(with_derived(read_study(tmp_path)), "png")
-    panel = jobs["metrics/studio_preprocessed_metrics.png"].details["panels"][""]["tiny"]
-    assert panel["macro-F1"] == pytest.approx(values)
+    panel = jobs["metrics/studio_metrics.png"].details["panels"]["macro-F1"]["tiny"]["preprocessed"]
+    assert panel["values"] == pytest.approx(values)
     assert len([name for name in jobs if name.startswith("confusion_matrices/studio")]) == 2
     write_statistics(tmp_path)
     seeds = pd.read_csv(tmp_path / "statistics" / "seeds.csv").query("metric == 'macro_f1' and test_on == 'studio'")
