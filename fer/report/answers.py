@@ -151,5 +151,7 @@ def runs(states: dict[str, int]) -> str:
 def results(findings: list[Finding], tables: list[PageTable]) -> str:
     """What validation chooses."""
     return finding(findings, "chosen network") or (
-        "Every score is in the tables below." if tables else "No run is scored on a test set yet."
+        "Every score is in the tables below."
+        if tables
+        else "No run is scored on a test set yet, or its tables are left out."
     )

@@ -265,7 +265,8 @@ def _history_problems(run: StoredRun) -> list[str]:
     except InputError as error:
         return [str(error)]
     numbers = history.select_dtypes("number")
-    bad = [str(name) for name in numbers.columns if numbers[name].isna().any()]
+    empty = numbers.isna()  # a column without any value is of something not measured here, as a GPU's memory
+    bad = [str(name) for name in numbers.columns if empty[name].any() and not empty[name].all()]
     return (
         [f"{run.folder / 'history.csv'} has epochs without a value in {', '.join(bad)}: gaps in the curves."]
         if bad

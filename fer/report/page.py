@@ -35,6 +35,7 @@ from fer.runs.epoch_words import PROGRESS
 from utils import InputError, read_csv, read_json, write_changed
 
 T = TypeVar("T")
+NO_FINDINGS = "No findings are shown: they are made at the end of a grid, and by python main.py --report."
 # Beside the page, from templates/ and templates/vendor/.
 ASSETS = (
     "report.css", "report.js", "vendor/pico/pico.classless.min.css", "vendor/tablesort/tablesort.min.js",
@@ -62,7 +63,8 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
     output, states, figures = study.output, run_states(study), page_figures(study.output)
     problems = left_out(study)
     evidence = _or_problem(lambda: read_evidence(output), "The first table is not shown", problems)
-    findings = _or_problem(lambda: read_findings(output), "Findings are not shown", problems) or []
+    read = _or_problem(lambda: read_findings(output), "Findings are not shown", problems)
+    findings = read or []
     if tables is None:
         tables = _or_problem(lambda: _paper_tables(output), "The tables are not shown", problems) or []
     material = Material(
@@ -82,7 +84,7 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
         "progress": _progress(output) if running else "",
         "live": [figure for figure in figures if figure.run in running],
         "findings": page_findings(findings),
-        "nothing_yet": NOTHING_YET,
+        "nothing_yet": NO_FINDINGS if read is None else NOTHING_YET,
         "chosen": None if evidence is None else chosen_table(evidence),
         "figures": first_screen(figures),
         "sections": sections(material),

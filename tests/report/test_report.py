@@ -267,6 +267,14 @@ def test_whatever_is_damaged_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_damaged_findings_are_not_told_as_nothing_found(tmp_path: Path) -> None:
+    make_study(tmp_path, train_on=(("studio",),))
+    (tmp_path / "findings.csv").write_text("rule\n1\n")
+    page = report_on(tmp_path)
+    assert "No findings are shown" in page
+    assert "findings.csv cannot be read" in page
+
+
 def test_one_class_only_is_still_reported(tmp_path: Path) -> None:
     counts = {"train": (9, 0, 0, 0, 0, 0, 0), "val": (3, 0, 0, 0, 0, 0, 0), "test": (5, 0, 0, 0, 0, 0, 0)}
     make_study(tmp_path, train_on=(("studio",),), class_counts=counts)
