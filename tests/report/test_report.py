@@ -389,7 +389,7 @@ def test_tables_sort_by_mouse_and_keyboard_within_their_block(browser: Browser, 
     heading = page.locator("#results table").first.locator("thead tr").last.locator("th").nth(2)
 
     def column() -> list[str]:
-        cells = block.locator("tr:not(.block)").evaluate_all("all => all.map(row => row.cells[2].firstChild.data)")
+        cells = block.locator("tr:not(.block)").evaluate_all("all => all.map(r => r.cells[2].firstChild.textContent)")
         return [str(cell) for cell in cells]
 
     heading.click()
