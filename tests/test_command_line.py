@@ -166,9 +166,11 @@ def test_ctrl_c_while_workers_start_leaves_none_and_says_one_line(
         "from fer.console.interrupt import leave_on_ctrl_c, raise_on_ctrl_c, children_without_ctrl_c\n"
         "if __name__ == '__main__':\n"
         "    leave_on_ctrl_c(); raise_on_ctrl_c()\n"
+        "    stop = multiprocessing.get_context('spawn').Event()\n"
         "    with children_without_ctrl_c():\n"
         "        worker = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(60,)); worker.start()\n"
-        "    print(worker.pid, flush=True)\n"
+        "    try: print(worker.pid, flush=True); worker.join()\n"
+        "    except BaseException: pass\n"
         "    while True:\n        try: worker.join()\n        except BaseException: pass\n"
     )
     script = tmp_path / "script.py"

@@ -34,6 +34,9 @@ def leave_on_ctrl_c() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
     signal.signal(signal.SIGINT, lambda *_: leave())
+    # A process that leaves at once does not give back its semaphores; multiprocessing's tracker, which lives a moment
+    # longer, removes them, and would print a warning about each kind. It is started with these options.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     # Python runs handlers between two of its own instructions; the byte comes also while a library computes.
