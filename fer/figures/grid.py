@@ -75,7 +75,7 @@ def _panels(rows: pd.DataFrame, axis: str, others: list[str]) -> dict[str, Point
     for values, part in rows.groupby(keys, sort=False):
         setup = dict(zip(keys, values, strict=True))
         head = f"{setup['train_on']}, {setup['variant']}"
-        head += f", {setup['mixing']}, on {setup['validated_on']}" if "+" in setup["train_on"] else ""
+        head += f", {setup['mixing']}, on {setup['validated_on']}" if "+" in str(setup["train_on"]) else ""
         head += "".join(f"\n{words_of({name: setup[name]})}" for name in others)
         panels[head] = {
             str(model): {

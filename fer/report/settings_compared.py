@@ -82,7 +82,10 @@ def _holding(setups: pd.DataFrame, settings: list[str], word: str) -> pd.DataFra
 
 def _fitted(setups: pd.DataFrame, names: list[str]) -> list[str]:
     """The lines of the table; columns that find no room on the right are left to the file."""
-    cells = {"validation": [_score_text(row) for row in setups.itertuples()], "seeds": list(map(str, setups["seeds"]))}
+    cells = {
+        "validation": [_score_text(row) for row in setups.to_dict("records")],
+        "seeds": list(map(str, setups["seeds"])),
+    }
     if setups["test_score"].notna().any():
         cells["test"] = [f"{value:.3f}" if pd.notna(value) else "" for value in setups["test_score"]]
     width = sum(_width(name, column) + 2 for name, column in cells.items())
@@ -102,9 +105,9 @@ def _width(name: str, column: list[str]) -> int:
     return max(map(len, [name, *column]))
 
 
-def _score_text(row: object) -> str:
-    score, sd = float(row.score), float(row.sd)
-    return f"{score:.3f}" + (f" ± {sd:.3f}" if sd == sd else "")
+def _score_text(row: dict[Any, Any]) -> str:
+    sd = f" ± {row['sd']:.3f}" if pd.notna(row["sd"]) else ""
+    return f"{row['score']:.3f}{sd}"
 
 
 # ---------------------------------------------------------------- on the page
@@ -139,7 +142,7 @@ def _grid_blocks(grid: pd.DataFrame) -> Iterator[Block]:
     axes = axes_of(grid)
     for setup, part in grid.groupby(list(GRID_SETUP), sort=False):
         rows = part.sort_values("validation_score", ascending=False, kind="stable").to_dict("records")
-        title = setup_words(setup) or f"mean over all {int(part['n_setups'].iloc[0])} setups"
+        title = setup_words([*setup]) or f"mean over all {int(part['n_setups'].iloc[0])} setups"
         yield Block(title, tuple(_grid_row(row, axes) for row in rows))
 
 

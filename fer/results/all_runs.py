@@ -54,7 +54,7 @@ def write_all_runs(output: Path, metric: str) -> pd.DataFrame:
 
 def setting_columns(table: pd.DataFrame) -> list[str]:
     """The settings in which runs differ: the columns after those every such table has."""
-    return list(table)[len(ALL_RUNS) :]
+    return [str(name) for name in table][len(ALL_RUNS) :]
 
 
 def score_column(table: pd.DataFrame, metric: str) -> str:

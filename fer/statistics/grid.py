@@ -71,7 +71,7 @@ def axes_of(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if name not in (*GRID_SETUP, *GRID_FOUND)]
 
 
-def setup_words(setup: Sequence[str]) -> str:
+def setup_words(setup: Sequence[Any]) -> str:
     """A setup in words: "tiny on a, preprocessed", of several datasets also how they mix; "" for the mean over all."""
     train_on, variant, model, mixing, validated_on = setup
     if not train_on:
@@ -100,10 +100,10 @@ def _setups(grid: StoredGrid, metric: str) -> Iterator[tuple[tuple[str, ...], li
             if one.tta == "none" and one.setup.selection != ORACLE:
                 setup = (one.setup.train_on, one.setup.variant, one.setup.model, one.setup.mixing, test_set.name)
                 answers.setdefault(setup, []).append(one)
-        for setup, members in sorted(answers.items()):
+        for key, members in sorted(answers.items()):
             named = {one.run for one in members}
             if len({point.runs & named for point in grid.points}) > 1:
-                yield setup, list(_points(grid, members, metric))
+                yield key, list(_points(grid, members, metric))
 
 
 def _points(grid: StoredGrid, answers: list[Answer], metric: str) -> Iterator[_Scored]:
@@ -138,9 +138,7 @@ def _over_setups(by_setup: Mapping[tuple[str, ...], list[_Scored]]) -> list[_Sco
     return found
 
 
-def _rows_of(
-    grid: StoredGrid, setup: Mapping[str, str], scored: list[_Scored], setups: int
-) -> Iterator[dict[str, Any]]:
+def _rows_of(grid: StoredGrid, setup: dict[str, str], scored: list[_Scored], setups: int) -> Iterator[dict[str, Any]]:
     best = _chosen(scored)
     for one in scored:
         point = grid.points[one.place]
