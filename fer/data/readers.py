@@ -53,6 +53,10 @@ WAYS_TO_GET = {
     "Kaggle's Challenges in Representation Learning: Facial Expression Recognition",
     "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
     'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
+    "jaffe": "JAFFE is given on request at zenodo.org/records/3451524, for research: put its .tiff files there",
+    "kdef": "KDEF is given on request at kdef.se, for research: put KDEF_and_AKDEF/ there",
+    "ckplus": "CK+ is given by its authors (Cohn et al., Pittsburgh) on request: unpack cohn-kanade-images/ and "
+    "Emotion/ there; or take Kaggle shawon10/ckplus, which holds CK+48/",
     "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
     "box_bottom) beside the pictures",
 }
@@ -144,11 +148,15 @@ def fitting_layouts(root: Path, family: str | None = None, row: Row | None = Non
     found = []
     for key, layout in LAYOUTS.items():
         if family in (None, layout.family):
-            wrappers = [name for name in visible_folders(root) if name.lower() in layout.wrappers]
-            bases = [root, *(root / name for name in wrappers)]
+            inner = _wrappers(root, layout)
+            bases = [root, *inner, *(base for folder in inner for base in _wrappers(folder, layout))]
             fits = [base for base in bases if all(_holds(base, need, row) for need in layout.needs)]
             found += [(key, base) for base in fits[:1]]
     return found
+
+
+def _wrappers(folder: Path, layout: Layout) -> list[Path]:
+    return [folder / name for name in visible_folders(folder) if name.lower() in layout.wrappers]
 
 
 def _holds(base: Path, need: str, row: Row | None) -> bool:

@@ -39,13 +39,17 @@ NUMBERINGS: dict[str, dict[str, str | None]] = {
 
 def numbered(name: str) -> ClassMap:
     """The numbers of NUMBERINGS as a class map."""
-    return {number: emotion and EMOTIONS.index(emotion) for number, emotion in NUMBERINGS[name].items()}
+    return {number: _label(emotion) for number, emotion in NUMBERINGS[name].items()}
 
 
 def classes_of(row: Row) -> ClassMap:
     """The usual names, and over them those of the row's own "classes"."""
-    own = {name.strip().lower(): emotion for name, emotion in (row.classes or {}).items()}
-    return NAMED_CLASSES | {name: emotion and EMOTIONS.index(emotion) for name, emotion in own.items()}
+    own = {name.strip().lower(): _label(emotion) for name, emotion in (row.classes or {}).items()}
+    return {**NAMED_CLASSES, **own}
+
+
+def _label(emotion: str | None) -> int | None:
+    return None if emotion is None else EMOTIONS.index(emotion)
 
 
 def left_out(what: str, name: str, classes: ClassMap) -> str:

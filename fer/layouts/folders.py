@@ -72,6 +72,14 @@ def pictures(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
+def pictures_below(place: Place, folder: Path) -> list[str]:
+    """Paths relative to the root of all pictures in `folder` and the folders in it, sorted."""
+    found = [place.relative(folder / name) for name in pictures(folder)]
+    for name in visible_folders(folder):
+        found += pictures_below(place, folder / name)
+    return found
+
+
 def picture_index(place: Place, *folders: str) -> dict[str, str]:
     """File name to path relative to the root, over several folders; the first that has a name wins."""
     index: dict[str, str] = {}

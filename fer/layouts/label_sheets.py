@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,13 @@ class Row(Protocol):
     @property
     def table(self) -> str | None: ...
     @property
-    def columns(self) -> Mapping[str, str]: ...
+    def columns(self) -> Mapping[Any, str]: ...
+    @property
+    def angles(self) -> tuple[str, ...]: ...
+    @property
+    def last_frames(self) -> int: ...
+    @property
+    def neutral_frame(self) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The layouts in which datasets lie on disk, with one reader each; the first that fits is read.
 
 A reader lists folders and parses label files; it decodes nothing. Every line of a label file and every
-picture in a class folder ends in `Reading.samples` or, with a reason, in `Reading.rejected`. To add a
+picture in a class folder ends in `Reading.samples` or, with a reason, in `Reading.rejected`; what a row's own
+entries leave unread (other angles, frames before the last) is counted in a note. To add a
 layout, write a reader (a module a family) and add its entry to LAYOUTS.
 """
 
@@ -16,6 +17,7 @@ from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
 from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_table
 from fer.layouts.folders import Reading
+from fer.layouts.lab_sets import CKPLUS_LABELS, CKPLUS_PICTURES, read_ck48, read_ckplus, read_jaffe, read_kdef
 from fer.layouts.label_sheets import Place, Row
 from fer.layouts.rafdb import RAFDB_CLASSES, RAFDB_LABELS, read_rafdb_kaggle, read_rafdb_original
 
@@ -50,6 +52,17 @@ LAYOUTS = {
         entries=("classes",),
     ),
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
+    "jaffe": Layout(
+        "jaffe", ("[A-Z][A-Z].[A-Z][A-Z][0-9]*.*",), ("jaffe", "jaffedbase", "images"), read_jaffe
+    ),
+    "kdef": Layout(
+        "kdef", ("[AB][FM][0-9][0-9]*",), ("kdef_and_akdef", "kdef"), read_kdef, entries=("angles",)
+    ),
+    "ckplus original": Layout(
+        "ckplus", (" or ".join(CKPLUS_PICTURES), " or ".join(CKPLUS_LABELS)), ("ck+", "ckplus"), read_ckplus,
+        entries=("last_frames", "neutral_frame"),
+    ),
+    "ckplus 48": Layout("ckplus", ("<class>",), ("ck+48", "ck48"), read_ck48),
 }  # fmt: skip
 
 

@@ -104,6 +104,9 @@ class DatasetRow(Record):
     classes: Classes | None = None
     table: PathText | None = None
     columns: dict[ColumnName, Text] = {}
+    angles: Several[Literal["FL", "HL", "S", "HR", "FR"]] = ("S",)
+    last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
+    neutral_frame: bool = True
 
     @model_validator(mode="after")
     def _entries_fit_the_layout(self) -> DatasetRow:
