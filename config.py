@@ -20,6 +20,7 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "classes": layouts "folders" and "csv" only: their names for the seven expressions, as in {"1": "surprise",
 #   "contempt": None} (None leaves a class out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
 #   "table", "columns": layout "csv" only: which CSV of several, and its headers, as in {"path": "img", "label": "y"}
+#   "vote_rule": layout "ferplus" only: "majority", the official rule, if left out; "argmax", plain: other test sets
 #   "angles": layout "kdef" only: of "FL", "HL", "S", "HR", "FR" (full left to right); ("S",), straight, if left out
 #   "last_frames": layout "ckplus" only, sequences: 1 to 100 frames up to the peak take its label; 3 if left out
 #   "neutral_frame": the same: True, as if left out, takes the first frame of each labelled sequence as neutral
@@ -27,7 +28,8 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 DATASETS = {
     # path: the folder as its owner ships it
     # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
-    # "csv": a table with the columns path and label, "jaffe", "kdef", "ckplus" (persons are known from file names)
+    # "csv": a table with the columns path and label, "ferplus", "fer2013_resplit" (Kaggle jonathanoheix),
+    # "jaffe", "kdef", "ckplus" (persons are known from file names)
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
     "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},
     "expw": {"path": "datasets/ExpW", "layout": "expw", "faces": "box"},

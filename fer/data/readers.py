@@ -53,6 +53,9 @@ WAYS_TO_GET = {
     "Kaggle's Challenges in Representation Learning: Facial Expression Recognition",
     "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
     'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
+    "ferplus": "put fer2013new.csv of github.com/microsoft/FERPlus beside fer2013.csv of Kaggle's Challenges in "
+    "Representation Learning: Facial Expression Recognition",
+    "fer2013_resplit": "take Kaggle jonathanoheix/face-expression-recognition-dataset, which holds images/",
     "jaffe": "JAFFE is given on request at zenodo.org/records/3451524, for research: put its .tiff files there",
     "kdef": "KDEF is given on request at kdef.se, for research: put KDEF_and_AKDEF/ there",
     "ckplus": "CK+ is given by its authors (Cohn et al., Pittsburgh) on request: unpack cohn-kanade-images/ and "

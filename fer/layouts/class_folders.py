@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fer.layouts.class_names import SPLIT_OF_NAME, classes_of
+from fer.layouts.fer2013 import refuse_resplit
 from fer.layouts.folders import Reading, dead_entries, read_class_folders, visible_folders
 from fer.layouts.label_sheets import Place
 
@@ -20,6 +21,7 @@ def read_plain_folders(place: Place) -> Reading:
         place, splits if official else dict.fromkeys(splits or [place.base], ""), classes_of(place.row)
     )
     reading.rejected += dead
+    refuse_resplit(place, reading.samples)
     if not official:
         reading.notes.append("no folder val/ or test/: both sets are taken from all pictures")
     elif "test" not in official:

@@ -72,3 +72,36 @@ def read_fer2013_folders(place: Place) -> Reading:
             "test, and validation has to come from training; results differ from the official split"
         )
     return reading
+
+
+# Kaggle jonathanoheix/face-expression-recognition-dataset: FER2013's pictures, split anew
+RESPLIT_COUNTS = {
+    "train": {
+        "angry": 3993, "disgust": 436, "fear": 4103, "happy": 7164, "sad": 4938, "surprise": 3205, "neutral": 4982,
+    },
+    "val": {
+        "angry": 960, "disgust": 111, "fear": 1018, "happy": 1825, "sad": 1139, "surprise": 797, "neutral": 1216,
+    },
+}  # fmt: skip
+RESPLIT_TRAIN, RESPLIT_VAL = (28821, 28822, 28823), 7066  # copies differ by two pictures
+
+
+def read_fer2013_resplit(place: Place) -> Reading:
+    """`images/train/<class>/`, `images/validation/<class>/`: the Usage of each picture is lost."""
+    splits = {place.base / "train": "train", place.base / "validation": "val"}
+    reading = read_class_folders(place, splits, NAMED_CLASSES)
+    reading.expected = RESPLIT_COUNTS
+    reading.notes.append(
+        "FER2013's pictures in another split: not to be compared with the official one; there is no test set"
+    )
+    return reading
+
+
+def refuse_resplit(place: Place, samples: pd.DataFrame) -> None:
+    """Raise InputError where plain class folders are that copy, by its two counts: it must not pass for another set."""
+    counts = samples["split"].value_counts()
+    if counts.get("train", 0) in RESPLIT_TRAIN and counts.get("val", 0) == RESPLIT_VAL:
+        raise InputError(
+            f"{place.name}: {place.base} has {counts['train']} and {RESPLIT_VAL} pictures: Kaggle's jonathanoheix "
+            'copy, which is FER2013 split anew. Say so: "layout": "fer2013_resplit" in its row of DATASETS.'
+        )

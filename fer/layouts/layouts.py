@@ -15,7 +15,8 @@ from fer.layouts.class_folders import read_plain_folders
 from fer.layouts.class_names import NAMED_CLASSES, classes_of
 from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
-from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_table
+from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_resplit, read_fer2013_table
+from fer.layouts.ferplus import FERPLUS_VOTES, read_ferplus
 from fer.layouts.folders import Reading
 from fer.layouts.lab_sets import CKPLUS_LABELS, CKPLUS_PICTURES, read_ck48, read_ckplus, read_jaffe, read_kdef
 from fer.layouts.label_sheets import Place, Row
@@ -52,6 +53,13 @@ LAYOUTS = {
         entries=("classes",),
     ),
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
+    "ferplus": Layout(
+        "ferplus", (FERPLUS_VOTES, " or ".join(FER2013_TABLES)), ("ferplus", "fer2013"), read_ferplus,
+        entries=("vote_rule",),
+    ),
+    "fer2013 resplit": Layout(
+        "fer2013_resplit", ("train/<class>", "validation/<class>"), ("images",), read_fer2013_resplit
+    ),
     "jaffe": Layout(
         "jaffe", ("[A-Z][A-Z].[A-Z][A-Z][0-9]*.*",), ("jaffe", "jaffedbase", "images"), read_jaffe
     ),

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from fer.layouts.emotions import EMOTIONS as EMOTIONS
+from fer.layouts.ferplus import VOTE_RULES
 from fer.layouts.layouts import LAYOUTS
 from fer.metrics.metrics import counted
 from fer.settings.config_file import apply_override, read_config
@@ -67,13 +68,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 if TYPE_CHECKING:
     Family: TypeAlias = str
     TtaPolicy: TypeAlias = str
+    VoteRule: TypeAlias = str
     Metric: TypeAlias = str
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
+    VoteRule = Literal[tuple(VOTE_RULES)]
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
     Metric = Literal[counted()]
 Variant = Literal["raw", "preprocessed", "augmented"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
+FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
@@ -104,6 +108,7 @@ class DatasetRow(Record):
     classes: Classes | None = None
     table: PathText | None = None
     columns: dict[ColumnName, Text] = {}
+    vote_rule: VoteRule = "majority"
     angles: Several[Literal["FL", "HL", "S", "HR", "FR"]] = ("S",)
     last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
     neutral_frame: bool = True
@@ -319,6 +324,13 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 f"ACTIVE_DATASETS names {quote(name)}, but DATASETS has only {', '.join(s.datasets)}."
                 f"{did_you_mean(name, s.datasets)} Correct the name, or add the row.",
             )
+    same = [name for name in s.active_datasets if name in s.datasets and s.datasets[name].layout in FER2013_FAMILIES]
+    if any(s.datasets[name].layout == "fer2013_resplit" for name in same) and len(same) > 1:
+        yield (
+            {"ACTIVE_DATASETS", "DATASETS"},
+            f'{", ".join(same)} hold the same pictures: layout "fer2013_resplit" is FER2013 split anew, so what one '
+            "trains on the other tests on. Leave all but one out of ACTIVE_DATASETS.",
+        )
     for names in s.combinations:
         absent = [name for name in names if name not in s.active_datasets]
         if (absent or len(names) < 2) and len(s.active_datasets) > 1:  # one alone: nothing to combine
