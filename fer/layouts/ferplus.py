@@ -98,7 +98,7 @@ def _refuse_shifted(place: Place, pixels: Reading, sheet: CsvSheet) -> None:
     if len(wrong):
         raise InputError(
             f"{place.name}: line {wrong[0] + 2} has another Usage in {FERPLUS_VOTES} than in FER2013's table "
-            f"({len(wrong)} such rows): one of the files is sorted otherwise. Put the owners' two files there, unchanged."
+            f"({len(wrong)} such rows): one file is sorted otherwise. Put the owners' two files there, unchanged."
         )
 
 

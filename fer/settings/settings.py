@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_
 
 from annotated_types import Interval
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     ValidationError,
@@ -23,10 +22,10 @@ from pydantic import (
 )
 
 from fer.layouts.emotions import EMOTIONS as EMOTIONS
-from fer.layouts.ferplus import VOTE_RULES
-from fer.layouts.layouts import LAYOUTS
 from fer.metrics.metrics import counted
 from fer.settings.config_file import apply_override, read_config
+from fer.settings.dataset_row import DatasetRow as DatasetRow
+from fer.settings.dataset_row import same_pictures
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
@@ -41,7 +40,6 @@ from fer.settings.training_values import (
 )
 from fer.settings.value_types import (
     Axes,
-    Classes,
     Count,
     Device,
     Fraction,
@@ -58,7 +56,6 @@ from fer.settings.value_types import (
     Table,
     Text,
     as_tuple,
-    pattern_with_group,
 )
 from fer.views.policies import TTA_POLICIES
 from utils import InputError
@@ -66,18 +63,12 @@ from utils import InputError
 PROJECT = Path(__file__).resolve().parents[2]
 
 if TYPE_CHECKING:
-    Family: TypeAlias = str
     TtaPolicy: TypeAlias = str
-    VoteRule: TypeAlias = str
     Metric: TypeAlias = str
 else:  # whatever is registered: an entry there is all that a new one needs
-    Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
-    VoteRule = Literal[tuple(VOTE_RULES)]
     TtaPolicy = Literal[tuple(TTA_POLICIES)]
     Metric = Literal[counted()]
 Variant = Literal["raw", "preprocessed", "augmented"]
-ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
-FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
@@ -94,47 +85,6 @@ def _strategies(value: Any) -> Any:
     if not isinstance(given, tuple):
         return value
     return tuple(part for one in given for part in (names.get(one, (one,)) if isinstance(one, str) else (one,)))
-
-
-class DatasetRow(Record):
-    """One row of DATASETS: where a dataset lies and how its pictures hold faces."""
-
-    path: PathText
-    layout: Family
-    faces: Literal["whole", "box", "cropped"]
-    min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
-    subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
-    sample: bool = False
-    classes: Classes | None = None
-    table: PathText | None = None
-    columns: dict[ColumnName, Text] = {}
-    vote_rule: VoteRule = "majority"
-    angles: Several[Literal["FL", "HL", "S", "HR", "FR"]] = ("S",)
-    last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
-    neutral_frame: bool = True
-
-    @model_validator(mode="after")
-    def _entries_fit_the_layout(self) -> DatasetRow:
-        own = {entry for layout in LAYOUTS.values() if layout.family == self.layout for entry in layout.entries}
-        for entry in sorted({entry for layout in LAYOUTS.values() for entry in layout.entries} - own):
-            if getattr(self, entry) != type(self).model_fields[entry].default:
-                families = {layout.family for layout in LAYOUTS.values() if entry in layout.entries}
-                raise ValueError(
-                    f'"{entry}" belongs to layout {" or ".join(map(quote, sorted(families)))} only, '
-                    f"not {quote(self.layout)}. Leave it out."
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _boxes_exist(self) -> DatasetRow:
-        with_boxes = [layout.family for layout in LAYOUTS.values() if layout.boxes]
-        if self.layout not in with_boxes and (self.faces == "box" or self.min_confidence > 0):
-            raise ValueError(
-                f"boxes and their confidence come with layout {' or '.join(map(quote, with_boxes))} only, "
-                f"not {quote(self.layout)}. "
-                'Set "faces" to "whole" or "cropped" and leave out "min_confidence".'
-            )
-        return self
 
 
 class ModelRow(SomeTrainingValues):
@@ -324,13 +274,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 f"ACTIVE_DATASETS names {quote(name)}, but DATASETS has only {', '.join(s.datasets)}."
                 f"{did_you_mean(name, s.datasets)} Correct the name, or add the row.",
             )
-    same = [name for name in s.active_datasets if name in s.datasets and s.datasets[name].layout in FER2013_FAMILIES]
-    if any(s.datasets[name].layout == "fer2013_resplit" for name in same) and len(same) > 1:
-        yield (
-            {"ACTIVE_DATASETS", "DATASETS"},
-            f'{", ".join(same)} hold the same pictures: layout "fer2013_resplit" is FER2013 split anew, so what one '
-            "trains on the other tests on. Leave all but one out of ACTIVE_DATASETS.",
-        )
+    yield from same_pictures(s.active_datasets, s.datasets)
     for names in s.combinations:
         absent = [name for name in names if name not in s.active_datasets]
         if (absent or len(names) < 2) and len(s.active_datasets) > 1:  # one alone: nothing to combine

@@ -1,0 +1,76 @@
+"""One row of DATASETS: where a dataset lies, and the entries that its layout knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from annotated_types import Interval
+from pydantic import AfterValidator, model_validator
+
+from fer.layouts.ferplus import VOTE_RULES
+from fer.layouts.layouts import LAYOUTS
+from fer.settings.messages import quote
+from fer.settings.value_types import Classes, PathText, Record, Several, Text, pattern_with_group
+
+if TYPE_CHECKING:
+    Family: TypeAlias = str
+    VoteRule: TypeAlias = str
+else:  # whatever is registered: an entry there is all that a new one needs
+    Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
+    VoteRule = Literal[tuple(VOTE_RULES)]
+Angle = Literal["FL", "HL", "S", "HR", "FR"]
+ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
+FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")  # the same pictures
+
+
+class DatasetRow(Record):
+    """One row of DATASETS: where a dataset lies and how its pictures hold faces."""
+
+    path: PathText
+    layout: Family
+    faces: Literal["whole", "box", "cropped"]
+    min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
+    subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
+    sample: bool = False
+    classes: Classes | None = None
+    table: PathText | None = None
+    columns: dict[ColumnName, Text] = {}
+    vote_rule: VoteRule = "majority"
+    angles: Several[Angle] = ("S",)
+    last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
+    neutral_frame: bool = True
+
+    @model_validator(mode="after")
+    def _entries_fit_the_layout(self) -> DatasetRow:
+        own = {entry for layout in LAYOUTS.values() if layout.family == self.layout for entry in layout.entries}
+        for entry in sorted({entry for layout in LAYOUTS.values() for entry in layout.entries} - own):
+            if getattr(self, entry) != type(self).model_fields[entry].default:
+                families = {layout.family for layout in LAYOUTS.values() if entry in layout.entries}
+                raise ValueError(
+                    f'"{entry}" belongs to layout {" or ".join(map(quote, sorted(families)))} only, '
+                    f"not {quote(self.layout)}. Leave it out."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_exist(self) -> DatasetRow:
+        with_boxes = [layout.family for layout in LAYOUTS.values() if layout.boxes]
+        if self.layout not in with_boxes and (self.faces == "box" or self.min_confidence > 0):
+            raise ValueError(
+                f"boxes and their confidence come with layout {' or '.join(map(quote, with_boxes))} only, "
+                f"not {quote(self.layout)}. "
+                'Set "faces" to "whole" or "cropped" and leave out "min_confidence".'
+            )
+        return self
+
+
+def same_pictures(active: Sequence[str], rows: Mapping[str, DatasetRow]) -> Iterator[tuple[set[str], str]]:
+    """The conflict where FER2013 in another split stands beside FER2013: the names it rests on, and the sentence."""
+    same = [name for name in active if name in rows and rows[name].layout in FER2013_FAMILIES]
+    if len(same) > 1 and any(rows[name].layout == "fer2013_resplit" for name in same):
+        yield (
+            {"ACTIVE_DATASETS", "DATASETS"},
+            f'{", ".join(same)} hold the same pictures: layout "fer2013_resplit" is FER2013 split anew, so what one '
+            "trains on the other tests on. Leave all but one out of ACTIVE_DATASETS.",
+        )
