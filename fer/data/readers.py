@@ -56,6 +56,10 @@ WAYS_TO_GET = {
     "ferplus": "put fer2013new.csv of github.com/microsoft/FERPlus beside fer2013.csv of Kaggle's Challenges in "
     "Representation Learning: Facial Expression Recognition",
     "fer2013_resplit": "take Kaggle jonathanoheix/face-expression-recognition-dataset, which holds images/",
+    "affectnet": "AffectNet is given by its authors (Mollahosseini, Mahoor, Denver) on request: put "
+    "Manually_Annotated_Images/ with training.csv and validation.csv there, or train_set/ and val_set/",
+    "affwild2": "Aff-Wild2 is given by its authors (Kollias, Zafeiriou) on request: put cropped_aligned/ and "
+    "EXPR_Classification_Challenge/ there",
     "jaffe": "JAFFE is given on request at zenodo.org/records/3451524, for research: put its .tiff files there",
     "kdef": "KDEF is given on request at kdef.se, for research: put KDEF_and_AKDEF/ there",
     "ckplus": "CK+ is given by its authors (Cohn et al., Pittsburgh) on request: unpack cohn-kanade-images/ and "

@@ -11,8 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fer.layouts.affectnet import (
+    AFFECTNET_IMAGES,
+    AFFECTNET_LISTS,
+    read_affectnet_arrays,
+    read_affectnet_folders,
+    read_affectnet_lists,
+)
+from fer.layouts.affwild2 import AFFWILD2_LABELS, read_affwild2
 from fer.layouts.class_folders import read_plain_folders
-from fer.layouts.class_names import NAMED_CLASSES, classes_of
+from fer.layouts.class_names import NAMED_CLASSES, classes_of, numbered
 from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
 from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_resplit, read_fer2013_table
@@ -60,6 +68,23 @@ LAYOUTS = {
     "fer2013 resplit": Layout(
         "fer2013_resplit", ("train/<class>", "validation/<class>"), ("images",), read_fer2013_resplit
     ),
+    "affectnet lists": Layout(
+        "affectnet",
+        (" or ".join(AFFECTNET_IMAGES), *(" or ".join(f"{start}{name}" for start in AFFECTNET_LISTS)
+                                          for name in ("training.csv", "validation.csv"))),
+        ("affectnet",), read_affectnet_lists, boxes=True,
+    ),
+    "affectnet arrays": Layout(
+        "affectnet", ("train_set/images", "train_set/annotations"), ("affectnet",), read_affectnet_arrays
+    ),
+    "affectnet folders": Layout(
+        "affectnet", ("train/<0..7>", "val/<0..7> or valid/<0..7> or test/<0..7>"), ("affectnet",),
+        read_affectnet_folders,
+    ),
+    "affwild2": Layout(
+        "affwild2", ("cropped_aligned", " or ".join(AFFWILD2_LABELS)), ("aff-wild2", "affwild2"), read_affwild2,
+        entries=("every_frame",),
+    ),
     "jaffe": Layout(
         "jaffe", ("[A-Z][A-Z].[A-Z][A-Z][0-9]*.*",), ("jaffe", "jaffedbase", "images"), read_jaffe
     ),
@@ -77,4 +102,4 @@ LAYOUTS = {
 def class_folders(name: str, row: Row | None = None) -> Mapping[str, object] | None:
     """The class folders that a last part of `Layout.needs` stands for; None for a plain name."""
     named = classes_of(row) if row is not None else NAMED_CLASSES
-    return {"<class>": named, "<1..7>": RAFDB_CLASSES}.get(name)
+    return {"<class>": named, "<1..7>": RAFDB_CLASSES, "<0..7>": numbered("affectnet")}.get(name)

@@ -40,6 +40,7 @@ class DatasetRow(Record):
     angles: Several[Angle] = ("S",)
     last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
     neutral_frame: bool = True
+    every_frame: Annotated[int, Interval(ge=1, le=100_000)] = 30
 
     @model_validator(mode="after")
     def _entries_fit_the_layout(self) -> DatasetRow:

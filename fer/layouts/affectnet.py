@@ -1,0 +1,104 @@
+"""AffectNet: the older lists in CSV, the files of numbers of 2021, and folders 0 to 7 as Kaggle's copies have them.
+
+Its test set is not public, so the validation set is what everybody reports: it is the test set here, and validation
+is carved from training. Contempt and the numbers that are no expression (none, uncertain, no face) are left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer.layouts.class_names import AFFECTNET_ORDER, ClassMap, left_out, numbered
+from fer.layouts.folders import Reading, pictures, read_class_folders
+from fer.layouts.label_sheets import BOX_COLUMNS, CsvSheet, Place, reject
+
+AFFECTNET_IMAGES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+AFFECTNET_LISTS = ("", "Manually_Annotated_file_lists/")
+AFFECTNET_VAL = ("val_set", "valid_set")
+LIST_COLUMNS = {
+    "path": ("subDirectory_filePath",), "label": ("expression",), "left": ("face_x",), "top": ("face_y",),
+    "width": ("face_width",), "height": ("face_height",),
+}  # fmt: skip
+NO_EXPRESSION: ClassMap = {"8": None, "9": None, "10": None}
+CLASSES: ClassMap = {**numbered("affectnet"), **NO_EXPRESSION}
+VAL_IS_TEST = "the validation set is the test set here, as in the literature; validation is taken from training"
+# With contempt (3,750) 287,651, as the owners state; 500 a class in validation.
+TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882)
+AFFECTNET_COUNTS = {
+    "train": {str(name): count for name, count in zip(AFFECTNET_ORDER, TRAIN_COUNTS, strict=False)},
+    "test": {str(name): 500 for name in AFFECTNET_ORDER[:7]},
+}
+
+
+def _reading(samples: pd.DataFrame, rejected: list[dict[str, str]]) -> Reading:
+    return Reading(samples, rejected, [VAL_IS_TEST], AFFECTNET_COUNTS)
+
+
+def read_affectnet_lists(place: Place) -> Reading:
+    """training.csv and validation.csv: `689/<hash>.jpg`, the face's box, the number of the expression."""
+    images = next(name for name in AFFECTNET_IMAGES if (place.base / name).is_dir())
+    prefix, tables, rejected = place.relative(place.base / images), [], []
+    for name, split in (("training.csv", "train"), ("validation.csv", "test")):
+        file = next(
+            place.base / f"{start}{name}" for start in AFFECTNET_LISTS if (place.base / f"{start}{name}").exists()
+        )
+        sheet = CsvSheet(place, file, LIST_COLUMNS, tuple(LIST_COLUMNS))
+        sheet.rows["split"] = split
+        _take_list(sheet, prefix)
+        tables.append(sheet.rows)
+        rejected += sheet.rejected
+    return _reading(pd.concat(tables, ignore_index=True)[["path", "label", "split", *BOX_COLUMNS]], rejected)
+
+
+def _take_list(sheet: CsvSheet, prefix: str) -> None:
+    sheet.make_numbers(["left", "top", "width", "height"])
+    numbers = sheet.rows["label"].to_list()
+    found = [CLASSES.get(number) for number in numbers]
+    sheet.rows["why"] = [left_out(f"expression {number}", number, CLASSES) for number in numbers]
+    sheet.rows["label"] = [-1 if label is None else label for label in found]
+    sheet.reject(sheet.rows["label"] == -1, "{why}")
+    sheet.reject((sheet.rows["width"] <= 0) | (sheet.rows["height"] <= 0), "empty box: {width:g} x {height:g}")
+    rows = sheet.rows
+    sheet.rows = rows.assign(
+        path=prefix + "/" + rows["path"], box_left=rows["left"], box_top=rows["top"],
+        box_right=rows["left"] + rows["width"], box_bottom=rows["top"] + rows["height"],
+    )  # fmt: skip
+    sheet.reject_repeated(["path"])
+
+
+def read_affectnet_arrays(place: Place) -> Reading:
+    """`train_set/images/<id>.jpg` with `train_set/annotations/<id>_exp.npy`, a number or its text; crops."""
+    rows, rejected = [], []
+    for folder, split in (("train_set", "train"), *((name, "test") for name in AFFECTNET_VAL)):
+        for name in pictures(place.base / folder / "images"):
+            path = place.relative(place.base / folder / "images" / name)
+            file = place.base / folder / "annotations" / f"{Path(name).stem}_exp.npy"
+            label, why = _read_array(file)
+            if label is None:
+                rejected.append(reject(f"{place.name}/{path}", path, why, split=split))
+            else:
+                rows.append((path, label, split))
+    return _reading(pd.DataFrame(rows, columns=["path", "label", "split"]), rejected)
+
+
+def _read_array(file: Path) -> tuple[int | None, str]:
+    """Index in EMOTIONS, or None and why. Never unpickles: an array of objects is refused."""
+    try:
+        number = f"{float(str(np.load(file, allow_pickle=False).item())):g}"
+    except (OSError, ValueError, EOFError) as error:
+        return None, f"annotations/{file.name} cannot be read: {str(error)[:80] if file.exists() else 'no such file'}"
+    return CLASSES.get(number), left_out(f"expression {number}", number, CLASSES)
+
+
+def read_affectnet_folders(place: Place) -> Reading:
+    """`train/0..7/` and `val/0..7/` (or test/), AffectNet's numbers; contempt, 7, is left out."""
+    names = {"train": "train", "val": "test", "valid": "test", "test": "test"}
+    splits = {place.base / name: split for name, split in names.items() if (place.base / name).is_dir()}
+    if (place.base / "test").is_dir() and len(splits) > 2:
+        splits = {folder: "val" if folder.name.startswith("val") else split for folder, split in splits.items()}
+    reading = read_class_folders(place, splits, CLASSES)
+    has_own_test = (place.base / "test").is_dir()
+    return Reading(reading.samples, reading.rejected, reading.notes + ([] if has_own_test else [VAL_IS_TEST]))
