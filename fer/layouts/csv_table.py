@@ -91,9 +91,15 @@ def _take_paths(sheet: CsvSheet) -> None:
     paths = [PurePosixPath(path.replace("\\", "/")) for path in sheet.rows["path"].to_list()]
     sheet.rows["given"] = sheet.rows["path"]
     sheet.rows["path"] = [str(path) for path in paths]
-    outside = [path.is_absolute() or ".." in path.parts or str(path)[1:2] == ":" or not path.parts for path in paths]
+    outside = [_is_outside(path) for path in paths]
     sheet.reject(np.array(outside, dtype=bool), "{given!r:.60} is no path inside the dataset's folder")
     sheet.rows = sheet.rows.drop(columns="given")
+
+
+def _is_outside(path: PurePosixPath) -> bool:
+    """Absolute, of a Windows drive, upwards, empty, or with a zero byte, which no file system takes."""
+    text = str(path)
+    return path.is_absolute() or text[1:2] == ":" or ".." in path.parts or not path.parts or "\0" in text
 
 
 def _take_boxes(sheet: CsvSheet) -> None:

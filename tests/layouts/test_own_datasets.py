@@ -125,6 +125,7 @@ def test_bad_rows_of_a_table_are_named(tmp_path: Path) -> None:
         "/etc/passwd,sad,train,1,2,30,40": "no path inside",
         "C:\\a.jpg,sad,train,1,2,30,40": "no path inside",
         ",sad,train,1,2,30,40": "no path inside",
+        "a\0b/a.jpg,sad,train,1,2,30,40": "no path inside",
         "a.jpg,sad,train,1,2,1,40": "empty box",
         "a.jpg,sad,train,1,x,1,40": "not all numbers",
         "a.jpg,sad,train,1,2": "5 columns instead of 7",
