@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from layout_trees import by_name, problem, read, reasons, touch, write
+from PIL import Image
 
-from fer.settings.settings import EMOTIONS
+from fer.data.folds import fold_names, with_fold
+from fer.data.samples import load_samples
+from fer.settings.settings import EMOTIONS, check_settings
 
 
 @pytest.mark.parametrize("folder", ["", "jaffe/", "jaffedbase/"])
@@ -125,3 +129,19 @@ def test_a_lab_set_elsewhere_says_what_was_sought(tmp_path: Path) -> None:
     assert "kdef.se" in problem(tmp_path, "kdef")
     assert "cohn-kanade-images" in problem(tmp_path, "ckplus")
     assert "zenodo" in problem(tmp_path, "jaffe")
+
+
+def test_a_person_of_a_lab_set_stands_in_one_split_and_can_be_left_out(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (15, 7, 16, 16), dtype=np.uint8)
+    people = ("KA", "KL", "KM", "KR", "MK")
+    for person, faces in zip(people, pixels, strict=False):
+        for code, face in zip(("AN", "DI", "FE", "HA", "NE", "SA", "SU"), faces, strict=True):
+            Image.fromarray(face).save(tmp_path / f"{person}.{code}1.1.tiff")
+    row = {"path": str(tmp_path), "layout": "jaffe", "faces": "cropped"}
+    values = {"DATASETS": {"jaffe": row}, "ACTIVE_DATASETS": ("jaffe",), "EXPERIMENTS": ("individual",)}
+    settings = check_settings(values | {"OUTPUT_DIR": str(tmp_path / "out"), "SPLITS": "subjects", "VAL_FRACTION": 0.2})
+    data = load_samples("jaffe", settings)
+    assert set(data.samples.groupby("subject")["split"].nunique()) == {1}
+    folds = fold_names([data], settings)
+    tested = [with_fold(data, fold, settings).rows("test")["subject"].unique().tolist() for fold in folds]
+    assert tested == [[person] for person in people]
