@@ -78,7 +78,7 @@ SEEDS = (42,)  # each 0 or more, one training each; three or more before saying 
 # Values to compare in one plan, by name: {"LEARNING_RATE": (1e-3, 1e-4), "MODEL_CONFIG.resnet50.dropout": (0.0, 0.3)}
 # trains every combination (100 at most). Validation compares them ("Across settings" of the report); tables, figures
 # and the test set see one: the value below where it is among them, else the first
-GRID = {}
+GRID: dict = {}
 
 # ---------------------------------------------------------------- preprocessing
 

@@ -109,7 +109,7 @@ def _paper_tables(output: Path) -> list[PaperTable]:
 def _runs(study: StoredStudy, states: list[RunState], evidence: Evidence | None, figures: list[Figure]) -> list[Any]:
     """The sections of all runs, with their validation scores on their own data."""
     scores = {}
-    if evidence is not None:
+    if evidence is not None and len(evidence.validation):
         rows = evidence.validation[evidence.validation["tta"] == "none"]
         is_own = [one in sets.split("+") for one, sets in zip(rows["test_on"], rows["train_on"], strict=True)]
         means = rows[is_own].groupby("run")[evidence.metric].mean()

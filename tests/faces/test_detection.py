@@ -46,9 +46,9 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
 @pytest.mark.slow
 def test_eyes_are_level_after_alignment_and_only_then(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     for turned in (-25, 20):
-        studio_face(tmp_path / f"{turned}.png", turned=turned)
+        studio_face(tmp_path / f"{turned}.png", seed=9, turned=turned)
     samples = table(tmp_path, ["-25.png", "20.png"])
-    for align, least, most in ((True, 0.0, 7.0), (False, 12.0, 35.0)):  # MTCNN is that unsure of drawn eyes
+    for align, least, most in ((True, 0.0, 5.0), (False, 12.0, 35.0)):  # MTCNN is that unsure of drawn eyes
         folder, manifest = prepare(samples, tmp_path, "whole", settings(FACE_SIZE=160, ALIGN=align))
         assert list(manifest["method"]) == ["detected", "detected"]
         for file in manifest["file"]:

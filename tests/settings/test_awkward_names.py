@@ -14,6 +14,7 @@ from fer.audit.audit import audit_or_load
 from fer.data.samples import load_samples
 from fer.figures.result_rows import rows_selected_on_validation, with_classes
 from fer.figures.selection import funnel_jobs
+from fer.findings.findings import write_findings
 from fer.report.page import write_report
 from fer.report.paper_tables import write_paper_tables
 from fer.results.study_files import read_study
@@ -66,6 +67,7 @@ def test_a_report_keeps_the_names_of_datasets(tmp_path: Path) -> None:
     (job,) = funnel_jobs(read_study(tmp_path))
     assert [len(steps) for steps in job.details["panels"].values()] == [3, 3]
     write_statistics(tmp_path)
+    write_findings(tmp_path)
     page = write_report(tmp_path, write_paper_tables(tmp_path, results)).read_text()
     assert "cannot be read" not in page
 

@@ -65,7 +65,7 @@ def study_file(tmp_path: Path) -> Callable[[Settings], list[str]]:
 @pytest.mark.slow
 def test_own_networks_are_those_that_register() -> None:
     code = (
-        "import timm; a = set(timm.list_models()); import fer.networks.small_networks; "
+        "import timm; a = set(timm.list_models()); import fer.networks.simple_cnn, fer.networks.small_networks; "
         "print(*set(timm.list_models()) - a)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
