@@ -252,6 +252,7 @@ def test_partial_files_that_vanish_meanwhile_are_nothing(tmp_path: Path, monkeyp
 # ---------------------------------------------------------------- text of users
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "word"),
     [("a\0b", "zero bytes"), ("x" * 256, "256 bytes"), ("~nosuchuser/data", "no such user"), ("a\udcffb", "UTF-8")],

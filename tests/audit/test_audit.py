@@ -87,6 +87,7 @@ def test_planted_copies_are_found_and_counted(planted: tuple[dict[str, DatasetSa
     assert findings.counts["datasets"]["beta"]["quality"]["small"] == 1
 
 
+@pytest.mark.slow
 def test_files_are_written_and_speak_plainly(
     planted: tuple[dict[str, DatasetSamples], Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_files_are_written_and_speak_plainly(
     assert "1 test in" in " ".join(summary(findings)) and "46 readable rows" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_second_audit_only_reads(
     planted: tuple[dict[str, DatasetSamples], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_another_state_is_audited_again(
     assert (folder / "copies.csv").is_file()
 
 
+@pytest.mark.slow
 def test_rows_that_left_as_copies_are_still_counted(
     planted: tuple[dict[str, DatasetSamples], Settings], tiny_settings: Make
 ) -> None:
@@ -183,6 +186,7 @@ def test_rows_that_left_as_copies_are_still_counted(
     assert not used["alpha/train/angry/leak.png"] and used["alpha/test/angry/4.png"]
 
 
+@pytest.mark.slow
 def test_small_gray_faces_are_packed_once_for_the_audit_and_for_training(tiny_settings: Make) -> None:
     settings = tiny_settings()
     data = load_samples("alpha", settings)

@@ -60,6 +60,7 @@ def originals() -> list[Image.Image]:
     return scenes(COUNT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_found_and_nothing_else(originals: list[Image.Image], kind: str) -> None:
     copies = [changed(picture, kind, number) for number, picture in enumerate(originals[:30])]

@@ -61,6 +61,7 @@ def wild(tiny_settings: Make, tmp_path: Path) -> Settings:
     return tiny_settings("alpha", ACTIVE_DATASETS=("alpha", "wild"), DATASETS=rows, EXPERIMENTS=("both",))
 
 
+@pytest.mark.slow
 def test_pictures_planted_as_photos_of_a_set_with_boxes_are_copies(wild: Settings) -> None:
     study = open_study(wild)
     rows = pd.concat([data.readable.assign(dataset=name) for name, data in study.datasets.items()])

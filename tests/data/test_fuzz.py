@@ -136,6 +136,7 @@ def test_predictions_are_the_same_or_refused(study: FakeStudy, restored: Callabl
     check()
 
 
+@pytest.mark.slow
 def test_a_figure_list_removes_no_file_of_others(study: FakeStudy, tmp_path: Path) -> None:
     (tmp_path / "victim.png").write_bytes(b"kept")
     listed = b'{"../victim.png": "a", "figures/one.png": "b", "/etc/two.png": "c", "x/../../victim.png": "d"}'

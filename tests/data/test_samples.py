@@ -109,6 +109,7 @@ def test_every_listed_row_is_used_or_rejected_with_a_reason(tiny_settings: Calla
     assert (data.rejected["reason"].str.len() > 3).all()
 
 
+@pytest.mark.slow
 def test_cached_samples_equal_fresh_ones_and_follow_the_folder(
     tiny_settings: Callable[..., Settings],
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_transform_survives_the_way_to_a_spawned_worker() -> None:
 # ---------------------------------------------------------------- what may happen to a face
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("strength", [1.0, 2.0])
 def test_no_face_is_turned_upside_down(kind: Literal["light", "strong"], strength: float) -> None:
@@ -107,6 +108,7 @@ def test_no_face_is_turned_upside_down(kind: Literal["light", "strong"], strengt
     assert 0.4 < (right < 0).mean() < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [16, 48, 96, 224])
 @pytest.mark.parametrize("channels", [1, 3])
@@ -161,6 +163,7 @@ def test_no_edge_is_drawn_out_into_streaks(kind: Literal["light", "strong"]) -> 
         assert not (view[:, :, -1] == view[:, :, -2]).all(axis=(1, 2)).any()
 
 
+@pytest.mark.slow
 def test_strong_changes_more_than_light_and_strength_scales_both() -> None:
     images = faces(300)
 

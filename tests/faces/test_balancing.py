@@ -48,6 +48,7 @@ def test_undersampling_keeps_the_smallest_class_whole_and_no_row_twice(labels: n
     assert (undersampled(labels, seed) == positions).all()
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_rows() -> None:
     labels = np.repeat([0, 1], [40, 20])
     assert (oversampled(labels, 1) != oversampled(labels, 2)).any()

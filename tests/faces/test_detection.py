@@ -161,6 +161,7 @@ def test_agreement_of_a_detection_with_the_given_box(found: Any, expected: bool)
     assert agree(found, (100, 100, 200, 200)) is expected
 
 
+@pytest.mark.slow
 def test_each_given_box_gets_its_own_face(tmp_path: Path, settings: Callable[..., Settings]) -> None:
     pixels, faces = wild_picture(np.random.default_rng(2), [HAPPY, 0, 4])
     Image.fromarray(pixels).save(tmp_path / "photo.png")

@@ -35,6 +35,7 @@ def test_affectnet_lists(tmp_path: Path, lists: str) -> None:
     assert any("validation set is the test set" in note for note in listing.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val", ["val_set", "valid_set"])
 def test_affectnet_arrays_hold_numbers_or_texts(tmp_path: Path, val: str) -> None:
     for folder, number, value in (("train_set", 1, "3"), ("train_set", 2, 6), ("train_set", 3, "7"), (val, 4, 0.0)):

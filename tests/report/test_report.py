@@ -275,12 +275,14 @@ def test_damaged_findings_are_not_told_as_nothing_found(tmp_path: Path) -> None:
     assert "findings.csv cannot be read" in page
 
 
+@pytest.mark.slow
 def test_one_class_only_is_still_reported(tmp_path: Path) -> None:
     counts = {"train": (9, 0, 0, 0, 0, 0, 0), "val": (3, 0, 0, 0, 0, 0, 0), "test": (5, 0, 0, 0, 0, 0, 0)}
     make_study(tmp_path, train_on=(("studio",),), class_counts=counts)
     assert "Tested on studio, 5 pictures" in report_on(tmp_path)
 
 
+@pytest.mark.slow
 def test_page_needs_no_network_and_has_everything_beside_it(tmp_path: Path) -> None:
     make_study(tmp_path, train_on=(("studio",),))
     draw_figures(tmp_path)

@@ -128,6 +128,7 @@ def test_wide_results_hold_mean_spread_and_n_over_seeds(written: tuple[Path, pd.
     assert wide.iloc[-1]["wild none accuracy"] == pytest.approx(9 / 33)
 
 
+@pytest.mark.slow
 def test_results_read_back_give_the_same_tables(written: tuple[Path, pd.DataFrame]) -> None:
     output, results = written
     again = read_results(output)

@@ -141,6 +141,7 @@ def test_tables_do_not_depend_on_the_cache_or_on_the_order_of_the_plan(tmp_path:
     assert {name: (tmp_path / name).read_bytes() for name in CSV_FILES} == before
 
 
+@pytest.mark.slow
 def test_only_new_predictions_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = FakeStudy(tmp_path, seeds=(1,))
     write_tables(tmp_path)

@@ -189,6 +189,7 @@ def test_one_wild_picture_is_unreadable_and_some_boxes_leave_theirs(samples: Pat
     assert outside >= 3
 
 
+@pytest.mark.slow
 @given(
     real=st.lists(st.integers(1, 40_000), min_size=7, max_size=7),
     least=st.integers(1, 20),

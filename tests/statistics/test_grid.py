@@ -32,6 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> GridStudy:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_learning_rates_never_enter_one_mean(study: GridStudy) -> None:
     """Every mean over seeds, in results.csv as in grid.csv, is over runs of one learning rate."""
     results, validation = write_tables(study.output)
@@ -65,6 +66,7 @@ def test_validation_chooses_the_better_value_and_says_how_sure(study: GridStudy)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_the_finding_says_by_validation_and_what_was_tested(study: GridStudy) -> None:
     write_tables(study.output)
     write_grid(study.output)
@@ -73,6 +75,7 @@ def test_the_finding_says_by_validation_and_what_was_tested(study: GridStudy) ->
     assert "interval" in sentence and sentence.endswith("all other tables are about LEARNING_RATE = 0.001.")
 
 
+@pytest.mark.slow
 def test_equal_values_are_told_as_no_difference(tmp_path: Path) -> None:
     study = GridStudy(tmp_path, datasets=("studio",), train_on=(("studio",),))
     table = write_grid(study.output)
@@ -144,6 +147,7 @@ def test_compare_with_a_word_shows_what_holds_it(study: GridStudy) -> None:
         compare_lines(table, "macro_f1", "wiide")
 
 
+@pytest.mark.slow
 def test_the_page_has_both_tables(study: GridStudy) -> None:
     write_tables(study.output)
     write_grid(study.output)

@@ -252,6 +252,7 @@ def test_a_changed_pack_is_named_and_made_again(tmp_path: Path, caplog: pytest.L
     assert not caplog.text
 
 
+@pytest.mark.slow
 def test_a_report_leaves_out_predictions_that_lost_rows(tmp_path: Path) -> None:
     (planned,) = FakeStudy(tmp_path, ("studio",), (("studio",),), tta=("none",)).plan()
     path = next((planned.folder / "predictions").glob("*__test__*"))

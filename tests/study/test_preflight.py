@@ -173,6 +173,7 @@ def test_any_answer_counts_and_none_within_the_time_does_not(server: str, monkey
     assert "timed out" in found[f"{server}/hang"]
 
 
+@pytest.mark.slow
 def test_servers_that_never_answer_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking up a name has no time limit of its own."""
     monkeypatch.setattr(preflight, "LONGEST_WAIT", 0.2)
