@@ -24,6 +24,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("fer", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("fer")
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """The quick loop is mostly imports, which a second process would only repeat; None: a worker per core."""
+    return 0 if config.option.markexpr == "not slow" else None
+
+
 TINY_MODEL = {"batch_size": 16, "weights": None, "input_size": 16, "channels": 1}
 
 

@@ -111,6 +111,7 @@ def test_a_folder_in_another_case_is_proposed(tiny_settings: Callable[..., Setti
     assert 'does not exist. Did you mean "raf-db"? To get it' in problem
 
 
+@pytest.mark.slow
 def test_without_the_environment_one_line_says_how_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-E", str(PROJECT / "main.py"), "--check"], capture_output=True, text=True
@@ -295,6 +296,7 @@ def test_a_config_that_ends_the_program_is_a_message(line: str, tmp_path: Path) 
         load_settings(tmp_path / "study.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["1" + "+1" * 90_000, "-" * 90_000 + "1", "(" * 90_000 + ")" * 90_000])
 def test_an_expression_nested_too_deep_is_a_message(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(f"EPOCHS = {text}\n")

@@ -113,6 +113,7 @@ def test_identity_tta_equals_plain_evaluation_and_flip_averages(faces: FaceRows)
     assert np.allclose(found["three_views"].sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_predictions_do_not_depend_on_the_batch_size(faces: FaceRows, batch_size: int) -> None:
     device = torch.device("cpu")

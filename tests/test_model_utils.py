@@ -19,6 +19,7 @@ def row(**changes: object) -> ModelRow:
     return ModelRow(**({"batch_size": 4, "weights": None, "input_size": 32} | changes))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [("resnet10t", {}), ("resnet10t", {"channels": 1}), ("vit_tiny_patch16_224", {}), ("tiny_plain", {"channels": 1}),

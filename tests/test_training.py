@@ -166,6 +166,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_early_epochs_train_at_the_smaller_sizes(prepare: Callable[..., Prepared]) -> None:
     job = prepare(hyper={"epochs": 10, "train_sizes": ((0.4, 8), (0.7, 12))})
     assert [training.train_size(job.run, epoch) for epoch in range(10)] == [8] * 4 + [12] * 3 + [16] * 3
@@ -227,6 +228,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(
     assert set(pd.read_csv(tmp_path / "r" / "history.csv")["micro_batch"]) == {4}
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..., Prepared]) -> None:
     job = prepare(balance="weights")
     gradients = []
@@ -241,6 +243,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> None:
     job = prepare(balance="weights")
     weight = training._criterion(job.run, job.train.label, torch.device("cpu")).weight
@@ -286,6 +289,7 @@ def test_bad_weights_are_refused(tmp_path: Path, content: Any, said: str, capsys
     assert "never" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(prepare: Callable[..., Prepared], tmp_path: Path) -> None:
     job = prepare()
     other, _ = build_network("tiny_residual", job.row, 7, False)
@@ -359,6 +363,7 @@ def test_early_stopping_counts_epochs_without_a_better_one(
     assert len(watched) == 30 or best == len(watched) - 1 - 3
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_to_their_longest(prepare: Callable[..., Prepared]) -> None:
     moved = []
     for clip in (None, 1e-3):

@@ -58,6 +58,7 @@ def read(root: Path, layout: str = "folders") -> Listing:
     return read_dataset("alpha", DatasetRow(path="unused", layout=layout, faces="cropped"), root)
 
 
+@pytest.mark.slow
 @LINUX
 def test_whatever_is_no_readable_file_is_a_rejected_row(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
@@ -78,6 +79,7 @@ def test_whatever_is_no_readable_file_is_a_rejected_row(tiny_settings: Callable[
     assert "5 of them TEST rows" in note
 
 
+@pytest.mark.slow
 @LINUX
 def test_check_counts_them_and_the_report_says_it(
     tiny_settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
@@ -116,6 +118,7 @@ def test_a_folder_that_cannot_be_opened_is_one_row(
     assert "Permission denied" in listing.rejected["reason"][0]
 
 
+@pytest.mark.slow
 def test_a_picture_that_became_readable_is_looked_at_again(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ def test_a_box_partly_outside_is_clamped() -> None:
     assert crop_box(Image.new("L", (30, 20)), (10, 0, 45, 20)).size == (20, 20)
 
 
+@pytest.mark.slow
 def test_boxes_have_one_rule_for_raw_and_preprocessed(tiny_settings: Callable[..., Settings], tmp_path: Path) -> None:
     """Before, raw pictures were clamped, and preprocessed ones a smear of edge pixels marked as found."""
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

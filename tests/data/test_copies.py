@@ -82,6 +82,7 @@ def test_pictures_planted_as_photos_of_a_set_with_boxes_are_copies(wild: Setting
     assert 0 < len(found) == outside <= 20
 
 
+@pytest.mark.slow
 def test_copies_carved_into_validation_are_counted(tiny_settings: Make) -> None:
     settings = tiny_settings("alpha")
     root = root_of(settings, "alpha")

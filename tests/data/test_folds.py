@@ -77,6 +77,7 @@ def test_without_subjects_the_way_out_is_named(tiny_settings: Callable[..., Sett
         fold_names([dataset(settings)], settings)
 
 
+@pytest.mark.slow
 def test_an_official_test_set_stays(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings(SPLITS="kfold")
     data = dataset(settings)
@@ -84,6 +85,7 @@ def test_an_official_test_set_stays(tiny_settings: Callable[..., Settings]) -> N
     assert with_fold(data, "r0f0", settings) is data
 
 
+@pytest.mark.slow
 def test_each_fold_is_a_run_of_its_own_with_its_own_rows(tiny_settings: Callable[..., Settings]) -> None:
     settings = free_settings(tiny_settings, SPLITS="kfold", FOLDS=3)
     study = open_study(settings)

@@ -75,6 +75,7 @@ def test_groups_join_through_a_chain() -> None:
     assert group[0] == group[1] == group[2] != group[3]
 
 
+@pytest.mark.slow
 def test_splits_are_stratified_and_close_to_the_fraction() -> None:
     draws = np.random.default_rng(0)
     labels = draws.choice(7, 5000, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04])
@@ -188,6 +189,7 @@ def test_the_control_between_datasets_keeps_the_copies_and_hands_out_as_many_oth
         assert drop[name].query("split != 'train'").equals(control[name].query("split != 'train'"))
 
 
+@pytest.mark.slow
 def test_readable_rows_are_those_in_use_and_those_that_left_as_copies(
     tiny_settings: Callable[..., Settings],
 ) -> None:

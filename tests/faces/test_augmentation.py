@@ -67,6 +67,7 @@ def test_neighbouring_keys_and_pictures_draw_independently(kind: Literal["light"
     assert chi_square(flips[0][:-1], flips[0][1:]) < 10.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_key_gives_the_same_pictures_and_another_key_others(kind: Literal["light", "strong"]) -> None:
     images = faces(24)
@@ -206,6 +207,7 @@ def test_batch_draws_are_fixed_by_the_key() -> None:
     assert (exact - first.float()).abs().max() <= 0.5 + 1e-3
 
 
+@pytest.mark.slow
 def test_batch_flips_half_and_turns_nothing_upside_down() -> None:
     right, up = lean(as_images(augment_batch(batch(600), KEY, 1.0)))
     assert 0.44 < (right < 0).mean() < 0.56
@@ -221,6 +223,7 @@ def test_batch_at_strength_zero_and_nearly_zero() -> None:
     assert flipped.any() and not flipped.all()
 
 
+@pytest.mark.slow
 def test_the_batch_engine_honours_kind_and_probability() -> None:
     """Light and strong differ, and the share of pictures that is only mirrored is the probability's rest."""
     import torch

@@ -111,6 +111,7 @@ def test_extras_fill_up_the_classes_and_are_changed_copies(
     assert target.name == "augmented_set"
 
 
+@pytest.mark.slow
 def test_a_copy_depends_on_its_source_and_number_alone(
     faces: tuple[pd.DataFrame, Path, pd.DataFrame], settings: Callable[..., Settings], tmp_path: Path
 ) -> None:

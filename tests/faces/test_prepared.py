@@ -187,6 +187,7 @@ def test_a_killed_process_is_continued_to_the_same_files(
     assert not list(folder.glob("manifest-*.csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_ctrl_c_and_a_full_disk_keep_what_is_finished(
     error: BaseException, tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch

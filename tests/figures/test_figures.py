@@ -292,6 +292,7 @@ def test_stacked_panels_share_their_scale() -> None:
     assert "101" in texts(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 2, 60])
 def test_learning_curves_of_any_length_with_gaps(epochs: int) -> None:
     history = fake_history(3, epochs)

@@ -132,6 +132,7 @@ def test_scores_have_intervals_and_the_majority_line(tmp_path: Path) -> None:
     assert "macro recall" not in jobs["metrics/studio_metrics.png"].details["panels"]  # it is balanced accuracy
 
 
+@pytest.mark.slow
 def test_the_network_of_a_dataset_is_the_one_validation_prefers(tmp_path: Path) -> None:
     Study(tmp_path, ("studio",), (("studio",),), models=("cnn", "vit"), tta=("none",))
     write_tables(tmp_path)

@@ -72,6 +72,7 @@ def test_a_grid_shows_the_same_faces_in_each_group(
         assert all(any(np.array_equal(pixels, face) for face in found) for pixels in raw)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_gone_leaves_out_its_figure(tiny_settings: Callable[..., Settings]) -> None:
     study, runs = opened(tiny_settings("alpha", VARIANTS=("raw",)))
     for path in study.datasets["alpha"].root.rglob("*.png"):

@@ -131,6 +131,7 @@ def test_a_lab_set_elsewhere_says_what_was_sought(tmp_path: Path) -> None:
     assert "zenodo" in problem(tmp_path, "jaffe")
 
 
+@pytest.mark.slow
 def test_a_person_of_a_lab_set_stands_in_one_split_and_can_be_left_out(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (15, 7, 16, 16), dtype=np.uint8)
     people = ("KA", "KL", "KM", "KR", "MK")

@@ -43,6 +43,7 @@ def test_the_last_layers_train() -> None:
     assert len(layers_of(network, head_parameters(network))) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "blocks"),
     [("vit_tiny_patch16_224", 13), ("tiny_residual", 4), ("efficientnet_b0", 17), ("squeezenet1_1", 9)],

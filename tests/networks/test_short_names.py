@@ -60,6 +60,7 @@ def test_the_largest_have_logits_and_gradients_of_the_right_shape(name: str) -> 
     assert all(p.grad is not None and p.grad.shape == p.shape for p in head_parameters(network))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [None, "se", "cbam"])
 def test_the_network_for_beginners(attention: str | None) -> None:
     network, _ = build_network("simple_cnn", row("simple_cnn", channels=1, options={"attention": attention}), 7, False)

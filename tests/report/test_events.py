@@ -30,6 +30,7 @@ def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(one.step, one.value) for one in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_every_value_of_the_history_and_skips_missing_ones(study: FakeStudy) -> None:
     pytest.importorskip("tensorboard", reason='needs the optional extra: pip install "fer-pipeline[tensorboard]"')
     folder = study.plan()[0].folder

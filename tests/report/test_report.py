@@ -189,6 +189,7 @@ def test_top_says_data_protocol_machines_and_what_is_not_known(tmp_path: Path) -
 SCRIPT = "<img src=x onerror=document.title=1>"
 
 
+@pytest.mark.slow
 def test_text_with_html_in_it_stays_text(tmp_path: Path) -> None:
     planned = make_study(tmp_path, train_on=(("studio",),), finished=False).plan()[0]
     planned.folder.mkdir(parents=True)
@@ -200,6 +201,7 @@ def test_text_with_html_in_it_stays_text(tmp_path: Path) -> None:
     assert page.count("&lt;img src=x") >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../out", "<script>", "/tmp/x", "a/b", "", "C:x"])
 def test_names_that_are_no_names_are_refused(tmp_path: Path, name: str) -> None:
     """Names become parts of paths; a study can come from elsewhere."""
@@ -216,6 +218,7 @@ def test_names_that_are_no_names_are_refused(tmp_path: Path, name: str) -> None:
             read_study(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

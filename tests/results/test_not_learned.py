@@ -42,6 +42,7 @@ def test_at_the_majority_class_it_did_not_learn(tmp_path: Path) -> None:
     assert "did not learn" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_balanced_training_is_judged_by_balanced_accuracy(tmp_path: Path) -> None:
     results, validation = tables_of(FakeStudy(tmp_path), 1)  # a rare class: accuracy far below the majority's
     results.loc[results["train_on"] == "wild", "balance"] = "oversample"

@@ -90,6 +90,7 @@ def test_majority_class_answers_the_largest_training_class(small: FakeStudy) -> 
     assert validation.loc[validation["run"] == MAJORITY, "accuracy"].item() == pytest.approx(1 / 7)
 
 
+@pytest.mark.slow
 def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) -> None:
     study = FakeStudy(tmp_path, seeds=(1, 2), sample_data=("wild",), limit=300)
     results, validation = write_tables(tmp_path)
@@ -116,6 +117,7 @@ def test_one_row_per_run_set_and_policy_in_the_promised_columns(tmp_path: Path) 
     assert stored["macro_f1"].tolist() == results["macro_f1"].tolist(), "floats are written unrounded"
 
 
+@pytest.mark.slow
 def test_second_call_changes_no_file_and_computes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FakeStudy(tmp_path, train_on=(("studio", "wild"),))
     first = write_tables(tmp_path)
@@ -278,6 +280,7 @@ def test_funnel_joins_the_datasets(tmp_path: Path) -> None:
     assert funnel["sample_data"].tolist() == [False] * 3 + [True] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("no_face", "removed"), [("keep", 0), ("reject", 1)])
 def test_funnel_counts_training_rows_rejected_for_want_of_a_face(tmp_path: Path, no_face: str, removed: int) -> None:
     FakeStudy(tmp_path)
@@ -296,6 +299,7 @@ def test_funnel_counts_training_rows_rejected_for_want_of_a_face(tmp_path: Path,
 # ---------------------------------------------------------------- sections, ensembles, copies, oracle
 
 
+@pytest.mark.slow
 def test_each_row_names_its_kind_of_experiment(tmp_path: Path) -> None:
     names = ("a", "b", "c")
     trained = (("a",), ("a", "b"), names)

@@ -110,6 +110,7 @@ def test_a_run_ends_with_the_files_of_any_run(weighted: Callable[..., Settings],
     assert accuracy > (0.3 if head != "mlp" else 0)
 
 
+@pytest.mark.slow
 def test_only_what_shapes_a_fitted_head_is_in_its_key(weighted: Callable[..., Settings]) -> None:
     def key(**changes: Any) -> str:
         (planned,) = planned_runs(open_study(weighted(HEAD="svm", **changes)))

@@ -24,6 +24,7 @@ def test_auto_follows_start_and_optimizer(optimizer: str, freeze: str, pretraine
     assert learning_rate(settings.model_copy(update={"learning_rate": 0.5}), pretrained) == 0.5
 
 
+@pytest.mark.slow
 def test_auto_is_the_same_run_as_the_number_it_stands_for(tiny_settings: Callable[..., Settings]) -> None:
     names = [
         [planned.name for planned in planned_runs(open_study(tiny_settings(LEARNING_RATE=rate)))]

@@ -127,11 +127,13 @@ def test_the_key_follows_what_shapes_weights(tiny_settings: Callable[..., Settin
     assert names(tiny_settings(**{name: RELEVANT[name]})) != names(tiny_settings())
 
 
+@pytest.mark.slow
 def test_the_key_ignores_which_other_datasets_are_active(tiny_settings: Callable[..., Settings]) -> None:
     alone, both = names(tiny_settings("alpha")), names(tiny_settings("alpha", "beta"))
     assert set(alone) < set(both)
 
 
+@pytest.mark.slow
 def test_combined_runs_and_equal_experiments_are_planned_once(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings("alpha", "beta", EXPERIMENTS=("individual", "combined"), VARIANTS=("raw", "preprocessed"))
     planned = planned_runs(open_study(settings))
@@ -187,6 +189,7 @@ def test_a_row_sets_values_for_its_network_alone(tiny_settings: Callable[..., Se
     assert (other.run.hyper.epochs, other.run.hyper.learning_rate) == (3, 0.1)
 
 
+@pytest.mark.slow
 def test_a_recipe_makes_no_new_run_where_it_says_what_is_set_already(tiny_settings: Callable[..., Settings]) -> None:
     said = {"EPOCHS": 2, "LEARNING_RATE": 3e-3}
     recipes = {"same": {"epochs": 2, "learning_rate": 3e-3}, "longer": {"epochs": 4}}

@@ -58,6 +58,7 @@ def wild_rows(folder: Path) -> list[list[str]]:
 # ---------------------------------------------------------------- drawing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", [STUDIO, WILD])
 def test_a_face_is_fixed_by_its_generator(domain: int) -> None:
     first, again, other = (draw_face(np.random.default_rng(key), 3, domain) for key in (1, 1, 2))

@@ -72,6 +72,7 @@ def test_a_report_keeps_the_names_of_datasets(tmp_path: Path) -> None:
     assert "cannot be read" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_of_a_dataset_are_found_by_its_name(tmp_path: Path, name: str) -> None:
     FakeStudy(tmp_path, datasets=(name,), train_on=[(name,)])

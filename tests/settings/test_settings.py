@@ -300,6 +300,7 @@ def test_whatever_is_written_is_taken_or_told_in_words(values: dict[str, Any]) -
         assert check_settings(settings.describe()) == settings
 
 
+@pytest.mark.slow
 @examples(deadline=None)
 @given(st.text(alphabet="EPOCHS.=resnet50MODL_IGFbatch z3'\"{},", max_size=40))
 def test_whatever_is_overridden_is_taken_or_told(override: str) -> None:

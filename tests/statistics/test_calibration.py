@@ -40,6 +40,7 @@ def test_scores_of_probabilities_are_known() -> None:
     assert brier_score(np.arange(4), np.eye(4)[::-1]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_the_temperature_undoes_what_sharpened(sharpness: float) -> None:
     labels, probabilities = world(20_000, sharpness)

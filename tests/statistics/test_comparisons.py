@@ -63,6 +63,7 @@ def test_every_scored_row_has_its_intervals(small: Study) -> None:
     assert own.loc[("recall_disgust", "wilson"), "n"] == 12
 
 
+@pytest.mark.slow
 def test_seeds_are_spread_over(tmp_path: Path) -> None:
     study = Study(tmp_path, ("studio",), (("studio",),), seeds=(1, 2, 3), tta=("none",))
     write_statistics(study.output)
@@ -89,6 +90,7 @@ def test_folds_of_a_repeat_are_one_answer_to_all_rows(tmp_path: Path) -> None:
     assert (pooled["n"] == sum(CLASS_COUNTS["test"])).all()
 
 
+@pytest.mark.slow
 def test_repeated_splits_are_trainings_of_their_own(tmp_path: Path) -> None:
     study = Study(tmp_path, ("studio",), (("studio",),), tta=("none",), folds=("r0", "r1"))
     write_statistics(study.output)
@@ -106,6 +108,7 @@ def pair(study: Study, metric: str = "accuracy", **wanted: Any) -> pd.Series:
     return table.iloc[0]
 
 
+@pytest.mark.slow
 def test_two_networks_are_compared_on_the_same_rows(small: Study) -> None:
     write_statistics(small.output)
     row = pair(small, family="models", first="cnn", second="vit")
@@ -171,6 +174,7 @@ def test_primary_are_single_networks_on_what_they_were_trained_on(tmp_path: Path
     assert set(pair["pairs_in_family"]) == {2}  # of three, one is primary
 
 
+@pytest.mark.slow
 def test_a_statement_says_what_holds_and_of_what(small: Study) -> None:
     better_by_far(small, small.plan()[1])
     write_statistics(small.output)
@@ -203,6 +207,7 @@ def test_a_page_of_many_comparisons_is_as_short_as_one_of_few(tmp_path: Path) ->
     assert "expect up to" in page and "more, less sure than these" in page
 
 
+@pytest.mark.slow
 def test_equal_networks_are_a_tie(small: Study) -> None:
     for run in small.plan():
         better_by_far(small, run)
@@ -305,6 +310,7 @@ def test_balanced_training_is_corrected_for_its_prior(tmp_path: Path) -> None:
     assert (read(study, "risk_coverage").groupby("run").size() <= 100).all()
 
 
+@pytest.mark.slow
 def test_groups_by_face_size_and_a_note_on_what_is_missing(small: Study) -> None:
     write_statistics(small.output)
     table = read(small, "groups")

@@ -132,6 +132,7 @@ def test_a_study_in_which_nothing_differs_shows_a_primary_difference_in_five_per
     assert 0.02 < alarms < 0.075
 
 
+@pytest.mark.slow
 def test_planted_primary_differences_are_found_with_few_false_ones_among_them() -> None:
     rng = np.random.default_rng(1)
     found = [found_in_study(rng, true=8) for _ in range(300)]

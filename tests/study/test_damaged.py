@@ -185,6 +185,7 @@ def test_a_prepared_picture_that_was_emptied_or_replaced_is_made_again(
     assert files_below(folder) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["manifest.csv", "recipe.json"])
 @pytest.mark.parametrize("data", [bytes(range(256)) * 9, b"", b"[" * 100_000], ids=["binary", "empty", "deep"])
 def test_a_damaged_manifest_or_recipe_is_refused_with_its_path(tmp_path: Path, name: str, data: bytes) -> None:
@@ -195,6 +196,7 @@ def test_a_damaged_manifest_or_recipe_is_refused_with_its_path(tmp_path: Path, n
         prepare(samples, tmp_path / "in", "cropped", face_settings(tmp_path))
 
 
+@pytest.mark.slow
 def test_an_edited_samples_table_is_named_and_made_again(tiny_settings: Make, caplog: pytest.LogCaptureFixture) -> None:
     settings = tiny_settings()
     whole = load_samples("alpha", settings).samples

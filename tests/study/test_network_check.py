@@ -68,6 +68,7 @@ def test_every_torchvision_family_answers_with_logits_and_has_a_head(name: str) 
     assert row_problems(name, row(input_size=224), TrainingValues()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet"])
 def test_heads_of_all_kinds_train_alone(name: str) -> None:
     network, _ = build_network(name, row(input_size=64), 7, False, 0.2)

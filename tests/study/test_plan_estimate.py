@@ -61,6 +61,7 @@ def test_a_network_never_trained_here_is_timed_once(
     assert (settings.output_path / "cache" / "speeds.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_plain_run_times_nothing_and_says_what_it_does_not_know(tiny_settings: Make) -> None:
     study, runs = opened(tiny_settings())
     found = estimate_plan(study, runs, speed_book(study.settings, measure=False))
@@ -113,6 +114,7 @@ def test_a_network_that_fills_memory_is_timed_with_fewer_pictures(
     assert found.seconds["training"] > 0 and tried[:3] == [16, 8, 4]
 
 
+@pytest.mark.slow
 def test_rows_counted_are_those_that_balancing_leaves() -> None:
     labels = np.repeat([0, 2, 3], [5, 9, 2])
     assert trained_rows(labels, "none") == len(labels)
@@ -199,6 +201,7 @@ def test_folders_on_one_disk_are_added_up(tiny_settings: Make, monkeypatch: pyte
     disk_need.refuse_full_disk(needs[:1])
 
 
+@pytest.mark.slow
 def test_the_check_says_the_most_it_can_take_and_writes_nothing(
     tiny_settings: Make, arguments: Callable[[Settings], list[str]], capfd: pytest.CaptureFixture
 ) -> None:

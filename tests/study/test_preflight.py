@@ -72,6 +72,7 @@ def test_own_networks_are_those_that_register() -> None:
     assert set(done.stdout.split()) == own_networks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "row", "words"),
     [
@@ -91,6 +92,7 @@ def test_a_name_or_tag_that_is_not_there_is_told(
     assert not offline
 
 
+@pytest.mark.slow
 def test_all_problems_come_at_once(tiny_settings: Callable[..., Settings], offline: list[str]) -> None:
     models = {"resnett50": RESNET, "resnet18": RESNET | {"weights": "no_tag"}, "resnet50": RESNET}
     found = preflight.problems_before_start(with_models(tiny_settings, DEVICE="cuda:77", **models))
@@ -113,6 +115,7 @@ def test_weights_are_tried_once_a_tag_and_told_once(tiny_settings: Callable[...,
     assert preflight.problems_before_start(with_models(tiny_settings, PRETRAINED=False, **models)) == []
 
 
+@pytest.mark.slow
 def test_weights_in_the_cache_are_not_asked_for(
     tiny_settings: Callable[..., Settings], offline: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -259,6 +262,7 @@ def test_weights_that_cannot_be_had_stop_their_runs_once_and_the_others_go_on(
     assert not any(record.exc_info for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_run_that_needs_mending_shows_no_traceback(
     tiny_settings: Callable[..., Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -272,6 +276,7 @@ def test_a_run_that_needs_mending_shows_no_traceback(
     assert "Traceback" not in (planned.folder / "failed.txt").read_text()
 
 
+@pytest.mark.slow
 def test_an_impossible_run_is_an_input_error(tiny_settings: Callable[..., Settings], offline: list[str]) -> None:
     settings = with_models(tiny_settings, resnet18=RESNET)
     runs = planned_runs(open_study(settings))

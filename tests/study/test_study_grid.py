@@ -15,6 +15,7 @@ from fer.study.plan import open_study, planned_runs
 from utils import read_csv, read_json
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_point_have_the_keys_of_its_values_in_config(tiny_settings: Callable[..., Settings]) -> None:
     grid = {"LEARNING_RATE": (3e-3, 1e-3), "FACE_SIZE": (16, 20), "MODEL_CONFIG.tiny_plain.dropout": (0.0, 0.5)}
     study = open_study(tiny_settings(GRID=grid, VARIANTS=("raw", "preprocessed")))
