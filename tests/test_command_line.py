@@ -145,7 +145,9 @@ def test_ctrl_c_that_nobody_answers_ends_the_process_all_the_same(tmp_path: Path
     """A library that computes for long, swallows the exception, or waits for its workers."""
     code = (
         "import time, sys; from fer.console.interrupt import leave_on_ctrl_c, raise_on_ctrl_c\n"
-        "leave_on_ctrl_c(); raise_on_ctrl_c(); print('ready', flush=True)\n"
+        "leave_on_ctrl_c(); raise_on_ctrl_c()\n"
+        "try: print('ready', flush=True); time.sleep(60)\n"
+        "except BaseException: pass\n"
         "while True:\n    try: time.sleep(60)\n    except BaseException: pass\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE,
