@@ -32,6 +32,7 @@ from fer.study.variants import training_faces
 from model_utils import load_state
 from utils import InputError, read_json
 
+pytestmark = pytest.mark.slow  # processes that are started, lost and waited for
 STRONG = {"kind": "strong", "strength": 1.0, "probability": 0.8}
 
 
@@ -50,7 +51,6 @@ def drawn(source: BatchSource, workers: int) -> list[torch.Tensor]:
 # ---------------------------------------------------------------- workers and batches
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 5, 200])
 def test_any_number_of_workers_gives_the_same_batches(tmp_path: Path, workers: int) -> None:
     """None, more than cores, more than batches, more than samples."""
@@ -61,7 +61,6 @@ def test_any_number_of_workers_gives_the_same_batches(tmp_path: Path, workers: i
     assert all(torch.equal(a, b) for a, b in zip(drawn(source, workers), expected, strict=True))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_larger_than_the_data_trains(tiny_settings: Callable[..., Settings], workers: int) -> None:
     row = {"batch_size": 5000, "weights": None, "input_size": 16, "channels": 1}
@@ -93,7 +92,6 @@ def _may_mount() -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not _may_mount(), reason="a /dev/shm of its own needs Linux and the right to mount")
 def test_a_really_small_shared_memory_kills_nobody(tmp_path: Path) -> None:
     faces_of(tmp_path, 64, side=128)
@@ -130,7 +128,6 @@ def test_a_pack_removed_while_mapped_is_read_to_the_end(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(drawn(source, 0), expected, strict=True))
 
 
-@pytest.mark.slow
 def test_a_pack_removed_between_two_commands_is_made_again(tiny_settings: Callable[..., Settings]) -> None:
     settings = tiny_settings()
     study = open_study(settings)
@@ -178,7 +175,6 @@ LOST = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("error", LOST, ids=["AcceleratorError", "RuntimeError"])
 def test_a_gpu_lost_mid_epoch_fails_one_run_the_grid_goes_on_and_the_next_command_resumes(
     study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
@@ -211,7 +207,6 @@ def _training_rows(study: Study, planned: Any) -> FaceRows:
     return training_faces(study.datasets, samples, planned.run, study.settings)[0]
 
 
-@pytest.mark.slow
 def test_memory_that_runs_out_with_workers_ends_at_the_same_weights(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +255,6 @@ class SmallMemory(Failing):
                 raise self.error
 
 
-@pytest.mark.slow
 def test_the_size_that_fits_is_logged_and_remembered(
     study: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -288,7 +282,6 @@ MEMORY_ERRORS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("error", MEMORY_ERRORS, ids=["cuda", "MemoryError", "linux", "windows"])
 def test_recovery_begins_when_nothing_holds_the_failed_step_any_more(
     study: Study, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -321,7 +314,6 @@ def test_recovery_begins_when_nothing_holds_the_failed_step_any_more(
     assert len(held) == 2
 
 
-@pytest.mark.slow
 def test_a_killed_worker_is_named_and_the_run_goes_on_with_fewer(
     tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -356,7 +348,6 @@ def _kill_one_worker(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(training, "_step", killing)
 
 
-@pytest.mark.slow
 def test_micro_batches_of_any_batch_are_nearly_equal(tiny_settings: Callable[..., Settings], monkeypatch: Any) -> None:
     """A part of one picture would stop networks whose last maps are 1 by 1: BatchNorm has nothing to average."""
     row = {"architecture": "resnet10t", "batch_size": 9, "weights": None, "input_size": 16, "channels": 1}
