@@ -19,7 +19,23 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) ->
     )
 
 
-class PlainNetwork(nn.Module):
+class PooledNetwork(nn.Module):
+    """`features`, global average pooling, `dropout` and one linear `head`, which the networks below fill."""
+
+    features: nn.Sequential
+    dropout: nn.Dropout
+    head: nn.Linear
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, as timm's models have it."""
+        return self.head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
+        return self.head(self.dropout(self.features(x).mean((2, 3))))
+
+
+class PlainNetwork(PooledNetwork):
     """3×3 convolutions with batch norm, global average pooling, dropout and one linear layer.
 
     `stages` lists the widths of each stage; every stage after the first starts with 2×2 max pooling.
@@ -38,14 +54,6 @@ class PlainNetwork(nn.Module):
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(in_chans, num_classes)
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer, as timm's models have it."""
-        return self.head
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
-        return self.head(self.dropout(self.features(x).mean((2, 3))))
 
 
 class ResidualBlock(nn.Module):
@@ -89,7 +97,7 @@ class ResidualNetwork(nn.Module):
         return self.head(self.dropout(self.blocks(self.stem(x)).mean((2, 3))))
 
 
-class SmallResidual(nn.Module):
+class SmallResidual(PooledNetwork):
     """A cheap 5×5 strided stem, pooled stages and two identity blocks: 1.05 M parameters, 68 M multiply-adds at 48 px.
 
     Found by a search on FER2013's PublicTest for the best use of CPU minutes (docs/results.md, "FER2013 from scratch").
@@ -112,14 +120,6 @@ class SmallResidual(nn.Module):
         )
         self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(late, num_classes)
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer, as timm's models have it."""
-        return self.head
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [B, num_classes] of pictures [B, in_chans, S, S]."""
-        return self.head(self.dropout(self.features(x).mean((2, 3))))
 
 
 # timm hands every network these beside its options; there are no pretrained weights to find with them.

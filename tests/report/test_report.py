@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from chromium import browser as browser  # the fixture
+from chromium import in_browser
 from fake_study import FakeStudy
 from PIL import Image
 
@@ -30,13 +30,7 @@ from utils import InputError, write_json
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 COUNTS = {"train": (4, 2, 3, 9, 5, 3, 6), "val": (1,) * 7, "test": (4, 3, 3, 9, 5, 3, 6)}
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
 
 
 def make_study(output: Path, **parts: Any) -> FakeStudy:
@@ -299,15 +293,6 @@ def test_page_needs_no_network_and_has_everything_beside_it(tmp_path: Path) -> N
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
