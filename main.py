@@ -28,7 +28,7 @@ try:
     from fer.console.terminal import file_problem, prepare_streams, stdout_problem
     from fer.data.readers import missing_datasets
     from fer.settings.settings import PROJECT, Settings, load_settings
-    from fer.study.disk_need import needed_space, refuse_full_disk
+    from fer.study.disk_need import needed_space, refuse_full_disk, space_of_pictures
     from fer.study.execution import execute, write_study
     from fer.study.grid import GridPoint, added_runs, grid_points, idle_axes
     from fer.study.inspection import print_check, print_plan, refuse_bad_output
@@ -86,6 +86,27 @@ def run_study(settings: Settings, train: bool = True) -> int:
 
         write_events(output)
     return _farewell(every, failures, train)
+
+
+def prepare(settings: Settings) -> int:
+    """The data block alone: read, audit, find faces, prepare, pack, draw the data. Needs no network, and no weights."""
+    from fer.figures.draw import draw_picture_figures
+    from fer.study.preparation import prepare_pictures
+
+    output = settings.output_path
+    refuse_bad_output(output)
+    start_logging(output / f"execution_log_{datetime.now():%Y-%m-%d_%H-%M-%S}.txt")
+    remove_partial_files(output)
+    study = open_study_of(settings)
+    runs, points, every = plan_of(study)
+    refuse_full_disk(space_of_pictures(study, every))
+    audit(study)
+    write_study(study, runs, points)
+    prepare_pictures(study, every)
+    draw = partial(draw_picture_figures, study, runs, settings.plot_format, settings.figures)
+    report(output, settings.plot_format, draw, settings.figures)
+    log.info("every picture of %d runs is prepared and packed", len(every))
+    return 0
 
 
 def plan_of(study: Study) -> tuple[list[PlannedRun], list[GridPoint], list[PlannedRun]]:
@@ -225,6 +246,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--audit", action="store_true", help="copies, near copies, label conflicts, poor pictures, class mixes"
     )
+    what.add_argument(
+        "--prepare", action="store_true", help="only the data: read, audit, find faces, prepare, pack, draw"
+    )
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
     what.add_argument(
         "--report", nargs="?", const=HERE, type=Path, metavar="PATH", help="only make tables, figures and report "
@@ -360,6 +384,8 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         print_plan(study, runs)
         refuse_full_disk(needed_space(study, runs, speed_book(settings, measure=False)))
         return 0
+    if arguments.prepare:
+        return prepare(settings)
     if arguments.report is not None:
         own = arguments.report is HERE
         return report_from(settings.output_path if own else arguments.report, settings)

@@ -66,6 +66,21 @@ def run(study: Path, *arguments: str) -> int:
 
 
 @pytest.mark.slow
+def test_prepare_makes_every_picture_a_training_needs_and_no_network(study_file: Callable[..., Path]) -> None:
+    changes = {"VARIANTS": ("raw", "augmented"), "EXPERIMENTS": ("individual", "combined"), "TEST_VARIANTS": ("raw",)}
+    study = study_file("alpha", "beta", **changes)
+    output, prepared = output_of(study), study.parent / "prepared"
+    assert run(study, "--prepare") == 0
+    assert not list(output.glob("saved_models/*/*"))
+    assert {"class_distributions/all_dist_original.png", "sample_grids/alpha_samples.png"} <= figures_of(output)
+    assert (output / "report.html").is_file()
+    before = [snapshot(folder) for folder in (output / "cache" / "packed", prepared)]
+    assert all(before)
+    assert run(study) == 0
+    assert [snapshot(folder) for folder in (output / "cache" / "packed", prepared)] == before
+
+
+@pytest.mark.slow
 def test_from_pictures_to_results_and_a_rerun_repeats_nothing(study_file: Callable[..., Path]) -> None:
     study = study_file("alpha", "beta", VARIANTS=("raw", "augmented"), EXPERIMENTS=("individual", "combined"))
     assert run(study) == 0

@@ -6,7 +6,7 @@ figures are small beside them and left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -46,17 +46,26 @@ def needed_space(study: Study, runs: Iterable[PlannedRun], book: SpeedBook) -> l
     """What the runs to do will write; nothing for runs that are finished. Torch is imported when there is one."""
     to_do = [planned for planned in runs if not planned.finished]
     settings = study.settings
-    pictures = wanted_pictures(study, to_do)
     sizes = [BYTES_OF_A_WEIGHT * _parameters(settings, planned.run, book) for planned in to_do]
     copies = [_checkpoint_copies(planned.run) for planned in to_do]
-    audited = sum(_audit_bytes(study, name) for name in study.datasets) if to_do else 0
     # A checkpoint is removed when its run is finished, so there is one at a time.
     checkpoint = max((size * count for size, count in zip(sizes, copies, strict=True)), default=0)
     needs = [
-        Need(PREPARED, settings.datasets_path, sum(_prepared_bytes(study, *item) for item in pictures.items())),
-        Need(PACKS, settings.output_path, sum(_packs_bytes(study, *item) for item in pictures.items()) + audited),
+        *space_of_pictures(study, to_do),
         Need(WEIGHTS, settings.output_path, sum(sizes)),
         Need(CHECKPOINTS, settings.output_path, checkpoint),
+    ]
+    return [need for need in needs if need.size]
+
+
+def space_of_pictures(study: Study, runs: Sequence[PlannedRun]) -> list[Need]:
+    """What the prepared faces and packs of these runs will write."""
+    settings = study.settings
+    pictures = wanted_pictures(study, runs)
+    audited = sum(_audit_bytes(study, name) for name in study.datasets) if runs else 0
+    needs = [
+        Need(PREPARED, settings.datasets_path, sum(_prepared_bytes(study, *item) for item in pictures.items())),
+        Need(PACKS, settings.output_path, sum(_packs_bytes(study, *item) for item in pictures.items()) + audited),
     ]
     return [need for need in needs if need.size]
 
