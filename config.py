@@ -203,7 +203,8 @@ ORACLE = False
 # ---------------------------------------------------------------- testing
 
 # Views of a face whose probabilities are averaged: "none" = the face itself; "flip" = and its mirror image;
-# "three_views" = and a slightly enlarged crop. Each is a row of results.csv
+# "three_views" = and a slightly enlarged crop; "shifts" = face and mirror image, as they are and moved 4 % of the side
+# up left and down right (six); "ten_views" = both whole and their four corners of 90 %. Each is a row of results.csv
 TTA = ("none", "three_views")
 # What the study asks, said before it runs: these comparisons, on this metric, are tested as one family; every other is
 # labelled exploratory. Changing them after a look at the results makes the first answer as doubtful as the second

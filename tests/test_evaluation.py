@@ -25,6 +25,7 @@ from evaluation import (
     hard_vote,
     load_predictions,
     predict,
+    predict_batch,
     soft_vote,
     store_predictions,
 )
@@ -135,6 +136,47 @@ def test_the_crop_view_enlarges_the_centre() -> None:
     picture[..., 0, :] = 1
     assert VIEWS["crop"](picture).abs().sum() == 0
     assert VIEWS["crop"](picture).shape == picture.shape
+
+
+class OnePixel(torch.nn.Module):
+    """Sure of class 0 where the pixel (8, 8) is lit, else of class 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lit = (x[:, 0, 8, 8] > 0).float()
+        return 100 * torch.stack([lit, 1 - lit], 1)
+
+
+# 4 % of 16 pixels are one pixel. Mirroring takes column c to 15 - c; a move up and left takes (r, c) to (r-1, c-1).
+@pytest.mark.parametrize(
+    ("row", "column", "share"),
+    [
+        (8, 8, 1 / 6),  # the face as it is
+        (8, 7, 1 / 6),  # its mirror image
+        (9, 9, 1 / 6),  # moved up and left
+        (7, 7, 1 / 6),  # moved down and right
+        (9, 6, 1 / 6),  # the mirror image, then up and left
+        (7, 8, 1 / 6),  # the mirror image, then down and right
+        (9, 7, 0),  # what no view brings there
+    ],
+)
+def test_shifts_average_the_face_and_its_mirror_image_each_at_three_places(row: int, column: int, share: float) -> None:
+    picture = np.zeros((1, 16, 16, 1), np.uint8)
+    picture[0, row, column] = 255
+    found = predict_batch(OnePixel(), EXPECTED, picture, "shifts", torch.device("cpu"))
+    assert found[0, 0] == pytest.approx(share, abs=1e-6)
+
+
+def test_ten_views_are_the_whole_face_and_its_corners_each_mirrored_too() -> None:
+    """A face of 40 pixels lit in 6 x 6 at its top left: a corner keeps 36 pixels a side, enlarged to 40."""
+    picture = torch.zeros(1, 1, 40, 40)
+    picture[..., :6, :6] = 1
+    light = {name: float(VIEWS[name](picture).sum()) for name in TTA_POLICIES["ten_views"]}
+    assert len(light) == 10
+    assert light["identity"] == light["flip"] == 36
+    kept = {"top_left": 6 * 6, "top_right": 6 * 2, "bottom_left": 2 * 6, "bottom_right": 2 * 2}
+    for corner, pixels in kept.items():
+        assert light[f"corner_{corner}"] == pytest.approx(pixels / 0.9**2, rel=0.2)  # of 2 pixels edges are a lot
+    assert light["flip_corner_top_right"] == pytest.approx(light["corner_top_left"])
 
 
 def test_policies_are_those_a_user_can_set() -> None:
