@@ -25,12 +25,14 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "last_frames": layout "ckplus" only, sequences: 1 to 100 frames up to the peak take its label; 3 if left out
 #   "neutral_frame": the same: True, as if left out, takes the first frame of each labelled sequence as neutral
 #   "every_frame": layout "affwild2" only: one frame in so many, 1 or more; 30, about one a second, if left out
+#   "role": "train" if left out; "test": only ever tested on, whatever its size: its official test rows, or all rows
+#   where there are none; "unlabelled": for pretraining alone, no labels needed (layout "pictures": any folder of them)
 #   "sample": True marks drawn faces; every number made from them then says "sample data"
 DATASETS = {
     # path: the folder as its owner ships it
     # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
-    # "csv": a table with the columns path and label, "ferplus", "fer2013_resplit" (Kaggle jonathanoheix),
-    # "affectnet", "affwild2", "jaffe", "kdef", "ckplus" (persons are known from file names)
+    # "csv": a table with the columns path and label, "pictures": no labels, "ferplus", "fer2013_resplit" (Kaggle's
+    # jonathanoheix), "affectnet", "affwild2", "jaffe", "kdef", "ckplus" (persons are known from file names)
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
     "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},
     "expw": {"path": "datasets/ExpW", "layout": "expw", "faces": "box"},

@@ -9,7 +9,7 @@ Columns of `Listing.samples`:
 | sample_id | `<dataset>/<path>`, for the faces of ExpW's photos plus `#<face id>` |
 | path | what the variant raw uses, posix, relative to the root; `fer2013.csv#<row>` in a table |
 | original_path | the photo to detect the face in, where `path` is only a crop of it; else "" |
-| label | index in `settings.EMOTIONS` |
+| label | index in `settings.EMOTIONS`; -1 in the layout without labels |
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test where official; "" where the dataset has no split |
 | subject, photo | key of the person, key of the source photo; "" where unknown, or one photo a face |
@@ -53,6 +53,7 @@ WAYS_TO_GET = {
     "Kaggle's Challenges in Representation Learning: Facial Expression Recognition",
     "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
     'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
+    "pictures": "put pictures into it, in folders of any name",
     "ferplus": "put fer2013new.csv of github.com/microsoft/FERPlus beside fer2013.csv of Kaggle's Challenges in "
     "Representation Learning: Facial Expression Recognition",
     "fer2013_resplit": "take Kaggle jonathanoheix/face-expression-recognition-dataset, which holds images/",
@@ -197,7 +198,7 @@ def _wrong_layout(name: str, row: DatasetRow, root: Path) -> str:
     entries = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
     more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
     lines.append(f"  Found instead: {', '.join(entries[:10])}{more}.")
-    others = {LAYOUTS[key].family for key, _ in fitting_layouts(root)}
+    others = {LAYOUTS[key].family for key, _ in fitting_layouts(root) if LAYOUTS[key].labelled}
     lines += [f'  It has a layout of the family "{family}": correct "layout" in DATASETS?' for family in sorted(others)]
     return "\n".join([*lines, f"  {_ways_out(name, row)}"])
 

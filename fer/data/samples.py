@@ -6,9 +6,9 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 |---|---|
 | sample_id | dataset / path inside it, plus `#face` where one picture holds several rows |
 | path, original_path | picture as delivered, and the whole photo it was cut from ("" if none), inside the dataset |
-| label, delivered | index in `settings.EMOTIONS`, in use and as delivered (see CONFLICTS in data/copies.py) |
+| label, delivered | index in `settings.EMOTIONS`, in use and as delivered (see CONFLICTS in data/copies.py); -1: none |
 | dataset | name of the row in config.py's DATASETS |
-| split | train, val or test |
+| split | train, val or test; "unlabelled" |
 | group | number of the connected component over same subject, same photo, same source picture |
 | content | hash of the decoded source picture, the same for every face of it: see data/copies.py |
 | face | which face of it: `content`, and where its box is given ":" and that box; identifies rows in packs and keys |
@@ -32,7 +32,14 @@ from fer.data.copies import settle_rows
 from fer.data.decoding import decode_all
 from fer.data.readers import Listing, listing_signature, read_dataset
 from fer.data.rejections import rejection_notes
-from fer.data.splits import SPLITS, assign_splits, connected_groups, limit_per_split
+from fer.data.splits import (
+    SPLITS,
+    UNLABELLED,
+    assign_by_role,
+    assign_splits,
+    connected_groups,
+    limit_per_split,
+)
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import (
     InputError,
@@ -47,6 +54,9 @@ from utils import (
 
 # Raise when the meaning of a cached samples table changes.
 SAMPLES_VERSION = 6
+# What a dataset of each role must have rows of, and in words; the splits of it that are used.
+NEEDED = {"train": ("train", "training"), "test": ("test", "test"), "unlabelled": (UNLABELLED, "unlabelled")}
+SPLITS_OF_ROLE = {"train": SPLITS, "test": ("test",), "unlabelled": ()}
 PARTS = ("samples", "rejected", "funnel")  # tables of a dataset in saidas/samples/
 READABLE = ["sample_id", "path", "label", "split", "content", "face"]
 SETTLED = ("copies", "conflicts")
@@ -63,7 +73,8 @@ class DatasetSamples:
     `samples` holds the rows in use, `rejected` the others (sample_id, path, step, reason; label as delivered, split
     and all other columns where the picture could be read), `funnel` how many rows each step kept (step, removed, kept),
     `notes` what a user should know about it.
-    `official_test`: its owner ships a test set; `fold`: which split this is (see data/folds.py).
+    `official_test`: its owner ships a test set, or it is never trained on; `fold`: which split this is, see
+    data/folds.py.
     """
 
     name: str
@@ -134,32 +145,35 @@ def stands_in_folds(step: pd.Series) -> pd.Series:
 def load_samples(name: str, settings: Settings) -> DatasetSamples:
     """Read one active dataset into samples; from `saidas/samples/` when nothing it depends on changed.
 
-    Raises InputError when the folder has another layout or no training row is left.
+    Raises InputError when the folder has another layout, or no row is left of what its "role" asks for.
     """
     row = settings.datasets[name]
     root = settings.resolve(row.path)
     listing = read_dataset(name, row, root)
     folder = settings.output_path / "samples"
-    key = _samples_key(listing, root, settings)
+    key = _samples_key(listing, row, root, settings)
     cached = _load_cached(folder, name, key)
     if cached is None:
-        cached = _select_samples(listing, root, settings, folder)
+        cached = _select_samples(listing, row, root, settings)
         _store(folder, name, key, *cached)
     samples, rejected, funnel = cached
-    if not (samples["split"] == "train").any():
-        raise InputError(f"{name}: no training picture is left of {len(listing.samples)} rows in {root}.")
+    wanted, words = NEEDED[row.role]
+    if not (samples["split"] == wanted).any():
+        raise InputError(f"{name}: no {words} picture is left of {len(listing.samples)} rows in {root}.")
     unusable = [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
-    notes = [*listing.notes, *unusable, *_thin_classes(name, samples)]
-    official = bool((listing.samples["split"] == "test").any())
+    notes = [*listing.notes, *unusable, *_thin_classes(name, row, samples)]
+    official = row.role != "train" or bool((listing.samples["split"] == "test").any())
     return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official)
 
 
 # ---------------------------------------------------------------- cache
 
 
-def _samples_key(listing: Listing, root: Path, settings: Settings) -> str:
+def _samples_key(listing: Listing, row: DatasetRow, root: Path, settings: Settings) -> str:
+    role = {} if row.role == "train" else {"role": row.role}
     return fingerprint(
-        {
+        role
+        | {
             "version": SAMPLES_VERSION,
             "listing": listing_signature(listing, root),
             "rejected": len(listing.rejected),
@@ -232,11 +246,14 @@ def read_samples(path: Path) -> pd.DataFrame:
 
 
 def _select_samples(
-    listing: Listing, root: Path, settings: Settings, folder: Path
+    listing: Listing, row: DatasetRow, root: Path, settings: Settings
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     decoded, unreadable = decode_all(listing.samples, root)
     decoded["group"] = connected_groups(decoded)
-    decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
+    if row.role == "train":
+        decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
+    else:
+        decoded["split"] = assign_by_role(decoded, row.role)
     decoded["delivered"] = decoded["label"]
     settled, left = settle_rows(decoded, settings)
     chosen = limit_per_split(settled, settings.limit_per_split, settings.split_seed)
@@ -264,7 +281,7 @@ def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
+def _thin_classes(name: str, row: DatasetRow, samples: pd.DataFrame) -> list[str]:
     counts = (
         samples.groupby(["split", "label"])
         .size()
@@ -273,6 +290,8 @@ def _thin_classes(name: str, samples: pd.DataFrame) -> list[str]:
     )
     notes = []
     for split, least, most, words in THIN:
+        if split not in SPLITS_OF_ROLE[row.role]:
+            continue
         found = {EMOTIONS[label]: n for label, n in enumerate(counts.loc[split]) if least <= n <= most}
         if found:
             named = [f"{emotion} ({n})" if most > least else emotion for emotion, n in found.items()]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
 
 
 def connected_groups(rows: pd.DataFrame) -> np.ndarray:
@@ -45,6 +46,18 @@ def assign_splits(rows: pd.DataFrame, seed: int, val_fraction: float, test_fract
     if not (split == "val").any():
         split[take_fraction(rows[split == "train"], val_fraction, seed + 1)] = "val"
     return split
+
+
+def assign_by_role(rows: pd.DataFrame, role: str) -> pd.Series:
+    """The splits of a dataset that is not trained on: nothing is drawn, and official splits are kept.
+
+    "test": all rows are test rows where no test set is official. "unlabelled": all are but official validation and
+    test rows, which nothing may learn from.
+    """
+    split = rows["split"]
+    if role == "test":
+        return split if (split == "test").any() else pd.Series("test", index=rows.index)
+    return split.where(split.isin(("val", "test")), UNLABELLED)
 
 
 def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:

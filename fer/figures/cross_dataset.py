@@ -165,7 +165,8 @@ def _mixes(study: StoredStudy) -> dict[str, list[int]]:
     mixes: dict[str, list[int]] = {}
     for name in study.datasets:
         counts = read_class_counts(study.output, name)
-        mixes |= {f"{name} training": counts["train"], f"{name} test": counts["test"]}
+        training = {} if name in study.only_tested else {f"{name} training": counts["train"]}
+        mixes |= training | {f"{name} test": counts["test"]}
     return mixes
 
 

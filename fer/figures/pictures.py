@@ -18,7 +18,7 @@ import pandas as pd
 from data_loader import FaceRows
 from evaluation import Predictions
 from fer.audit.contact_sheets import delivered_face, spread
-from fer.data.samples import DatasetSamples, read_samples
+from fer.data.samples import NEEDED, DatasetSamples, read_samples
 from fer.faces.augmentation import augment_images, make_transform
 from fer.figures.engine import FigureJob
 from fer.figures.result_rows import chosen_by_validation
@@ -64,7 +64,7 @@ def sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> It
     """Per dataset a grid: training faces of each class raw, preprocessed, and as augmented training sees them."""
     settings = study.settings
     for name, data in study.datasets.items():
-        run = _augmented_run(runs, name)
+        run, split = _augmented_run(runs, name), NEEDED[data.row.role]
         size = run.run.hyper.input_size if run else next(iter(settings.models.values())).input_size
         shown = [
             "raw",
@@ -73,7 +73,7 @@ def sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> It
         ]
         title = [
             f"{name}: samples of each class",
-            joined("the same faces in each group of columns", f"n = {len(data.rows('train')):,} training pictures",
+            joined("the same faces in each group of columns", f"n = {len(data.rows(split[0])):,} {split[1]} pictures",
                    *notes(stored, name)),
         ]  # fmt: skip
         yield FigureJob(
@@ -88,8 +88,9 @@ def sample_jobs(study: Study, stored: StoredStudy, runs: list[PlannedRun]) -> It
                 run and run.name,
             ],
             section="data",
-            caption=f"Training faces of each emotion in {name}: as delivered, as saved after preparation, and as "
-            "training sees them. Look for faces that are cut off, turned, or changed until the emotion is gone.",
+            caption=f"{split[1].capitalize()} faces of each emotion in {name}: as delivered, as saved after "
+            "preparation, and as training sees them. Look for faces that are cut off, turned, or changed until the "
+            "emotion is gone.",
             alt=f"Grid of faces of {name}: an emotion per row, the same faces in each group of columns.",
             is_key=True,
         )
@@ -109,8 +110,9 @@ def draw_samples(
     study: Study, data: DatasetSamples, run: PlannedRun | None, title: list[str], variants: list[str], size: int
 ) -> Figure:
     """The grid of one dataset. Raises InputError when a picture is gone."""
-    train = data.rows("train").sort_values("face", kind="stable")
-    prepared = _faces_of(study, data, "preprocessed", size, "train") if len(variants) > 1 else None
+    split = NEEDED[data.row.role][0]
+    shown = data.rows(split).sort_values("face", kind="stable")
+    prepared = _faces_of(study, data, "preprocessed", size, split) if len(variants) > 1 else None
     saved = saved_faces(data, study.settings) if prepared is not None else {}
     balanced = _balanced_faces(study, data, run) if run else None
     has_extras = balanced is not None and any("+aug" in name for name in balanced.places)
@@ -123,7 +125,7 @@ def draw_samples(
     }
     rows = []
     for label, emotion in enumerate(EMOTIONS):
-        of_class = train[train["label"] == label]
+        of_class = shown[shown["label"] == label]
         chosen = _examples(of_class, balanced if has_extras else None)
         groups = [[CaptionedPicture(_readable(data, row)) for row in chosen]]
         if prepared is not None:

@@ -1,10 +1,12 @@
-"""Any folder of class folders."""
+"""Any folder of class folders, and any folder of pictures without labels."""
 
 from __future__ import annotations
 
+import pandas as pd
+
 from fer.layouts.class_names import SPLIT_OF_NAME, classes_of
 from fer.layouts.fer2013 import refuse_resplit
-from fer.layouts.folders import Reading, dead_entries, read_class_folders, visible_folders
+from fer.layouts.folders import Reading, dead_entries, pictures_below, read_class_folders, visible_folders
 from fer.layouts.label_sheets import Place
 
 
@@ -22,8 +24,17 @@ def read_plain_folders(place: Place) -> Reading:
     )
     reading.rejected += dead
     refuse_resplit(place, reading.samples)
-    if not official:
+    if place.row.role == "train" and not official:
         reading.notes.append("no folder val/ or test/: both sets are taken from all pictures")
-    elif "test" not in official:
+    elif place.row.role == "train" and "test" not in official:
         reading.notes.append("no folder test/: this dataset has no test set")
     return reading
+
+
+NO_LABEL = -1
+
+
+def read_pictures(place: Place) -> Reading:
+    """Every picture in the folder and the folders in it; what these are called means nothing."""
+    paths = pictures_below(place, place.base)
+    return Reading(pd.DataFrame({"path": paths, "label": NO_LABEL}))

@@ -33,7 +33,8 @@ def read_csv_table(place: Place) -> Reading:
     names = COLUMNS | {name: (header,) for name, header in place.row.columns.items()}
     sheet = CsvSheet(place, _table(place), names, ("path", "label"))
     _take_labels(sheet, place)
-    notes = _take_splits(sheet)
+    about_splits = _take_splits(sheet)
+    notes = about_splits if place.row.role == "train" else []
     _take_paths(sheet)
     _take_boxes(sheet)
     repeated = sheet.rows.duplicated(["path", *BOX_COLUMNS])

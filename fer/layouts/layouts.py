@@ -19,7 +19,7 @@ from fer.layouts.affectnet import (
     read_affectnet_lists,
 )
 from fer.layouts.affwild2 import AFFWILD2_LABELS, read_affwild2
-from fer.layouts.class_folders import read_plain_folders
+from fer.layouts.class_folders import read_pictures, read_plain_folders
 from fer.layouts.class_names import NAMED_CLASSES, classes_of, numbered
 from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
@@ -44,6 +44,7 @@ class Layout:
     wrappers: tuple[str, ...]
     read: Callable[[Place], Reading]
     boxes: bool = False  # it gives boxes of faces and their confidence
+    labelled: bool = True  # False: pictures alone, for pretraining
     entries: tuple[str, ...] = ()  # of its row in DATASETS, which rows of other layouts do not have
 
 
@@ -60,6 +61,7 @@ LAYOUTS = {
         "folders", ("train/<class> or training/<class> or <class>",), ("images",), read_plain_folders,
         entries=("classes",),
     ),
+    "pictures": Layout("pictures", ("*",), (), read_pictures, labelled=False),
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
     "ferplus": Layout(
         "ferplus", (FERPLUS_VOTES, " or ".join(FER2013_TABLES)), ("ferplus", "fer2013"), read_ferplus,

@@ -103,7 +103,8 @@ def data_table(study: StoredStudy, counts: dict[str, dict[str, int]]) -> PaperTa
         listed, removed, why = _funnel_of(study.output, name)
         cells = [text_cell(name), *(_whole(counts[name].get(split)) for split in SPLITS)]
         cells += [_whole(listed), _whole(removed), text_cell(why)]
-        cells.append(text_cell("SAMPLE DATA: drawn faces" if study.is_sample(name) else "as delivered"))
+        kind = "SAMPLE DATA: drawn faces" if study.is_sample(name) else "as delivered"
+        cells.append(text_cell(f"{kind}; only tested" if name in study.only_tested else kind))
         rows.append(Row(tuple(cells)))
     return PaperTable("data", "Rows in use", "", tuple(columns), (Block("", tuple(rows)),))
 
@@ -145,10 +146,21 @@ def protocol(study: StoredStudy, config: dict[str, Any]) -> list[str]:
         f"Identical copies of validation and test pictures in training: COPIES = {config.get('COPIES', UNKNOWN)}. "
         f"Identical pictures with different labels: CONFLICTS = {config.get('CONFLICTS', UNKNOWN)}. "
         f"No face found: NO_FACE = {config.get('NO_FACE', UNKNOWN)}.",
+        *_only_tested(study),
         "All rows are used (LIMIT_PER_SPLIT = None)."
         if study.limit is None
         else f"Only part of the data is used: LIMIT_PER_SPLIT = {study.limit}.",
     ]  # fmt: skip
+
+
+def _only_tested(study: StoredStudy) -> list[str]:
+    names = [name for name in study.datasets if name in study.only_tested]
+    if not names:
+        return []
+    return [
+        f'Only tested on ("role": "test"): {", ".join(names)}. No network learned from them and no epoch was chosen '
+        "by them; their baseline answers the most frequent class of their own test rows."
+    ]
 
 
 def _said(config: dict[str, Any], name: str, sentences: dict[Any, str], what: str) -> str:

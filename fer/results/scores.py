@@ -199,9 +199,12 @@ def _folds(scored: list[Scores]) -> set[tuple[str, str, str]]:
 
 
 def _score_majority(store: ScoreStore, name: str, split: str, rows: str) -> Scores:
-    """The most frequent class of the training rows as the answer to all rows; in folds, each fold's own to its own."""
+    """The most frequent class of the training rows as the answer to all rows; in folds, each fold's own to its own.
+
+    A set that is only tested on has no training rows: the most frequent class of its test rows.
+    """
     folds = [_official_counts(store, name, split)] if rows == "official" else _fold_counts(store, name, split, rows)
-    answers = [int(np.argmax(fold["train"])) for fold in folds]
+    answers = [int(np.argmax(fold["train"] if any(fold["train"]) else fold["scored"])) for fold in folds]
     labels = [np.repeat(np.arange(len(EMOTIONS)), fold["scored"]) for fold in folds]
     key, stamp = f"{MAJORITY}/{name}__{split}__{rows}", [answers, [list(map(int, fold["scored"])) for fold in folds]]
     if store.known.get(key, {}).get("stamp") == stamp:
@@ -220,8 +223,10 @@ def _score_majority(store: ScoreStore, name: str, split: str, rows: str) -> Scor
 def _official_counts(store: ScoreStore, name: str, split: str) -> dict[str, Any]:
     """Rows per class: trained on, for validation, and scored."""
     counts = _class_counts(store.study, name)
-    if not sum(counts[split]) or not sum(counts["train"]):
+    only_tested = store.study.only_tested.issuperset(parts_of(store.study.output, name))
+    if not sum(counts[split]) or not (sum(counts["train"]) or only_tested):
         raise InputError(f"its samples table has no {split} or no training row now. Run main.py: it is scored again.")
+    counts |= {"train": [0], "val": [0]} if only_tested else {}
     return {"train": counts["train"], "val": counts["val"], "scored": counts[split], "repeat": OFFICIAL}
 
 

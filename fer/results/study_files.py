@@ -91,7 +91,8 @@ class StoredStudy:
     """The present plan as far as it is done: `planned` describes all runs by name, `runs` are the finished ones.
 
     `primary_metric` and `primary_comparisons`: what the study asks, as config.py declared. `left_out`: in words, what
-    is not made of them since a part of it is not there (fer.results.ensembles, fer.results.pooling).
+    is not made of them since a part of it is not there (fer.results.ensembles, fer.results.pooling). `only_tested`: the
+    datasets that are never trained on ("role": "test").
     """
 
     output: Path
@@ -105,6 +106,12 @@ class StoredStudy:
     primary_metric: str = Settings.model_fields["primary_metric"].default
     primary_comparisons: tuple[str, ...] = Settings.model_fields["primary_comparisons"].default
     left_out: tuple[str, ...] = ()
+    only_tested: frozenset[str] = frozenset()
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The datasets a training may take."""
+        return tuple(name for name in self.datasets if name not in self.only_tested)
 
     def is_sample(self, *names: str) -> bool:
         """True when one of the datasets is drawn sample data."""
@@ -129,6 +136,7 @@ def read_study(output: Path) -> StoredStudy:
             sample_data=frozenset(stored["sample_data"]),
             limit=stored["config"]["LIMIT_PER_SPLIT"],
             rejects_no_face=stored["config"]["NO_FACE"] == "reject",
+            only_tested=_only_tested(stored["config"]),
             **_declared(stored["config"]),
         )
     except FileNotFoundError as error:
@@ -211,6 +219,11 @@ def _refuse_strange(names: Iterable[Any]) -> None:
     strange = [name for name in names if not is_name(name)]
     if strange:
         raise ValueError(f"{strange[0]!r} stands where a name should be")
+
+
+def _only_tested(config: dict[str, Any]) -> frozenset[str]:
+    """Datasets of the role "test"; none in a study made before there were roles."""
+    return frozenset(name for name, row in config.get("DATASETS", {}).items() if row.get("role") == "test")
 
 
 def _declared(config: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ them nor `section`. A row whose `selection` is "oracle" chose its epoch on the t
 others, and is never the best.
 
 Each scored set has one more row, run and model `majority_class`: the most frequent class of its own
-training rows as the answer to everything. What does not apply to it is empty. With folds it answers each fold by the
-rows that are not in it (several repeats: as one).
+training rows as the answer to everything; of a set that is only tested on, which has none, of its test rows. What does
+not apply to it is empty. With folds it answers each fold by the rows that are not in it (several repeats: as one).
 
 `per_class_results.csv` has a row for each row of results.csv and each class.
 `tables/left_out.json` lists, in words, what the tables do without and why.
@@ -161,24 +161,25 @@ def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
     facts = {name: one.run.facts.get(name) for name in FACTS}
     described = {name: one.run.run[name] for name in RUN} | {"train_on": one.run.train_on}
     rows = {"n_train": one.run.rows("n_train"), "n_val": one.run.rows("n_val")}
-    kind = {"section": section_of(one.run, parts, study.datasets), "members": " / ".join(one.run.members)}
+    kind = {"section": section_of(one.run, parts, study.trained_on), "members": " / ".join(one.run.members)}
     sample = study.is_sample(*parts, *one.run.run["train_on"])
     return row | kind | described | rows | facts | {"sample_data": sample}
 
 
-def section_of(run: StoredRun, tested: tuple[str, ...], active: tuple[str, ...]) -> str:
+def section_of(run: StoredRun, tested: tuple[str, ...], trained_on: tuple[str, ...]) -> str:
     """Which kind of experiment a run tested on the datasets `tested` is, one of SECTIONS.
 
-    `combined`: trained on several, tested on some of them. `leave_one_out`: trained on all active datasets, three
-    or more, but the tested one. `cross`: tested on any other dataset not trained on.
+    `combined`: trained on several, tested on some of them. `leave_one_out`: trained on all of `trained_on` (the
+    datasets a training may take), three or more, but the tested one. `cross`: tested on another dataset not trained
+    on.
     """
     if run.members:
         return "ensemble"
     trained = set(run.run["train_on"])
     if trained >= set(tested):
         return "individual" if len(trained) == 1 else "combined"
-    left_out = set(active) - trained
-    return "leave_one_out" if len(active) > 2 and len(trained) > 1 and left_out == set(tested) else "cross"
+    left_out = set(trained_on) - trained
+    return "leave_one_out" if len(trained_on) > 2 and len(trained) > 1 and left_out == set(tested) else "cross"
 
 
 def _tta_gain(table: pd.DataFrame) -> pd.Series:

@@ -21,6 +21,7 @@ else:  # whatever is registered: an entry there is all that a new one needs
     VoteRule = Literal[tuple(VOTE_RULES)]
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
+Role = Literal["train", "test", "unlabelled"]
 FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")  # the same pictures
 
 
@@ -33,6 +34,7 @@ class DatasetRow(Record):
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
     subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
     sample: bool = False
+    role: Role = "train"
     classes: Classes | None = None
     table: PathText | None = None
     columns: dict[ColumnName, Text] = {}
@@ -55,6 +57,17 @@ class DatasetRow(Record):
         return self
 
     @model_validator(mode="after")
+    def _labels_exist(self) -> DatasetRow:
+        without = {layout.family for layout in LAYOUTS.values() if not layout.labelled}
+        if self.layout in without and self.role != "unlabelled":
+            raise ValueError(
+                f"layout {quote(self.layout)} has no labels, so it can be neither trained on with labels nor tested: "
+                '"role" must be "unlabelled", not '
+                f'{quote(self.role)}. With a folder a class, the layout is "folders".'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _boxes_exist(self) -> DatasetRow:
         with_boxes = [layout.family for layout in LAYOUTS.values() if layout.boxes]
         if self.layout not in with_boxes and (self.faces == "box" or self.min_confidence > 0):
@@ -64,6 +77,26 @@ class DatasetRow(Record):
                 'Set "faces" to "whole" or "cropped" and leave out "min_confidence".'
             )
         return self
+
+
+def role_problems(
+    active: Sequence[str], combinations: Sequence[Sequence[str]], rows: Mapping[str, DatasetRow]
+) -> Iterator[tuple[set[str], str]]:
+    """The conflicts of "role" with what is to be trained: the names it rests on, and the sentence."""
+    roles = {name: rows[name].role for name in active if name in rows}
+    if roles and "train" not in roles.values() and len(roles) == len(active):
+        each = ", ".join(f"{name} ({role})" for name, role in roles.items())
+        yield (
+            {"ACTIVE_DATASETS", "DATASETS"},
+            f'ACTIVE_DATASETS: nothing to train on, since none of {each} has "role": "train". '
+            "Add a dataset that may be trained on, or take the role out of one's row of DATASETS.",
+        )
+    for name in sorted({name for names in combinations for name in names if roles.get(name, "train") != "train"}):
+        yield (
+            {"COMBINATIONS", "DATASETS"},
+            f'COMBINATIONS names {quote(name)}, whose "role" is {quote(roles[name])}: it is never trained on. '
+            "Take it out there.",
+        )
 
 
 def same_pictures(active: Sequence[str], rows: Mapping[str, DatasetRow]) -> Iterator[tuple[set[str], str]]:

@@ -25,7 +25,7 @@ from fer.layouts.emotions import EMOTIONS as EMOTIONS
 from fer.metrics.metrics import counted
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.dataset_row import DatasetRow as DatasetRow
-from fer.settings.dataset_row import same_pictures
+from fer.settings.dataset_row import role_problems, same_pictures
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
@@ -233,6 +233,10 @@ class Settings(TrainingValues, _Data):
         """DATASETS_DIR, absolute: where prepared pictures are written."""
         return self.resolve(self.datasets_dir)
 
+    def active(self, *roles: str) -> tuple[str, ...]:
+        """The active datasets of these roles, in order."""
+        return tuple(name for name in self.active_datasets if self.datasets[name].role in roles)
+
     def training_of(self, model: str) -> TrainingValues:
         """What the training of a row of MODEL_CONFIG is told: these values < the recipe's < the row's own."""
         row = self.models[model]
@@ -275,6 +279,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 f"{did_you_mean(name, s.datasets)} Correct the name, or add the row.",
             )
     yield from same_pictures(s.active_datasets, s.datasets)
+    yield from role_problems(s.active_datasets, s.combinations, s.datasets)
     for names in s.combinations:
         absent = [name for name in names if name not in s.active_datasets]
         if (absent or len(names) < 2) and len(s.active_datasets) > 1:  # one alone: nothing to combine

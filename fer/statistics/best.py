@@ -37,7 +37,7 @@ def best_rows(study: StoredStudy, test_set: TestSet) -> Iterator[dict[str, Any]]
     parts = tuple(datasets_of(study, test_set.name))
     for answer in test_set.pooled:
         if not answer.setup.is_oracle:
-            key = section_of(answer.entry.run, parts, study.datasets), answer.entry.rows, answer.tta
+            key = section_of(answer.entry.run, parts, study.trained_on), answer.entry.rows, answer.tta
             tables.setdefault(key, {}).setdefault((answer.setup, answer.test_variant), []).append(answer)
     for (section, rows, tta), members in sorted(tables.items()):
         keys = {"section": section, "test_on": test_set.name, "rows": rows, "tta": tta}

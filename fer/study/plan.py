@@ -39,7 +39,10 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Study:
-    """The settings and the samples of every active dataset, in one split (see data/folds.py)."""
+    """The settings and the samples of every active dataset, in one split (see data/folds.py).
+
+    `datasets`: those trained on or tested; `unlabelled`: those for pretraining alone, rows of split "unlabelled".
+    """
 
     settings: Settings
     datasets: dict[str, DatasetSamples]
@@ -47,6 +50,7 @@ class Study:
     _training: dict[tuple[str, ...], TrainingRows] = field(default_factory=dict, repr=False)
     _folds: dict[str, Study] = field(default_factory=dict, repr=False)
     _grid: dict[str, Study] = field(default_factory=dict, repr=False)
+    unlabelled: dict[str, DatasetSamples] = field(default_factory=dict)
 
     @property
     def models_folder(self) -> Path:
@@ -69,12 +73,12 @@ class Study:
             return self
         if fold not in self._folds:
             split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
-            self._folds[fold] = Study(self.settings, split, fold)
+            self._folds[fold] = Study(self.settings, split, fold, unlabelled=self.unlabelled)
         return self._folds[fold]
 
     def with_settings(self, settings: Settings) -> Study:
         """The same datasets and rows under other settings, which must leave the rows as they are."""
-        return Study(settings, self.datasets, self.fold, self._training)
+        return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled)
 
     def adopt(self, planned: PlannedRun, study: Study) -> None:
         """From now on a run belongs to `study`, a point of GRID, wherever it is trained, scored or asked about."""
@@ -101,7 +105,10 @@ class Study:
 
 def open_study(settings: Settings) -> Study:
     """Read every active dataset (from the cache where nothing changed)."""
-    return Study(settings, {name: load_samples(name, settings) for name in settings.active_datasets})
+    unlabelled = settings.active("unlabelled")
+    samples = {name: load_samples(name, settings) for name in settings.active_datasets}
+    datasets = {name: data for name, data in samples.items() if name not in unlabelled}
+    return Study(settings, datasets, unlabelled={name: samples[name] for name in unlabelled})
 
 
 # ---------------------------------------------------------------- which runs
@@ -132,20 +139,20 @@ FEWEST_DATASETS = {"combined": 2, "leave_one_out": 3}
 
 def idle_experiments(settings: Settings) -> dict[str, int]:
     """The experiments asked for that have nothing to do, and how many active datasets each would need."""
-    active = len(settings.active_datasets)
+    active = len(settings.active("train"))
     return {name: FEWEST_DATASETS[name] for name in settings.experiments if FEWEST_DATASETS.get(name, 1) > active}
 
 
 def describe_idle(settings: Settings) -> str:
     """In one line: which experiments have nothing to do and why; empty where there are none."""
     needs = [f'"{name}" (needs {least} datasets)' for name, least in idle_experiments(settings).items()]
-    active = ", ".join(settings.active_datasets)
+    active = ", ".join(settings.active("train"))
     return f"EXPERIMENTS: nothing to do for {' and '.join(needs)}; active: {active}." if needs else ""
 
 
 def trainings_of(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """What each experiment trains on, and how several datasets are mixed. An experiment needs nothing else."""
-    active = settings.active_datasets
+    active = settings.active("train")
     idle = idle_experiments(settings)
     sets: dict[str, list[tuple[str, ...]]] = {
         "individual": [(name,) for name in active],
