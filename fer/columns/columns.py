@@ -1,6 +1,6 @@
 """The columns: type, unit and meaning of each, one word for one thing in all files.
 
-Which files have them: fer.columns.files. Both together are docs/outputs.md.
+Which files have them: fer.columns.files. The page of these is docs/columns.md.
 """
 
 from __future__ import annotations

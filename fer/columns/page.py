@@ -1,4 +1,4 @@
-"""docs/outputs.md: every output file and every column. Written by `python -m fer.columns.page`."""
+"""docs/outputs.md, every output file, and docs/columns.md, every column. `python -m fer.columns.page` writes both."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from fer.columns.columns import COLUMNS, Column
 from fer.columns.files import OUTPUT_FILES, OutputFile
 from fer.layouts.emotions import EMOTIONS
 
-PAGE = Path(__file__).parents[2] / "docs" / "outputs.md"
-HEAD = """# What a study writes
+DOCS = Path(__file__).parents[2] / "docs"
+FILES_HEAD = """# What a study writes
 
-Everything below the output folder (`saidas/`), prepared pictures (`datasets/`) and predict.py's table. Text is UTF-8,
-numbers are unrounded, scores and shares go from 0 to 1, an empty cell means "does not apply" or "not known". Written by
-`python -m fer.columns.page` from `fer/columns/`, which the writers use too; a test compares both with real files.
-What the numbers can say: [science.md](science.md).
+Everything below the output folder (`saidas/`), prepared pictures (`datasets/`) and predict.py's table. What each column
+holds: [columns.md](columns.md); what the numbers can say: [science.md](science.md). Written by `python -m fer.columns.page`
+from `fer/columns/`, which the writers use too; a test compares both with real files.
+"""
+COLUMNS_HEAD = """# Every column of every table
+
+Which files have them: [outputs.md](outputs.md). Text is UTF-8, numbers are unrounded, scores and shares go from 0 to 1,
+an empty cell means "does not apply" or "not known". Written by `python -m fer.columns.page`.
 """
 KINDS = {"count": "whole number", "flag": "True, False"}
 
 
-def as_page() -> str:
-    """The page as Markdown."""
-    return "\n".join([HEAD, "## Files", "", *_files(), "", "## Columns", "", *_columns()]) + "\n"
+def pages() -> dict[Path, str]:
+    """The pages as Markdown."""
+    parts = {"outputs.md": (FILES_HEAD, _files()), "columns.md": (COLUMNS_HEAD, _columns())}
+    return {DOCS / name: "\n".join([head, *lines]) + "\n" for name, (head, lines) in parts.items()}
 
 
 def _files() -> Iterator[str]:
@@ -50,4 +55,5 @@ def _column_line(column: Column) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(as_page(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Every finished run under an output folder, whatever plan asked for it, and the settings in which they differ.
 
 `write_all_runs` makes tables/all_runs.csv, a row per run, by validation score among runs of the same rows; its columns
-are in docs/outputs.md.
+are in docs/columns.md.
 
 A test score stands beside the runs of the present plan alone, whose tables show it anyway. Other runs may have been
 tested by an earlier plan; shown side by side their test scores would only serve to choose a setting by them. Runs whose

@@ -6,7 +6,7 @@ everything else is put together anew each time, and a file is written only when 
 `results.csv` has a row per (run, test_on, test_variant, tta), `validation_results.csv` the same for
 validation rows, with `n_rows` (rows scored) in place of `n_test`. The folds of a repeat together are a run as well,
 whose `split` is the repeat; means are made of those rows, never of single folds (see per_training).
-The columns: fer.columns, docs/outputs.md.
+The columns: fer.columns, docs/columns.md.
 
 Runs made before peak_gpu_mb and peak_ram_mb hold `peak_memory_mb` in their run.json, which was not reset between
 runs: it is not read, the columns are empty.

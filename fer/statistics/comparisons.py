@@ -1,7 +1,7 @@
 """Statistics of a study, from the files it left on disk: intervals, seeds, comparisons, calibration, groups.
 
 No network is loaded. Everything lies in `statistics/` under the output folder. What a row of each table is, and its
-columns: fer.columns, docs/outputs.md. statements.md and statements.json say in words what comparisons.csv holds.
+columns: fer.columns, docs/columns.md. statements.md and statements.json say in words what comparisons.csv holds.
 
 All of it is made anew when one of the files behind it changed, and left alone otherwise: `cache/statistics.json`.
 """

@@ -1,6 +1,6 @@
 """What GRID found, by validation: the score of every point, its interval, and how far the chosen point is above it.
 
-tables/grid.csv has a row per point and setup, and per point over all setups; its columns are in docs/outputs.md.
+tables/grid.csv has a row per point and setup, and per point over all setups; its columns are in docs/columns.md.
 Two points are never one mean. A point chosen on these pictures scores too well on them: how well it does is what the
 test set says once its values stand in config.py. Setups whose runs GRID leaves as they are stand in no row.
 """
