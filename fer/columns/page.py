@@ -12,9 +12,9 @@ from fer.layouts.emotions import EMOTIONS
 DOCS = Path(__file__).parents[2] / "docs"
 FILES_HEAD = """# What a study writes
 
-Everything below the output folder (`saidas/`), prepared pictures (`datasets/`) and predict.py's table. What each column
-holds: [columns.md](columns.md); what the numbers can say: [science.md](science.md). Written by `python -m fer.columns.page`
-from `fer/columns/`, which the writers use too; a test compares both with real files.
+Everything below the output folder (`saidas/`), prepared pictures (`datasets/`) and predict.py's table. What a column
+holds: [columns.md](columns.md); what the numbers can say: [science.md](science.md). `python -m fer.columns.page` writes
+both pages from `fer/columns/`, which the writers of the files use too; a test compares them with real files.
 """
 COLUMNS_HEAD = """# Every column of every table
 
