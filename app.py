@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer.console.terminal import prepare_streams
-from fer.inference.extras import need_extra
+from fer.machine.extras import need_extra
 from fer.settings.settings import PROJECT, load_settings
 from utils import InputError, log, start_logging
 

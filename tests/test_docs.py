@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fer.layouts.known_datasets import datasets_table
 from fer.settings.settings import PROJECT
 
 PAGES = [
@@ -50,3 +51,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8").split("[dependency-groups]")[0]
     names = re.findall(r'^    "([A-Za-z][\w-]*)[<>=]', project, re.MULTILINE)
     assert [name for name in names if name.removesuffix("-python-headless") not in listed] == []
+
+
+def test_the_page_of_datasets_shows_the_table_that_the_program_uses() -> None:
+    assert datasets_table() in (PROJECT / "docs" / "datasets.md").read_text(encoding="utf-8")

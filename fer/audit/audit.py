@@ -38,9 +38,9 @@ from fer.audit.quality import QUALITY_SIDE, QUALITY_THRESHOLDS, QUALITY_VERSION,
 from fer.columns.files import AUDIT_COPIES
 from fer.console.terminal import console as new_console
 from fer.data.attributes import write_attributes
-from fer.data.readers import KNOWN_COUNTS
 from fer.data.samples import DatasetSamples
 from fer.faces.packs import PackPixels, pack_or_load
+from fer.layouts.known_datasets import known_counts
 from fer.settings.settings import EMOTIONS, Settings
 from utils import InputError, file_fingerprint, log, read_csv, read_sealed, write_json, write_sealed, write_text
 
@@ -261,7 +261,9 @@ def unexpected_counts(data: DatasetSamples) -> list[dict[str, Any]]:
 
     Splits made here are counted with the official one they were carved from ("" where there is none).
     """
-    known = {} if data.row.sample else KNOWN_COUNTS.get(data.row.layout, {})
+    known = {} if data.row.sample else known_counts(data.row.layout) or {}
+    if not known.keys() & {"", "test"}:
+        return []  # a test set carved here came from more than one of its splits
     rows, lines = data.readable, []
     for split, counts in known.items():
         parts = [part for part in rows["split"].unique() if part == split or (part not in known and split != "test")]

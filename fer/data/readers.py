@@ -30,9 +30,9 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import LISTED
-from fer.layouts.class_names import RAFDB_ORDER
 from fer.layouts.file_states import file_states
 from fer.layouts.folders import visible_folders
+from fer.layouts.known_datasets import Counts, how_to_get, known_counts
 from fer.layouts.label_sheets import BOX_COLUMNS, Place, Row, reject
 from fer.layouts.layouts import LAYOUTS, Layout, class_folders
 from fer.layouts.pictures import picture_file
@@ -43,48 +43,6 @@ from utils import InputError
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
 TEXT_COLUMNS = ["sample_id", "path", "original_path", "dataset", "split", "subject", "photo"]
 REJECTED_COLUMNS = ["sample_id", "path", "reason", "step", "split"]
-
-WAYS_TO_GET = {
-    "rafdb": "RAF-DB is given by its authors (Li and Deng, BUPT) on request, for research: unpack basic/ "
-    "there; or take Kaggle shuvoalok/raf-db-dataset, which holds DATASET/",
-    "expw": "ExpW is given by its authors (Zhang et al., CUHK): unpack origin.7z.001 to .008 into "
-    "image/origin/ and put label.lst into label/; or take Kaggle mohammedaaltaha/expwf, which holds Expw-F/",
-    "fer2013": "take Kaggle msambare/fer2013 (train/ and test/), or fer2013.csv or icml_face_data.csv of "
-    "Kaggle's Challenges in Representation Learning: Facial Expression Recognition",
-    "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
-    'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
-    "pictures": "put pictures into it, in folders of any name",
-    "ferplus": "put fer2013new.csv of github.com/microsoft/FERPlus beside fer2013.csv of Kaggle's Challenges in "
-    "Representation Learning: Facial Expression Recognition",
-    "fer2013_resplit": "take Kaggle jonathanoheix/face-expression-recognition-dataset, which holds images/",
-    "affectnet": "AffectNet is given by its authors (Mollahosseini, Mahoor, Denver) on request: put "
-    "Manually_Annotated_Images/ with training.csv and validation.csv there, or train_set/ and val_set/",
-    "affwild2": "Aff-Wild2 is given by its authors (Kollias, Zafeiriou) on request: put cropped_aligned/ and "
-    "EXPR_Classification_Challenge/ there",
-    "jaffe": "JAFFE is given on request at zenodo.org/records/3451524, for research: put its .tiff files there",
-    "kdef": "KDEF is given on request at kdef.se, for research: put KDEF_and_AKDEF/ there",
-    "ckplus": "CK+ is given by its authors (Cohn et al., Pittsburgh) on request: unpack cohn-kanade-images/ and "
-    "Emotion/ there; or take Kaggle shawon10/ckplus, which holds CK+48/",
-    "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
-    "box_bottom) beside the pictures",
-}
-
-Counts = Mapping[str, Mapping[str, int]]
-
-# Rows per split and emotion. RAF-DB: training log of TCC-FER; ExpW: its authors; FER2013: counted, and
-# the sums over splits are those of its authors.
-KNOWN_COUNTS: dict[str, Counts] = {
-    "rafdb": {
-        "train": dict(zip(RAFDB_ORDER, (1290, 281, 717, 4772, 1982, 705, 2524), strict=True)),
-        "test": dict(zip(RAFDB_ORDER, (329, 74, 160, 1185, 478, 162, 680), strict=True)),
-    },
-    "expw": {"": dict(zip(EMOTIONS, (3671, 3995, 1088, 30537, 10559, 7060, 34883), strict=True))},
-    "fer2013": {
-        "train": dict(zip(EMOTIONS, (3995, 436, 4097, 7215, 4830, 3171, 4965), strict=True)),
-        "val": dict(zip(EMOTIONS, (467, 56, 496, 895, 653, 415, 607), strict=True)),
-        "test": dict(zip(EMOTIONS, (491, 55, 528, 879, 594, 416, 626), strict=True)),
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +69,7 @@ def read_dataset(name: str, row: DatasetRow, root: Path) -> Listing:
     layout, base = find_layout(name, row, root)
     place = Place(name, row, root, base)
     reading = LAYOUTS[layout].read(place)
-    expected = None if row.sample else reading.expected or KNOWN_COUNTS.get(row.layout)
+    expected = None if row.sample else reading.expected or known_counts(row.layout)
     every = _complete(reading.samples, place)
     present, absent = _take_out_unreadable(every, root)
     samples, doubtful = _apply_confidence(present, row.min_confidence)
@@ -209,9 +167,8 @@ def _searched(layout: Layout) -> str:
 
 
 def _ways_out(name: str, row: DatasetRow) -> str:
-    way = WAYS_TO_GET.get(row.layout, "put it there as its owners ship it")
     return (
-        f"To get it: {way}. Or correct its path in DATASETS, "
+        f"To get it: {how_to_get(row.layout)} Or correct its path in DATASETS, "
         f'or take "{name}" out of ACTIVE_DATASETS (in config.py, or in the file given with --config).'
     )
 

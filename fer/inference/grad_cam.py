@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fer.inference.extras import need_extra
+from fer.machine.extras import need_extra
 from utils import InputError
 
 if TYPE_CHECKING:

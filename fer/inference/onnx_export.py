@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer.inference.extras import need_extra
 from fer.inference.model_card import model_card
 from fer.inference.onnx_model import METADATA, load_onnx
+from fer.machine.extras import need_extra
 from utils import InputError, atomic_path, write_text
 
 if TYPE_CHECKING:

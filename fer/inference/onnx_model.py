@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer.inference.extras import need_extra
 from fer.inference.face_recipe import FaceRecipe
+from fer.machine.extras import need_extra
 from utils import InputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer.layouts.class_names import AFFECTNET_ORDER, ClassMap, left_out, numbered
+from fer.layouts.class_names import ClassMap, left_out, numbered
 from fer.layouts.folders import Reading, pictures, read_class_folders
+from fer.layouts.known_datasets import AFFECTNET_COUNTS
 from fer.layouts.label_sheets import BOX_COLUMNS, CsvSheet, Place, reject
 
 AFFECTNET_IMAGES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
@@ -25,12 +26,6 @@ LIST_COLUMNS = {
 NO_EXPRESSION: ClassMap = {"8": None, "9": None, "10": None}
 CLASSES: ClassMap = {**numbered("affectnet"), **NO_EXPRESSION}
 VAL_IS_TEST = "the validation set is the test set here, as in the literature; validation is taken from training"
-# With contempt (3,750) 287,651, as the owners state; 500 a class in validation.
-TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882)
-AFFECTNET_COUNTS = {
-    "train": {str(name): count for name, count in zip(AFFECTNET_ORDER, TRAIN_COUNTS, strict=False)},
-    "test": {str(name): 500 for name in AFFECTNET_ORDER[:7]},
-}
 
 
 def _reading(samples: pd.DataFrame, rejected: list[dict[str, str]]) -> Reading:

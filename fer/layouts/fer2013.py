@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer.layouts.class_names import NAMED_CLASSES
 from fer.layouts.folders import Reading, read_class_folders
+from fer.layouts.known_datasets import RESPLIT_COUNTS
 from fer.layouts.label_sheets import Place, refuse_odd_table, reject
 from fer.layouts.pictures import table_columns
 from utils import InputError
@@ -74,15 +75,7 @@ def read_fer2013_folders(place: Place) -> Reading:
     return reading
 
 
-# Kaggle jonathanoheix/face-expression-recognition-dataset: FER2013's pictures, split anew
-RESPLIT_COUNTS = {
-    "train": {
-        "angry": 3993, "disgust": 436, "fear": 4103, "happy": 7164, "sad": 4938, "surprise": 3205, "neutral": 4982,
-    },
-    "val": {
-        "angry": 960, "disgust": 111, "fear": 1018, "happy": 1825, "sad": 1139, "surprise": 797, "neutral": 1216,
-    },
-}  # fmt: skip
+# Kaggle jonathanoheix/face-expression-recognition-dataset
 RESPLIT_TRAIN, RESPLIT_VAL = (28821, 28822, 28823), 7066  # copies differ by two pictures
 
 

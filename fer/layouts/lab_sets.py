@@ -13,6 +13,7 @@ from fer.layouts.class_names import NAMED_CLASSES, left_out, numbered
 from fer.layouts.emotions import EMOTIONS
 from fer.layouts.file_states import file_state
 from fer.layouts.folders import Reading, pictures, pictures_below, read_class_folders, visible_folders
+from fer.layouts.known_datasets import CK48_COUNTS, JAFFE_COUNTS
 from fer.layouts.label_sheets import Place, reject
 
 ROWS = ["path", "label", "subject"]
@@ -36,8 +37,6 @@ def _named_pictures(place: Place, pattern: str, codes: Mapping[str, str], exampl
 JAFFE_CODES = {
     "AN": "angry", "DI": "disgust", "FE": "fear", "HA": "happy", "NE": "neutral", "SA": "sad", "SU": "surprise",
 }  # fmt: skip
-# Of 10 women; the sum, 213, is the owners'.
-JAFFE_COUNTS = {"angry": 30, "disgust": 29, "fear": 32, "happy": 31, "sad": 31, "surprise": 30, "neutral": 30}
 
 
 def read_jaffe(place: Place) -> Reading:
@@ -73,7 +72,6 @@ def read_kdef(place: Place) -> Reading:
 
 # ---------------------------------------------------------------- CK+
 
-CK48_COUNTS = {"angry": 135, "disgust": 177, "fear": 75, "happy": 207, "sad": 84, "surprise": 249, "neutral": 0}
 CK48_FRAMES = 3  # the last ones of each labelled sequence
 SHORTEST_SEQUENCE = 4  # frames; with more asked for than one less, the count is not known beforehand
 CKPLUS_PICTURES = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images")

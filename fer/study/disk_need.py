@@ -100,7 +100,7 @@ def _has_extras(variants: Iterable[str], settings: Settings) -> bool:
 
 
 def _most_extras(labels: np.ndarray) -> int:
-    counts = np.bincount(labels)
+    counts = np.bincount(labels[labels >= 0], minlength=1)  # -1: pictures without labels
     return int(len(EMOTIONS) * counts.max() - counts.sum())
 
 

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from rich.table import Table
 
 from fer.console.terminal import console as new_console
-from fer.data.readers import Listing, missing_datasets, read_dataset
-from fer.data.rejections import rejection_notes
+from fer.data.readers import Listing
 from fer.data.splits import SPLITS
 from fer.machine.precision import FULL
 from fer.runs.run import PlannedRun, what_made_it_new
-from fer.settings.settings import EMOTIONS, DatasetRow, Settings
+from fer.settings.settings import DatasetRow, Settings
+from fer.study.dataset_check import check_datasets, known_labels
 from fer.study.disk_need import describe_needs, most_space, needed_space
 from fer.study.plan import Study, describe_idle
 from fer.study.plan_estimate import describe_estimate, estimate_plan
@@ -52,61 +51,36 @@ def print_check(settings: Settings, active: dict[str, tuple[DatasetRow, Path]]) 
     console.print(f"config: valid, {len(settings.models)} models, variants {', '.join(settings.variants)}")
     if idle := describe_idle(settings):
         console.print(idle, highlight=False)
-    problems: list[str] = []
-    listings: dict[str, Listing] = {}
-    for name, (row, root) in active.items():
-        if row.sample and not root.exists():
-            console.print(f"{name}: sample faces, not drawn yet; the first run draws them")
-            continue
-        absent = missing_datasets({name: (row, root)})
-        problems += absent
-        if not absent:
-            try:
-                listings[name] = read_dataset(name, row, root)
-            except InputError as error:
-                problems += error.problems
-                continue
-            _print_dataset(console, name, row, listings[name])
+    listings, problems = check_datasets(console, active)
     _print_machine(console, settings)
-    problems += problems_before_start(settings)
-    if listings and not problems:
-        console.print(_most_space(settings, listings))
+    unready = problems_before_start(settings)
+    if not unready:
+        console.print(_most_space(settings, listings, active))
+    problems += unready
     for problem in problems:
         console.print("to mend:", problem, style="red")
     return 2 if problems else 0
 
 
-def _print_dataset(console: Console, name: str, row: DatasetRow, listing: Listing) -> None:
-    table = Table(
-        title=f"{name}: layout {listing.layout}, {len(listing.samples)} faces"
-        + (" (sample data)" if row.sample else "")
-    )
-    for column in ("official split", *EMOTIONS):
-        table.add_column(column, justify="left" if column == "official split" else "right")
-    counts = pd.crosstab(listing.samples["split"], listing.samples["label"]).reindex(
-        columns=range(len(EMOTIONS)), fill_value=0
-    )
-    for split, values in counts.iterrows():
-        table.add_row(str(split) or "none", *(str(value) for value in values))
-    console.print(table)
-    below = int((listing.rejected["step"] == "confidence").sum())
-    if below:
-        console.print(f"  rejected: {below} below min_confidence")
-    for note in [*listing.notes, *rejection_notes(listing.rejected, len(listing.samples) + len(listing.rejected))]:
-        console.print(f"  note: {note}")
+def _most_space(settings: Settings, listings: dict[str, Listing], active: dict[str, tuple[DatasetRow, Path]]) -> str:
+    """In one line: the disk that the whole plan can need at most, whatever is finished already; "" if not known.
 
-
-def _most_space(settings: Settings, listings: dict[str, Listing]) -> str:
-    """In one line: the disk that the whole plan can need at most, whatever is finished already."""
-    labels = {name: _labels_in_use(settings, listing) for name, listing in listings.items()}
-    splits = max(_splits(settings, listing) for listing in listings.values())
+    Of a dataset that is not there, the faces that a whole copy is known to hold.
+    """
+    labels = {name: _labels_in_use(settings, listing.samples["label"].to_numpy()) for name, listing in listings.items()}
+    absent = {name: known_labels(row) for name, (row, _) in active.items() if name not in listings}
+    labels |= {name: _labels_in_use(settings, known) for name, known in absent.items() if len(known)}
+    unknown = [name for name, known in absent.items() if not len(known)]
+    if not labels:
+        return "disk: how much is needed is not known before a dataset is there"
+    splits = max([_splits(settings, listing) for listing in listings.values()], default=1)
     needs = most_space(settings, labels, splits, replace(speed_book(settings, measure=False), keep=False))
-    return f"{describe_needs(needs, 'at most about ')}; --plan says it exactly"
+    without = f"; {', '.join(unknown)} not counted" if unknown else ""
+    return f"{describe_needs(needs, 'at most about ')}{without}; --plan says it exactly"
 
 
-def _labels_in_use(settings: Settings, listing: Listing) -> np.ndarray:
+def _labels_in_use(settings: Settings, labels: np.ndarray) -> np.ndarray:
     """int64 [N]; with LIMIT_PER_SPLIT as many as it leaves at most, spread evenly over the dataset."""
-    labels = listing.samples["label"].to_numpy()
     most = len(SPLITS) * settings.limit_per_split if settings.limit_per_split else len(labels)
     return labels[np.linspace(0, len(labels) - 1, min(most, len(labels))).astype(int)]
 

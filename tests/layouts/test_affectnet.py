@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from layout_trees import by_name, problem, read, reasons, touch, write
 
-from fer.layouts.affectnet import AFFECTNET_COUNTS
+from fer.layouts.known_datasets import AFFECTNET_COUNTS
 from fer.settings.settings import EMOTIONS
 
 ORDER = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"]

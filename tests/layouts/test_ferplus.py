@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from layout_trees import problem, read, reasons, row_of, touch, write
 
-from fer.layouts.fer2013 import RESPLIT_COUNTS, RESPLIT_TRAIN, RESPLIT_VAL, refuse_resplit
+from fer.layouts.fer2013 import RESPLIT_TRAIN, RESPLIT_VAL, refuse_resplit
 from fer.layouts.ferplus import majority, most_votes
+from fer.layouts.known_datasets import RESPLIT_COUNTS
 from fer.layouts.label_sheets import Place
 from fer.settings.settings import EMOTIONS, check_settings
 from utils import InputError

@@ -1,0 +1,66 @@
+"""Promises of `--check` about datasets: where they were looked for, known counts, how to get what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from layout_trees import row_of, touch
+
+from fer.layouts.known_datasets import KNOWN_DATASETS, OWN_LAYOUTS
+from fer.layouts.layouts import LAYOUTS
+from fer.settings.settings import DatasetRow, Settings
+from fer.study.dataset_check import known_labels
+from fer.study.inspection import print_check
+
+
+def words_of(settings: Settings, rows: dict[str, DatasetRow], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    active = {name: (row, Path(row.path)) for name, row in rows.items()}
+    code = print_check(settings.model_copy(update={"active_datasets": tuple(rows), "datasets": rows}), active)
+    return code, " ".join(capsys.readouterr().out.split())
+
+
+def test_a_missing_dataset_is_named_with_its_page_terms_and_size(
+    tiny_settings: Callable[..., Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = row_of("affectnet", path=str(tmp_path / "AffectNet"))
+    code, words = words_of(tiny_settings(), {"affectnet": row}, capsys)
+    assert code == 2
+    for expected in (
+        f"affectnet: looked for in {tmp_path / 'AffectNet'}: not there; a whole copy: 287,401 faces, size unknown",
+        "mohammadmahoor.com", "research only", "licence agreement", "disk: at most about",
+    ):  # fmt: skip
+        assert expected in words
+
+
+def test_counts_that_differ_stand_above_the_known_ones(
+    tiny_settings: Callable[..., Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "train/happy/Training_1.jpg", "test/sad/PrivateTest_2.jpg")
+    code, words = words_of(tiny_settings(), {"fer2013": row_of("fer2013", path=str(tmp_path))}, capsys)
+    assert code == 0
+    assert "│ train │ 0 │ 0 │ 0 │ 1 │ 0 │ 0 │ 0 │ │ known │ 3995 │ 436 │ 4097 │ 7215 │ 4830 │ 3171 │ 4965 │" in words
+    assert "│ val │ 0 │ 0 │ 0 │ 0 │ 0 │ 0 │ 0 │ │ known │ 467 " in words  # a split that is missing altogether
+
+
+def test_every_layout_of_a_public_dataset_is_known() -> None:
+    families = {layout.family for layout in LAYOUTS.values()} - set(OWN_LAYOUTS)
+    assert families == set(KNOWN_DATASETS)
+
+
+def test_labels_of_a_whole_copy_are_as_many_as_its_authors_state() -> None:
+    assert len(known_labels(row_of("expw", path="x"))) == 91793
+    assert (known_labels(row_of("fer2013", path="x")) == 1).sum() == 547  # disgust, the rarest
+    assert len(known_labels(row_of("kdef", path="x"))) == 0
+
+
+def test_pictures_without_labels_are_counted_and_have_no_table(
+    tiny_settings: Callable[..., Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path / "more", "some/a.jpg", "b.jpg")
+    settings = tiny_settings()
+    rows = {**settings.datasets, "more": row_of("pictures", path=str(tmp_path / "more"), role="unlabelled")}
+    code, words = words_of(settings, rows, capsys)
+    assert code == 0
+    assert "more: layout pictures, 2 faces, role unlabelled output:" in words
