@@ -96,7 +96,9 @@ SAVE_FORMAT = "png"  # "png" is exact; "jpeg" (quality 95) takes about a third o
 # ---------------------------------------------------------------- imbalance and augmentation
 
 # Training rows only, per variant; one text for all variants works too.
-# "none"; "oversample" to the largest class; "undersample" to the smallest; "weights" in the loss
+# "none"; "oversample" to the largest class; "undersample" to the smallest; in the loss: "weights" (inverse frequency),
+# "effective_number" (EFFECTIVE_BETA); "weighted_sampler": as many draws as rows, with replacement, every class equally
+# likely. LOSS below knows two more ways; GRID compares them (studies/imbalance.py)
 BALANCE = {"raw": "none", "preprocessed": "none", "augmented": "oversample"}
 # Drawn anew for every picture in every epoch: "none", "light" or "strong"
 ONLINE_AUGMENTATION = {"raw": "none", "preprocessed": "none", "augmented": "strong"}
@@ -191,6 +193,12 @@ PLATEAU_FACTOR = 0.5  # above 0, below 1: what it is then multiplied by
 PATIENCE = 10
 STOP_BY = "loss"  # of validation; "accuracy", "macro_f1"
 LABEL_SMOOTHING = 0.0  # 0 up to below 1; 0.05 to 0.1 helps where labels are doubtful, as in FER2013
+# "cross_entropy"; "focal" minds what is still hard (Lin et al. 2017); "logit_adjustment" (Menon et al. 2021) and
+# "balanced_softmax" (Ren et al. 2020; the same at LOGIT_TAU = 1) allow for rare classes, in place of BALANCE
+LOSS = "cross_entropy"
+FOCAL_GAMMA = 2.0  # above 0, up to 10; "focal": higher forgets easy pictures sooner
+LOGIT_TAU = 1.0  # above 0, up to 10; "logit_adjustment": how much rare classes are favoured
+EFFECTIVE_BETA = 0.999  # above 0, below 1; BALANCE = "effective_number" (Cui et al. 2019); nearer to 1: as "weights"
 EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
 # ((0.4, 32), (0.7, 40)): train at 32 px until 40 % of EPOCHS, at 40 px until 70 %, then at the input size; early
 # epochs then cost less. For convolutional networks; () = always the input size

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fer.faces.augmentation import augment_images, make_transform
+from fer.faces.class_shares import even_chances
 from fer.faces.packs import Pack, PackPixels
 from utils import log
 
@@ -85,6 +86,7 @@ class FaceRows:
 SHARED_MEMORY = Path("/dev/shm")
 BATCHES_UNDER_WAY = 4
 
+# Pixels uint8 [B, C, S, S], and labels int64 [B] or shares of the classes float32 [B, classes]: one kind in a batch.
 Chunk = tuple["torch.Tensor", "torch.Tensor"]
 
 
@@ -94,7 +96,8 @@ class BatchSource:
 
     A batch is a list of (pixels uint8 [B, C, S, S], labels int64 [B]), one entry per picture shape,
     so that every picture is enlarged once, from its own pack size. Order and augmentation draws
-    depend on (seed, epoch, batch number) alone, never on the number of workers.
+    depend on (seed, epoch, batch number) alone, never on the number of workers. With `even_classes` as many rows as
+    before are drawn with replacement, every class of a dataset equally likely.
     """
 
     faces: FaceRows
@@ -102,6 +105,7 @@ class BatchSource:
     seed: int = 0
     shuffle: bool = False
     mixing: Literal["natural", "balanced"] = "natural"
+    even_classes: bool = False
     augmentation: dict[str, Any] | None = None
     _opened: dict[int, PackPixels] = field(default_factory=dict, repr=False)
     _order: tuple[int, np.ndarray] | None = field(default=None, repr=False)
@@ -146,16 +150,20 @@ class BatchSource:
         if not self.shuffle:
             return np.arange(count)
         draws = np.random.default_rng((self.seed, epoch))
-        if self.mixing == "natural":
+        if self.mixing == "natural" and not self.even_classes:
             return draws.permutation(count)
-        sources = np.unique(self.faces.source)
-        quotas = np.diff(np.linspace(0, count, len(sources) + 1).astype(int))
-        parts = []
-        for source, quota in zip(sources, quotas, strict=True):
-            own = np.flatnonzero(self.faces.source == source)
-            rounds = [draws.permutation(own) for _ in range(-(-quota // len(own)))]
-            parts.append(np.concatenate(rounds)[:quota])
+        own = [np.flatnonzero(self.faces.source == source) for source in np.unique(self.faces.source)]
+        even = np.diff(np.linspace(0, count, len(own) + 1).astype(int)).tolist()
+        quotas = even if self.mixing == "balanced" else [len(rows) for rows in own]
+        parts = [self._drawn(rows, quota, draws) for rows, quota in zip(own, quotas, strict=True)]
         return draws.permutation(np.concatenate(parts))
+
+    def _drawn(self, rows: np.ndarray, quota: int, draws: np.random.Generator) -> np.ndarray:
+        """`quota` of `rows`: each in turn, or as chance has it where classes are to be equally likely."""
+        if self.even_classes:
+            return draws.choice(rows, quota, p=even_chances(self.faces.label[rows]))
+        rounds = [draws.permutation(rows) for _ in range(-(-quota // len(rows)))]
+        return np.concatenate(rounds)[:quota]
 
     def _gather(self, index: int, rows: np.ndarray) -> np.ndarray:
         if index not in self._opened:
@@ -258,7 +266,7 @@ def to_network_input(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Enlarge and normalise a batch on the device.
 
-    Returns float32 [B, channels, size, size] and labels int64 [B].
+    Returns float32 [B, channels, size, size], and labels int64 [B] or shares of the classes as the chunks hold them.
     """
     import torch
 

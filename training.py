@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -34,10 +33,11 @@ from fer.runs.epoch_words import say_epoch
 from fer.runs.facts import training_facts
 from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
 from fer.runs.kept_epoch import mean_scores, validation_scores
+from fer.runs.losses import Loss, as_labels, make_loss
 from fer.runs.optimization import STEPPED_BY_BATCH
 from fer.runs.run import Run
 from fer.runs.trained_network import not_finite, save_trained
-from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from fer.settings.settings import ModelRow, Settings
 from fer.settings.training_values import CLASSIC_HEADS
 from model_utils import only_head_trains, train_mode, training_logits
 from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
@@ -136,6 +136,7 @@ def _training_source(run: Run, train: FaceRows) -> BatchSource:
         run.seed,
         shuffle=True,
         mixing=run.mixing,  # type: ignore[arg-type]
+        even_classes=run.balance == "weighted_sampler",
         augmentation=run.hyper.augmentation if in_workers else None,
     )
 
@@ -322,7 +323,7 @@ def train_epoch(
 ) -> dict[str, float]:
     """One epoch of optimizer steps; returns train_loss, train scores and images_per_second. Keeps nothing on disk."""
     started = time.perf_counter()
-    criterion = _criterion(run, source.faces.label, machine.device)
+    loss_of = make_loss(run, source.faces, machine.device)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=run.hyper.precision == "fp16")
     expected = replace(state.expected, size=train_size(run, state.epoch))
     train_mode(state.network, frozen=only_head_trains(state.network), norms=not run.hyper.freeze_batch_norm)
@@ -331,11 +332,11 @@ def train_epoch(
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
         if run.hyper.augmentation and run.hyper.augment_engine == "batch":
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
-        pixels, truth = to_network_input(chunks, expected, machine.device)
-        loss, logits = _step(state, criterion, scaler, pixels, truth, autocast, run.hyper.gradient_clip)
+        pixels, target = to_network_input(chunks, expected, machine.device)
+        loss, logits = _step(state, loss_of, scaler, pixels, target, autocast, run.hyper.gradient_clip)
         losses.append(loss)
         predicted.append(logits)
-        labels.append(truth)
+        labels.append(as_labels(target))
         if run.hyper.schedule in STEPPED_BY_BATCH:
             state.scheduler.step()
         if number % 50 == 0:
@@ -358,24 +359,27 @@ def train_size(run: Run, epoch: int) -> int:
 
 def _step(
     state: FitState,
-    criterion: nn.CrossEntropyLoss,
+    loss_of: Loss,
     scaler: torch.amp.GradScaler,
     pixels: torch.Tensor,
-    truth: torch.Tensor,
+    target: torch.Tensor,
     autocast: torch.dtype | None = None,
     gradient_clip: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached."""
+    """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached.
+
+    `target`: labels int64 [B], or shares of the classes float [B, C], see fer/runs/losses.py.
+    """
     state.optimizer.zero_grad(set_to_none=True)
-    norm = float(len(truth)) if criterion.weight is None else criterion.weight[truth].sum()
+    norm = loss_of.norm(target)
     total, outputs = torch.zeros((), device=pixels.device), []
-    count = math.ceil(len(truth) / state.micro_batch)  # nearly equal parts: BatchNorm cannot train on one picture
-    for part, part_truth in zip(pixels.tensor_split(count), truth.tensor_split(count), strict=True):
+    count = math.ceil(len(target) / state.micro_batch)  # nearly equal parts: BatchNorm cannot train on one picture
+    for part, part_target in zip(pixels.tensor_split(count), target.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
             logits, *side = training_logits(state.network, part)
-            loss = criterion(logits.float(), part_truth) / norm
-            loss = loss + sum(SIDE_WEIGHT * criterion(one.float(), part_truth) / norm for one in side)
+            loss = loss_of(logits.float(), part_target) / norm
+            loss = loss + sum(SIDE_WEIGHT * loss_of(one.float(), part_target) / norm for one in side)
         scaler.scale(loss).backward()
         total += loss.detach()
         outputs.append(logits.detach())
@@ -387,19 +391,6 @@ def _step(
     if state.average is not None:
         state.average.update_parameters(state.network)
     return total, torch.cat(outputs)
-
-
-def _criterion(run: Run, labels: np.ndarray, device: torch.device) -> nn.CrossEntropyLoss:
-    """Cross-entropy summed over the batch, weighted by inverse class frequency when `balance` is weights."""
-    weight = None
-    if run.balance == "weights":
-        from sklearn.utils.class_weight import compute_class_weight
-
-        present = np.unique(labels)
-        weight = torch.zeros(len(EMOTIONS), device=device)
-        balanced = compute_class_weight("balanced", classes=present, y=labels)
-        weight[torch.from_numpy(present)] = torch.from_numpy(balanced).float().to(device)
-    return nn.CrossEntropyLoss(weight, reduction="sum", label_smoothing=run.hyper.label_smoothing)
 
 
 def _augmented_chunks(chunks: list, run: Run, key: tuple[int, ...], device: torch.device) -> list:

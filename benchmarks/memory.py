@@ -117,11 +117,12 @@ def _train(train: Any, run: Any, settings: Settings) -> None:
     import training
     from data_loader import make_loader, to_network_input
     from fer.runs.fit_state import start_state
+    from fer.runs.losses import make_loss
 
     machine = training.Machine(training.pick_device("cpu"), WORKERS)
     source = training._training_source(run, train)
     state = start_state(run, len(source), machine.device, settings.models[run.model], run.hyper.batch_size)
-    criterion = training._criterion(run, train.label, machine.device)
+    criterion = make_loss(run, train, machine.device)
     scaler = training.torch.amp.GradScaler("cpu", enabled=False)
     for chunks in islice(make_loader(source, WORKERS), 200):
         pixels, truth = to_network_input(chunks, state.expected, machine.device)

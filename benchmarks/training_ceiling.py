@@ -23,6 +23,7 @@ import training
 from data_loader import BatchSource, FaceRows, make_loader, to_network_input
 from fer.faces.packs import pack_or_load
 from fer.runs.fit_state import start_state
+from fer.runs.losses import make_loss
 from fer.runs.run import Hyperparameters, Run
 from fer.settings.settings import ModelRow
 from training import Machine
@@ -92,7 +93,7 @@ def epochs(state: training.FitState, run: Run, faces: FaceRows, machine: Machine
 def ceiling(state: training.FitState, run: Run, faces: FaceRows, machine: Machine, steps: int) -> Callable[[], int]:
     """A function that does the same steps on one ready batch."""
     chunks = BatchSource(faces, run.hyper.batch_size)[(0, 0)]
-    criterion = training._criterion(run, faces.label, machine.device)
+    criterion = make_loss(run, faces, machine.device)
     scaler = training.torch.amp.GradScaler(machine.device.type, enabled=False)
 
     def work() -> int:

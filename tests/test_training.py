@@ -21,6 +21,7 @@ from fer.columns.files import VALIDATION_SCORES
 from fer.faces.packs import Pack
 from fer.networks.local_weights import tensors_of
 from fer.runs.fit_state import start_state
+from fer.runs.losses import Loss, make_loss
 from fer.runs.run import PlannedRun
 from fer.settings.settings import Settings
 from fer.study.plan import open_study, planned_runs, training_samples
@@ -237,7 +238,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
         state.network.eval()  # BatchNorm sees the micro-batch, by design; everything else must agree
         draws = torch.Generator().manual_seed(0)
         pixels, truth = torch.randn(16, 1, 16, 16, generator=draws), torch.arange(16) % 7
-        criterion = training._criterion(job.run, job.train.label, torch.device("cpu"))
+        criterion = make_loss(job.run, job.train, torch.device("cpu"))
         training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth)
         gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
@@ -246,7 +247,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
 @pytest.mark.slow
 def test_class_weights_follow_frequency(prepare: Callable[..., Prepared]) -> None:
     job = prepare(balance="weights")
-    weight = training._criterion(job.run, job.train.label, torch.device("cpu")).weight
+    weight = make_loss(job.run, job.train, torch.device("cpu")).weight
     counts = np.bincount(job.train.label, minlength=7)
     assert weight is not None
     assert np.allclose(weight.numpy() * counts, weight.numpy()[0] * counts[0])
@@ -370,7 +371,7 @@ def test_gradients_are_clipped_to_their_longest(prepare: Callable[..., Prepared]
         job = prepare(hyper={"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "weight_decay": 0.0})
         state = start_state(job.run, 1, CPU.device, job.row, 16)
         before = torch.cat([p.detach().flatten().clone() for p in state.network.parameters()])
-        criterion = torch.nn.CrossEntropyLoss(reduction="sum")
+        criterion = Loss()
         pixels, truth = torch.randn(14, 1, 16, 16), torch.arange(14) % 7
         training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth, None, clip)
         after = torch.cat([p.detach().flatten() for p in state.network.parameters()])

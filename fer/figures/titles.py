@@ -10,6 +10,8 @@ BALANCE_WORDS = {
     "oversample": "oversampled",
     "undersample": "undersampled",
     "weights": "weighted in the loss",
+    "effective_number": "weighted by effective number",
+    "weighted_sampler": "drawn with equal chances",
 }
 
 

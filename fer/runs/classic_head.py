@@ -26,6 +26,7 @@ from torch import nn
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
 from evaluation import METRICS, predict
 from fer.columns.files import TRAIN_SCORES
+from fer.faces.class_shares import class_weights
 from fer.machine.precision import autocast_dtype
 from fer.networks.heads import Head, HeadPlan, Trees, classifier_of, import_xgboost, put_in_place
 from fer.runs.facts import training_facts
@@ -95,7 +96,7 @@ def features_of(
 
 def _logistic(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module, HeadPlan]:
     """Multinomial logistic regression on standardised features, as the linear layer that it is."""
-    model = LogisticRegression(C=run.hyper.head_c, max_iter=MOST_STEPS, class_weight=_class_weight(run))
+    model = LogisticRegression(C=run.hyper.head_c, max_iter=MOST_STEPS, class_weight=_class_weight(run, labels))
     scaler, fitted = make_pipeline(StandardScaler(), model).fit(features, labels)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # written for the second of them alone
@@ -112,7 +113,8 @@ def _svm(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module,
             'Use "logistic", or more rows.'
         )
     seed = derived_seed(run.seed) % 2**31
-    model = LinearSVC(C=run.hyper.head_c, class_weight=_class_weight(run), random_state=seed, max_iter=MOST_STEPS)
+    weight = _class_weight(run, labels)
+    model = LinearSVC(C=run.hyper.head_c, class_weight=weight, random_state=seed, max_iter=MOST_STEPS)
     scaler = StandardScaler().fit(features)
     fitted = CalibratedClassifierCV(model, cv=FOLDS, ensemble=False).fit(scaler.transform(features), labels)
     (one,) = fitted.calibrated_classifiers_
@@ -125,7 +127,7 @@ def _svm(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module,
 
 def _xgboost(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module, HeadPlan]:
     xgboost = import_xgboost()
-    weight = compute_sample_weight(_class_weight(run), labels)
+    weight = compute_sample_weight(_class_weight(run, labels), labels)
     rows = xgboost.DMatrix(features, labels, weight=weight)
     told = TREES | {"num_class": len(EMOTIONS), "seed": derived_seed(run.seed) % 2**31}
     stored = np.frombuffer(xgboost.train(told, rows, ROUNDS).save_raw("ubj"), np.uint8).copy()
@@ -137,8 +139,11 @@ FITTED: dict[str, Callable[[np.ndarray, np.ndarray, Run], tuple[nn.Module, HeadP
 }  # fmt: skip
 
 
-def _class_weight(run: Run) -> str | None:
-    return "balanced" if run.balance == "weights" else None
+def _class_weight(run: Run, labels: np.ndarray) -> dict[int, float] | str | None:
+    if run.balance == "weights":
+        return "balanced"
+    weights = class_weights(run.balance, np.bincount(labels), run.hyper.effective_beta)
+    return None if weights is None else {int(label): float(weights[label]) for label in np.unique(labels)}
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray, scaler: StandardScaler) -> nn.Linear:

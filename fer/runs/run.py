@@ -28,6 +28,7 @@ ADDED_LATER: dict[str, Any] = {
     "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss",
     "interpolation": "bilinear", "head": "linear",
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
+    "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
 }  # fmt: skip
 
 # Value of `Run.selection` where the epoch was chosen on the test set.
@@ -76,6 +77,10 @@ class Hyperparameters:
     head_dropout: float = 0.3
     head_weight_decay: float | None = None
     head_c: float = 1.0
+    loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
+    logit_tau: float = 1.0
+    effective_beta: float = 0.999
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from fer.settings.training_values import (
     Recipe,
     SomeTrainingValues,
     TrainingValues,
+    balance_conflicts,
     chosen,
     keeps_random_features,
     training_conflicts,
@@ -70,7 +71,7 @@ else:  # whatever is registered: an entry there is all that a new one needs
     Metric = Literal[counted()]
 Variant = Literal["raw", "preprocessed", "augmented"]
 Experiment = Literal["individual", "combined", "leave_one_out"]
-Balance = Literal["none", "oversample", "undersample", "weights"]
+Balance = Literal["none", "oversample", "undersample", "weights", "effective_number", "weighted_sampler"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
 Augmentation = Literal["none", "light", "strong"]
 
@@ -326,6 +327,7 @@ def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 yield names | {"MODEL_CONFIG", "RECIPES", "RECIPE"}, f'MODEL_CONFIG "{name}": {text}'
             told.add(text)
     yield from _weights_conflicts(s, trainings)
+    yield from balance_conflicts({variant: s.balance_of(variant) for variant in s.variants}, trainings)
 
 
 def _told(problems: Iterator[tuple[set[str], str]]) -> list[tuple[str, set[str]]]:

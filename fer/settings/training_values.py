@@ -5,7 +5,7 @@ Later ones win: the defaults here < the values of config.py < the recipe < the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, MinLen
@@ -81,6 +81,10 @@ class TrainingValues(Record):
     patience: Count | None = 10
     stop_by: Literal["loss", "accuracy", "macro_f1"] = "loss"
     label_smoothing: BelowOne = 0.0
+    loss: Literal["cross_entropy", "focal", "logit_adjustment", "balanced_softmax"] = "cross_entropy"
+    focal_gamma: Annotated[float, Interval(gt=0, le=10)] = 2.0
+    logit_tau: Annotated[float, Interval(gt=0, le=10)] = 1.0
+    effective_beta: OpenFraction = 0.999
     ema_decay: BelowOne = 0.0
     train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(as_tuple)] = ()
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
@@ -121,6 +125,7 @@ def training_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
     yield from _schedule_conflicts(v)
     yield from _stage_conflicts(v)
     yield from _size_conflicts(v)
+    yield from _fitted_once_conflicts(v)
 
 
 def _size_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
@@ -175,6 +180,38 @@ def _stage_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
 
 
 CLASSIC_HEADS = ("logistic", "svm", "xgboost")  # fitted once on frozen features: no epochs, no gradients
+KNOW_SHARES = ("logit_adjustment", "balanced_softmax")  # losses that correct for the shares of the classes
+
+
+def _fitted_once_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
+    if v.head in CLASSIC_HEADS and v.loss != "cross_entropy":
+        yield (
+            {"HEAD", "LOSS"},
+            f'HEAD = "{v.head}" is fitted once, by a loss of its own, and LOSS = "{v.loss}" would not be read. '
+            'Set LOSS = "cross_entropy", or another HEAD.',
+        )
+
+
+def balance_conflicts(
+    balances: Mapping[str, str], trainings: Mapping[str, TrainingValues]
+) -> Iterator[tuple[set[str], str]]:
+    """What contradicts BALANCE (`balances`: by variant in use) in the training of each network."""
+    where = {"BALANCE", "VARIANTS", "MODEL_CONFIG", "RECIPES", "RECIPE"}
+    balanced = [f'{variant}: "{balance}"' for variant, balance in balances.items() if balance != "none"]
+    twice = {name: v.loss for name, v in trainings.items() if v.loss in KNOW_SHARES}
+    if balanced and twice:
+        yield (
+            where | {"LOSS"},
+            f'LOSS = "{next(iter(twice.values()))}" ({", ".join(twice)}) corrects for the shares of the classes, and '
+            f'BALANCE ({", ".join(balanced)}) changes them too. Set BALANCE = "none", or another LOSS.',
+        )
+    classic = [name for name, v in trainings.items() if v.head in CLASSIC_HEADS]
+    if classic and "weighted_sampler" in balances.values():
+        yield (
+            where | {"HEAD"},
+            f'BALANCE = "weighted_sampler" draws rows anew in every epoch, and the head of {", ".join(classic)} is '
+            'fitted in none. Set BALANCE = "oversample", or another HEAD.',
+        )
 
 
 def keeps_random_features(v: TrainingValues, has_weights: bool) -> bool:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fer.faces.class_shares import class_weights
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
+from fer.runs.run import ADDED_LATER
 from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet
 from fer.statistics.bootstrap import scores_once
@@ -81,16 +83,20 @@ class Validation:
 def class_priors(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None:
     """Natural shares of the classes in the training rows, and those trained on [C]; None where they are equal.
 
-    Trained on: the rows after balancing; with datasets mixed evenly the mean of their shares; with weights in the
-    loss in place of extra rows, every class that is there equally.
+    Trained on: the rows after balancing; with datasets mixed evenly the mean of their shares; times the weights of the
+    classes in the loss. Logit adjustment trains as if they stood to the power of 1 - τ (Menon et al. 2021).
     """
     natural = np.sum([counts["original"] for counts in run.counts.values()], axis=0).astype(float)
     balanced = [np.asarray(counts["balanced"], dtype=float) for counts in run.counts.values()]
     if run.run["mixing"] == "balanced":
         balanced = [counts / counts.sum() for counts in balanced]
     trained = np.sum(balanced, axis=0)
-    if run.run["balance"] == "weights":
-        trained = (natural > 0).astype(float)
+    hyper = ADDED_LATER | (run.run.get("hyper") or {})
+    weights = class_weights(run.run["balance"], natural, hyper["effective_beta"])
+    if weights is not None:
+        trained = natural * weights
+    if hyper["loss"] == "logit_adjustment":
+        trained = np.where(natural > 0, (trained / trained.sum()) ** (1 - hyper["logit_tau"]), 0.0)
     natural, trained = natural / natural.sum(), trained / trained.sum()
     return None if np.allclose(natural, trained) else (natural, trained)
 

@@ -190,7 +190,11 @@ def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparam
     weights = _weights(settings, model)
     plain = values.model_dump()
     shared = {name: plain[name] for name in TrainingValues.model_fields if name not in RESOLVED}
-    unread: dict[str, Any] = {name: TrainingValues.model_fields[name].default for name in _unread(values)}
+    unread: dict[str, Any] = {
+        name: TrainingValues.model_fields[name].default for name in _unread(values, settings.balance_of(variant))
+    }
+    if values.loss == "balanced_softmax":
+        shared |= {"loss": "logit_adjustment", "logit_tau": 1.0}  # one training under one name
     augmentation = _augmentation(settings, variant) if values.head not in CLASSIC_HEADS else None
     hyper = Hyperparameters(
         architecture=architecture_of(model, row),
@@ -216,18 +220,23 @@ def _augmentation(settings: Settings, variant: str) -> dict[str, Any] | None:
     return {"kind": kind, "strength": strength, "probability": getattr(settings, f"{kind}_probability")}
 
 
-def _unread(values: TrainingValues) -> list[str]:
+def _unread(values: TrainingValues, balance: str) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
+    beta = ["effective_beta"] if balance != "effective_number" else []
     if values.head in CLASSIC_HEADS:
-        return sorted(set(TrainingValues.model_fields) - {*RESOLVED, "interpolation", "head", "head_c"})
+        read = {*RESOLVED, "interpolation", "head", "head_c", "effective_beta"}
+        return [*sorted(set(TrainingValues.model_fields) - read), *beta]
     head = ["head_c", *(OF_AN_MLP if values.head != "mlp" else ())]
+    head += ["head_weight_decay"] if values.head_weight_decay == values.weight_decay else []
+    loss = [name for kind, name in READ_BY.items() if values.loss != kind]
     momentum = ["momentum"] if values.optimizer != "sgd" else []
     plateau = ["plateau_patience", "plateau_factor"] if values.schedule != "plateau" else []
     warmup = ["warmup_epochs"] if values.schedule != "cosine" else []
     stopping = ["stop_by"] if values.patience is None else []
-    return head + momentum + plateau + warmup + stopping
+    return beta + head + loss + momentum + plateau + warmup + stopping
 
 
+READ_BY = {"focal": "focal_gamma", "logit_adjustment": "logit_tau"}
 OF_AN_MLP = ("head_widths", "head_batch_norm", "head_dropout")
 # What a head that is fitted once on frozen features is in the words of a training.
 FITTED_ONCE: dict[str, Any] = {"epochs": 1, "learning_rate": 0.0, "freeze": "backbone"}

@@ -13,6 +13,7 @@ from data_loader import FaceRows
 from fer.columns.files import NO_FACE
 from fer.data.samples import DatasetSamples
 from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
+from fer.faces.class_shares import even_counts
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.runs.run import Run
@@ -198,12 +199,14 @@ def training_faces(
             "n_train": len(train),
             "n_val": len(val),
             "original": _per_class(train),
-            "balanced": _per_class(balanced),
+            "balanced": _per_class(balanced, drawn_evenly=run.balance == "weighted_sampler"),
         }
     return FaceRows.join(parts), validation, counts
 
 
-def _per_class(faces: FaceRows) -> list[int]:
+def _per_class(faces: FaceRows, drawn_evenly: bool = False) -> list[int]:
+    if drawn_evenly:
+        return even_counts(faces.label, len(EMOTIONS))
     return np.bincount(faces.label, minlength=len(EMOTIONS)).tolist()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from conftest import TINY_MODEL, draw_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fer.runs.fit_state as fit_state
 from fer.settings.settings import check_settings
 from fer.study.plan import open_study, planned_runs
 from fer.study.variants import training_faces
@@ -21,7 +23,8 @@ from utils import file_fingerprint, pick_device
 ROWS_AND_PIXELS = {
     "SPLIT_SEED": [7], "VAL_FRACTION": [0.3], "LIMIT_PER_SPLIT": [30], "TEST_FRACTION": [0.3], "FOLDS": [3],
     "REPEATS": [2], "COPIES": ["keep"], "CONFLICTS": ["drop"], "VARIANTS": [("preprocessed",), ("augmented",)],
-    "BALANCE": ["oversample", "undersample", "weights"], "ONLINE_AUGMENTATION": ["light", "strong"],
+    "BALANCE": ["oversample", "undersample", "weights", "effective_number", "weighted_sampler"],
+    "ONLINE_AUGMENTATION": ["light", "strong"],
     "LIGHT_STRENGTH": [0.5, 0.0], "STRONG_STRENGTH": [0.5, 0.0], "LIGHT_PROBABILITY": [0.5],
     "STRONG_PROBABILITY": [0.5], "AUGMENT_ENGINE": ["batch"], "FACE_SIZE": [18], "SAVE_FORMAT": ["jpeg"],
     "NO_FACE": ["reject"], "DETECTION_THRESHOLD": [0.5], "ALIGN": [False], "CROP_MARGIN": [0.5],
@@ -32,6 +35,9 @@ ARITHMETIC = {
     "WEIGHT_DECAY": [0.1], "SCHEDULE": ["onecycle", "cosine"], "PLATEAU_PATIENCE": [1], "PLATEAU_FACTOR": [0.1],
     "LABEL_SMOOTHING": [0.1], "EMA_DECAY": [0.9], "TRAIN_SIZES": [((0.5, 16),)], "DROPOUT": [0.3],
     "AMP": ["off", "on", "bf16"], "FREEZE_BATCH_NORM": [True], "LAYER_DECAY": [0.5],
+    "LOSS": ["focal", "logit_adjustment", "balanced_softmax"], "FOCAL_GAMMA": [0.5], "LOGIT_TAU": [0.5],
+    "EFFECTIVE_BETA": [0.9], "INTERPOLATION": ["model"], "HEAD": ["mlp"], "HEAD_WIDTHS": [(8,)],
+    "HEAD_BATCH_NORM": [False], "HEAD_DROPOUT": [0.0], "HEAD_WEIGHT_DECAY": [0.01, 0.1], "HEAD_C": [2.0],
     "WEIGHT_DECAY_ON": ["weights"], "GRADIENT_CLIP": [0.1], "WARMUP_EPOCHS": [1], "STOP_BY": ["accuracy"],
     "STAGES": [({"epochs": 1, "freeze": {"last_blocks": 1}, "learning_rate": 0.1},
                 {"epochs": 1, "freeze": "none", "learning_rate": 0.01})],
@@ -96,8 +102,11 @@ class Trainings:
 
 
 @pytest.fixture(scope="module")
-def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
-    return Trainings(tmp_path_factory.mktemp("keys"))
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    with pytest.MonkeyPatch.context() as patch:
+        # as if the tiny network's weights had been made so: INTERPOLATION = "model" then trains otherwise
+        patch.setattr(fit_state, "own_interpolation", lambda _: "bicubic")
+        yield Trainings(tmp_path_factory.mktemp("keys"))
 
 
 ONE_CHANGE = [

@@ -1,0 +1,94 @@
+"""LOSS, LABEL_SMOOTHING and the class weights of BALANCE: what a training makes small.
+
+Targets are labels int64 [B] or shares of the classes float [B, C] that sum to one (mixed pictures, votes of several
+people). Every loss is a sum over the batch; `Loss.norm` is what it is divided by, so that micro-batches add up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from data_loader import FaceRows
+from fer.faces.class_shares import class_weights
+from fer.runs.run import Run
+from fer.settings.settings import EMOTIONS
+
+NEARLY_SURE = 1e-6  # 1 - p is never taken as less: a gamma below 1 has no slope at 0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Cross-entropy with what changes it.
+
+    `weight` [C]: of each class; `offset` [C]: added to the logits while training; `gamma`: of the focal loss, 0 = off;
+    `label_smoothing`: the share of a target that goes to all classes evenly, before all else.
+    """
+
+    weight: torch.Tensor | None = None
+    offset: torch.Tensor | None = None
+    gamma: float = 0.0
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The sum over a batch: logits float [B, C], target as above; returns []."""
+        if self.offset is not None:
+            logits = logits + self.offset
+        if not self.gamma:
+            return functional.cross_entropy(
+                logits, target, self.weight, reduction="sum", label_smoothing=self.label_smoothing
+            )
+        return self._focal(logits, target)
+
+    def _focal(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """-Σ_c w_c t_c (1 - p_c)^γ log p_c, which for a label is the loss of Lin et al. (2017)."""
+        logs = functional.log_softmax(logits, 1)
+        shares = as_shares(target, logits.shape[1])
+        shares = shares * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]
+        if self.weight is not None:
+            shares = shares * self.weight
+        return -(shares * (1 - logs.exp()).clamp_min(NEARLY_SURE) ** self.gamma * logs).sum()
+
+    def norm(self, target: torch.Tensor) -> torch.Tensor | float:
+        """What the sum over a batch is divided by: the pictures in it, or their weights."""
+        if self.weight is None:
+            return float(len(target))
+        return self.weight[target].sum() if target.ndim == 1 else (target @ self.weight).sum()
+
+
+def as_shares(target: torch.Tensor, classes: int) -> torch.Tensor:
+    """Labels as shares of the classes, float32 [B, C]; shares as they are."""
+    return target if target.ndim == 2 else functional.one_hot(target, classes).float()
+
+
+def as_labels(target: torch.Tensor) -> torch.Tensor:
+    """The class with the largest share, int64 [B]; labels as they are."""
+    return target if target.ndim == 1 else target.argmax(1)
+
+
+def make_loss(run: Run, faces: FaceRows, device: torch.device) -> Loss:
+    """The loss of `run` over its training rows."""
+    hyper, offset = run.hyper, None
+    counts = np.bincount(faces.label, minlength=len(EMOTIONS))
+    weight = class_weights(run.balance, counts, hyper.effective_beta)
+    if hyper.loss == "logit_adjustment":
+        offset = torch.from_numpy(hyper.logit_tau * np.log(drawn_shares(faces, run.mixing))).float().to(device)
+    return Loss(
+        weight=None if weight is None else torch.from_numpy(weight).float().to(device),
+        offset=offset,
+        gamma=hyper.focal_gamma if hyper.loss == "focal" else 0.0,
+        label_smoothing=hyper.label_smoothing,
+    )
+
+
+def drawn_shares(faces: FaceRows, mixing: str) -> np.ndarray:
+    """Share of each class in what an epoch draws, float64 [C]; with balanced mixing the mean over the datasets.
+
+    No class has less than one picture's share, so that its logarithm is finite.
+    """
+    parts = [faces.label] if mixing == "natural" else [faces.label[faces.source == s] for s in np.unique(faces.source)]
+    shares = np.mean([np.bincount(part, minlength=len(EMOTIONS)) / len(part) for part in parts], axis=0)
+    return np.maximum(shares, 1 / len(faces))
