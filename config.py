@@ -70,6 +70,9 @@ VARIANTS = ("preprocessed", "augmented")
 # "same": as trained (for "augmented": preprocessed, test faces are never changed). "raw", "preprocessed": on
 # these as well, for instance to see what preprocessing of the training pictures alone is worth
 TEST_VARIANTS = ("same",)
+# Of a dataset that a network was not trained on: "test" = its test set; "all" = and all its rows as one larger test
+# set, <dataset>@all in tables, without pictures that stand in a dataset the network was trained on
+CROSS_TEST = "test"
 # Every trained network is tested on every active dataset. "individual": one training per dataset; "combined": one on
 # several together (two or more); "leave_one_out": on all but one, for each one (three or more). With fewer datasets
 # active these two have nothing to do

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer.data.folds import OFFICIAL
+from fer.data.whole_sets import dataset_of
 from fer.figures.engine import FigureJob
 from fer.figures.result_rows import is_ensemble, models_in_order, rows_selected_on_validation
 from fer.figures.style import COLOURS, DARK, score_text, titled_figure
@@ -43,7 +44,7 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     rows = rows_selected_on_validation(study)
     if rows.empty:
         return
-    rows = rows[(rows["tta"] == "none") & rows["test_on"].isin(study.datasets)].copy()
+    rows = rows[(rows["tta"] == "none") & rows["test_on"].map(dataset_of).isin(study.datasets)].copy()
     if rows["test_on"].nunique() < 2:
         return
     rows["kind"] = _kinds(rows)

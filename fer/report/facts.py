@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from fer.data.rejections import rejection_notes
 from fer.data.samples import read_samples
 from fer.data.splits import SPLITS
+from fer.data.whole_sets import is_whole
 from fer.report.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts, read_history
 from fer.runs.run import ORACLE, read_run_json, run_lock
@@ -147,6 +148,7 @@ def protocol(study: StoredStudy, config: dict[str, Any]) -> list[str]:
         f"Identical pictures with different labels: CONFLICTS = {config.get('CONFLICTS', UNKNOWN)}. "
         f"No face found: NO_FACE = {config.get('NO_FACE', UNKNOWN)}.",
         *_only_tested(study),
+        *_whole_sets(study),
         "All rows are used (LIMIT_PER_SPLIT = None)."
         if study.limit is None
         else f"Only part of the data is used: LIMIT_PER_SPLIT = {study.limit}.",
@@ -160,6 +162,17 @@ def _only_tested(study: StoredStudy) -> list[str]:
     return [
         f'Only tested on ("role": "test"): {", ".join(names)}. No network learned from them and no epoch was chosen '
         "by them; their baseline answers the most frequent class of their own test rows."
+    ]
+
+
+def _whole_sets(study: StoredStudy) -> list[str]:
+    names = sorted({entry.test_on for entry in study.predictions if is_whole(entry.test_on)})
+    if not names:
+        return []
+    return [
+        f'Tested on whole datasets as well (CROSS_TEST = "all"): {", ".join(names)}. They hold all rows of a dataset '
+        "that the network was not trained on, without pictures that stand in a dataset it was trained on: n can differ "
+        "between training sets."
     ]
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer.columns.files import SHOWN_SETUP
+from fer.data.whole_sets import is_whole
 from fer.report.marks import CHOSEN, Marks, with_intervals
 from fer.report.table_formats import (
     Block,
@@ -140,7 +141,8 @@ def _tested(rows: pd.DataFrame, test_on: str, kind: str) -> pd.DataFrame:
 
 def _tested_words(rows: pd.DataFrame, test_on: str, kind: str) -> str:
     counts = " or ".join(f"{n:,}" for n in sorted(set(_tested(rows, test_on, kind)["n_test"])))
-    return f"Tested on {test_on}, {counts} pictures{ROWS_WORDS[kind]}"
+    new = ", all its rows that are new to the network" if is_whole(test_on) else ""
+    return f"Tested on {test_on}{new}, {counts} pictures{ROWS_WORDS[kind]}"
 
 
 def _words_that_vary(rows: pd.DataFrame) -> list[str]:

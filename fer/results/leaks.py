@@ -20,6 +20,7 @@ import pandas as pd
 
 from fer.data.copies import is_in
 from fer.data.samples import read_samples, stands_in_folds
+from fer.data.whole_sets import dataset_of, is_whole
 from utils import InputError, read_csv, read_json
 
 
@@ -61,9 +62,10 @@ class Copies:
         return self._found[key]
 
     def _find(self, train_on: tuple[str, ...], tested: str, held_out: frozenset[str] | None) -> TestCopies:
-        known = {name: self._rows(name, held_out) for name in dict.fromkeys([*train_on, tested])}
+        known = {name: self._rows(name, held_out) for name in dict.fromkeys([*train_on, dataset_of(tested)])}
         seen = pd.concat([known[name][~known[name]["is_test"]] for name in train_on])
-        tests = known[tested][known[tested]["is_test"]]
+        tests = known[dataset_of(tested)]
+        tests = tests if is_whole(tested) else tests[tests["is_test"]]
         copied = is_in(tests, seen)
         near = self._near(tests[~copied], seen[seen["in_use"]])
         return TestCopies(frozenset(tests.loc[copied, "sample_id"]), near)
@@ -125,7 +127,8 @@ class Copies:
 
 
 def parts_of(output: Path, test_on: str) -> tuple[str, ...]:
-    """Datasets a test set holds: itself, or the parts of a union "a+b"."""
+    """Datasets a test set holds: itself, the dataset of `<dataset>@all`, or the parts of a union "a+b"."""
+    test_on = dataset_of(test_on)
     if (output / "samples" / f"{test_on}_samples.csv").is_file():
         return (test_on,)
     return tuple(test_on.split("+"))

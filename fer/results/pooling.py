@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from fer.data.folds import OFFICIAL, in_fold_order, repeat_of
+from fer.data.whole_sets import is_whole
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
 from utils import InputError, fingerprint, read_csv
 
@@ -139,7 +140,7 @@ class _Pooling:
 
     def rows_of(self, entry: PredictionEntry, planned: int) -> str:
         """One of ROWS for an entry of one training; `planned`: folds of its repeat."""
-        if entry.run.run["split"] == OFFICIAL:
+        if entry.run.run["split"] == OFFICIAL or is_whole(entry.test_on):
             return "official"
         if entry.split != "test":
             return "own split"

@@ -14,6 +14,7 @@ import numpy as np
 
 from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
 from fer.data.folds import OFFICIAL, repeat_of
+from fer.data.whole_sets import dataset_of, is_whole
 from fer.results.leaks import Copies, TestCopies, parts_of
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
 from fer.settings.settings import EMOTIONS
@@ -126,7 +127,7 @@ def _copies_stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
 
 
 def _datasets(entry: PredictionEntry) -> list[str]:
-    return [*entry.run.run["train_on"], entry.test_on]
+    return [*entry.run.run["train_on"], dataset_of(entry.test_on)]
 
 
 def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
@@ -184,7 +185,7 @@ def _copies_of(store: ScoreStore, entry: PredictionEntry) -> TestCopies | None:
 
 def _held_out(store: ScoreStore, entry: PredictionEntry) -> list[str]:
     """`sample_id` of the test rows of a fold: those its run is scored on. Raises InputError where some are not told."""
-    entries = {other.test_on: other for other in store.tested[entry.run.name]}
+    entries = {other.test_on: other for other in store.tested[entry.run.name] if not is_whole(other.test_on)}
     untold = set(_datasets(entry)) - entries.keys()
     if untold:
         raise InputError(
@@ -223,6 +224,8 @@ def _score_majority(store: ScoreStore, name: str, split: str, rows: str) -> Scor
 def _official_counts(store: ScoreStore, name: str, split: str) -> dict[str, Any]:
     """Rows per class: trained on, for validation, and scored."""
     counts = _class_counts(store.study, name)
+    if is_whole(name):
+        counts |= {"test": np.sum(list(counts.values()), axis=0).tolist()}
     only_tested = store.study.only_tested.issuperset(parts_of(store.study.output, name))
     if not sum(counts[split]) or not (sum(counts["train"]) or only_tested):
         raise InputError(f"its samples table has no {split} or no training row now. Run main.py: it is scored again.")

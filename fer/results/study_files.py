@@ -19,6 +19,7 @@ import pandas as pd
 from evaluation import Predictions, hard_vote, load_predictions, macro_f1, problem_of_predictions, soft_vote
 from fer.data.samples import refuse_changed
 from fer.data.splits import SPLITS
+from fer.data.whole_sets import dataset_of
 from fer.metrics.metrics import counted
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json
@@ -115,7 +116,7 @@ class StoredStudy:
 
     def is_sample(self, *names: str) -> bool:
         """True when one of the datasets is drawn sample data."""
-        return not self.sample_data.isdisjoint(names)
+        return not self.sample_data.isdisjoint(map(dataset_of, names))
 
 
 def read_study(output: Path) -> StoredStudy:

@@ -1,6 +1,6 @@
 """What a run.json must hold before anything of it is used: the keys, their kinds, and names that are names.
 
-A study may come from elsewhere: names in it become parts of paths, so a name is letters, digits and . _ + - only.
+A study may come from elsewhere: names in it become parts of paths, so a name is letters, digits and . _ + - @ only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FACTS = ("epochs", "best_epoch", "train_seconds", "images_per_second", "paramete
 
 def is_name(value: Any) -> bool:
     """True for a text that can be part of a file name anywhere and leads out of no folder."""
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,254}", value) is not None
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,254}", value) is not None
 
 
 def is_count(value: Any) -> bool:

@@ -134,6 +134,7 @@ class _Data(Record):
 
     variants: Several[Variant] = ("preprocessed", "augmented")
     test_variants: Several[Literal["same", "raw", "preprocessed"]] = ("same",)
+    cross_test: Literal["test", "all"] = "test"
     experiments: Annotated[Several[Experiment], BeforeValidator(_strategies)] = ("individual", "combined")
     combinations: Annotated[tuple[Several[Name], ...], BeforeValidator(as_tuple)] = ()
     mixing: Several[Literal["natural", "balanced"]] = ("natural",)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from evaluation import Predictions
 from fer.data.folds import repeat_of
+from fer.data.whole_sets import dataset_of
 from fer.metrics.metrics import compared_by, counted
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
 from fer.runs.run import ORACLE
@@ -143,7 +144,8 @@ class TestSet:
 
 
 def datasets_of(study: StoredStudy, test_on: str) -> list[str]:
-    """Names of the datasets a test set holds: itself, or the parts of a union "a+b"."""
+    """Names of the datasets a test set holds: itself, the dataset of `<dataset>@all`, or the parts of a union "a+b"."""
+    test_on = dataset_of(test_on)
     return [test_on] if test_on in study.datasets else test_on.split("+")
 
 

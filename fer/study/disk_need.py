@@ -16,6 +16,7 @@ from PIL import Image
 
 from fer.audit.quality import QUALITY_SIDE
 from fer.data.samples import DatasetSamples
+from fer.data.whole_sets import dataset_of
 from fer.faces.prepared import prepared_folder, read_manifest
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.runs.run import PlannedRun, Run
@@ -161,7 +162,7 @@ def wanted_pictures(study: Study, runs: Iterable[PlannedRun]) -> dict[str, set[t
         for name in run.train_on:
             wanted.setdefault(name, set()).update({(run.variant, size), (scored_variant(run.variant), size)})
         for name, _, variant in scored_sets(study.at(run.split), run):
-            wanted.setdefault(name, set()).add((variant, size))
+            wanted.setdefault(dataset_of(name), set()).add((variant, size))
     return wanted
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from fer.data.copies import settle_copies_between
 from fer.data.folds import OFFICIAL, fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
+from fer.data.whole_sets import dataset_of, is_whole, unseen_rows
 from fer.machine.precision import resolved_precision
 from fer.networks.names import architecture_of
 from fer.runs.learning_rate import learning_rate
@@ -51,6 +52,7 @@ class Study:
     _folds: dict[str, Study] = field(default_factory=dict, repr=False)
     _grid: dict[str, Study] = field(default_factory=dict, repr=False)
     unlabelled: dict[str, DatasetSamples] = field(default_factory=dict)
+    _unseen: dict[tuple[tuple[str, ...], str], tuple[pd.DataFrame, str]] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
@@ -94,12 +96,21 @@ class Study:
         tables = {name: data.rows("test") for name, data in self.datasets.items()}
         return {name: (table, rows_fingerprint(table)) for name, table in tables.items()}
 
+    def unseen(self, train_on: tuple[str, ...], name: str) -> tuple[pd.DataFrame, str]:
+        """All rows of a dataset that are new to those trained on `train_on`, and their fingerprint."""
+        if (train_on, name) not in self._unseen:
+            table = unseen_rows(self.datasets[name], [self.datasets[other] for other in train_on])
+            self._unseen[train_on, name] = table, rows_fingerprint(table)
+        return self._unseen[train_on, name]
+
     def scored(self, train_on: tuple[str, ...], name: str, split: str) -> tuple[pd.DataFrame, str]:
-        """The rows of a dataset that a run is scored on, and their fingerprint.
+        """The rows of a dataset (or `<dataset>@all`) that a run is scored on, and their fingerprint.
 
         Validation rows are those its epoch was chosen on: what left a combined training leaves its predictions too,
         and with them temperatures and the weights of votes.
         """
+        if is_whole(name):
+            return self.unseen(train_on, dataset_of(name))
         return self.tested[name] if split == "test" else self.training(train_on).validation[name]
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import TEST_READS
+from fer.data.whole_sets import dataset_of, whole
 from fer.machine.precision import FULL, autocast_dtype
 from fer.runs.run import PlannedRun, Run, read_run_json
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
-from fer.study.variants import picture_recipe, scored_faces, scored_variant
+from fer.study.variants import faces_of, picture_recipe, scored_variant
 from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
         return []
     study, files = study.of(planned), []
     for name, split, variant in scored_sets(study, planned.run):
-        data = study.datasets[name]
+        data = study.datasets[dataset_of(name)]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
         rows = study.scored(planned.run.train_on, name, split)[1]
         for tta in study.settings.tta:
@@ -59,15 +60,26 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
 
 
 def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
-    """(dataset, split, variant) of everything a run is scored on."""
+    """(dataset or `<dataset>@all`, split, variant) of everything a run is scored on."""
     own = scored_variant(run.variant)
-    for name, data in study.datasets.items():
+    for name in study.datasets:
         if name in run.train_on and len(study.scored(run.train_on, name, "val")[0]):
             yield name, "val", own
-        if study.settings.evaluate_test and len(data.rows("test")):
+        for test_on in _test_sets(study, run, name) if study.settings.evaluate_test else ():
             wanted = [own if variant == "same" else variant for variant in study.settings.test_variants]
             for variant in dict.fromkeys(wanted):
-                yield name, "test", variant
+                yield test_on, "test", variant
+
+
+def _test_sets(study: Study, run: Run, name: str) -> Iterator[str]:
+    """A dataset's test set, and where CROSS_TEST asks for it and it holds more, all of a dataset not trained on."""
+    tested = len(study.datasets[name].rows("test"))
+    if tested:
+        yield name
+    is_larger = len(study.datasets[name].samples) > tested
+    wanted = study.settings.cross_test == "all" and name not in run.train_on and is_larger
+    if wanted and len(study.unseen(run.train_on, name)[0]):
+        yield whole(name)
 
 
 def missing_predictions(study: Study, planned: PlannedRun) -> list[PredictionFile]:
@@ -156,7 +168,7 @@ def _predictor(study: Study, planned: PlannedRun, loaded: Loaded | None) -> Call
     def predict_rows(group: tuple[str, str, str]) -> Found:
         name, split, variant = group
         rows, _ = study.scored(planned.run.train_on, name, split)
-        faces = scored_faces(study.datasets[name], split, variant, hyper.input_size, study.settings, rows["sample_id"])
+        faces = faces_of(study.datasets[dataset_of(name)], rows, variant, hyper.input_size, study.settings)
         asked = policies if split == "val" else study.settings.tta
         return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fer.data.whole_sets import dataset_of
 from fer.runs.run import PlannedRun
 from fer.study.plan import Study
 from fer.study.predictions import scored_sets
-from fer.study.variants import scored_faces, training_faces
+from fer.study.variants import faces_of, training_faces
 
 
 def prepare_pictures(study: Study, runs: Iterable[PlannedRun]) -> None:
@@ -26,5 +27,6 @@ def prepare_pictures(study: Study, runs: Iterable[PlannedRun]) -> None:
         for name, split, variant in scored_sets(own, run):
             shown = (name, split, variant, run.split, run.hyper.input_size)
             if shown not in made:
-                scored_faces(own.datasets[name], split, variant, run.hyper.input_size, own.settings)
+                rows, _ = own.scored(run.train_on, name, split)
+                faces_of(own.datasets[dataset_of(name)], rows, variant, run.hyper.input_size, own.settings)
             made.add(shown)

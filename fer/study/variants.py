@@ -163,15 +163,14 @@ def _whole_pictures(paths: pd.Series, face: pd.Series) -> pd.DataFrame:
     return table.reindex(columns=["path", "face", *BOX_COLUMNS])
 
 
-def scored_faces(
-    data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings,
-    among: pd.Series | None = None,
-) -> FaceRows:  # fmt: skip
-    """The rows of one split as raw or preprocessed pictures; only those `among` these sample_ids, where given."""
-    rows = data.rows(split)
-    if among is not None:
-        rows = rows[rows["sample_id"].isin(among)]
+def faces_of(data: DatasetSamples, rows: pd.DataFrame, variant: str, network_size: int, settings: Settings) -> FaceRows:
+    """Some rows of a dataset, in their order, as raw or preprocessed pictures."""
     return _packed(data, variant, network_size, settings).rows_of(rows)
+
+
+def scored_faces(data: DatasetSamples, split: str, variant: str, network_size: int, settings: Settings) -> FaceRows:
+    """The rows of one split as raw or preprocessed pictures."""
+    return faces_of(data, data.rows(split), variant, network_size, settings)
 
 
 # ---------------------------------------------------------------- faces to train on
