@@ -27,6 +27,7 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "every_frame": layout "affwild2" only: one frame in so many, 1 or more; 30, about one a second, if left out
 #   "role": "train" if left out; "test": only ever tested on, whatever its size: its official test rows, or all rows
 #   where there are none; "unlabelled": for pretraining alone, no labels needed (layout "pictures": any folder of them)
+#   "source": "kaggle:owner/name" or "huggingface:owner/name": what --download fetches; the known one, if left out
 #   "sample": True marks drawn faces; every number made from them then says "sample data"
 DATASETS = {
     # path: the folder as its owner ships it

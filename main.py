@@ -27,6 +27,7 @@ from fer.console.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 try:
     from fer.console.terminal import file_problem, prepare_streams, stdout_problem
     from fer.data.readers import missing_datasets
+    from fer.settings.messages import did_you_mean
     from fer.settings.settings import PROJECT, Settings, load_settings
     from fer.study.disk_need import needed_space, refuse_full_disk, space_of_pictures
     from fer.study.execution import execute, write_study
@@ -107,6 +108,27 @@ def prepare(settings: Settings) -> int:
     report(output, settings.plot_format, draw, settings.figures)
     log.info("every picture of %d runs is prepared and packed", len(every))
     return 0
+
+
+def download(name: str, settings: Settings) -> int:
+    """Fetch one dataset into the folder of its row, or say how to ask for it. Returns 0, or 2 where that is to do."""
+    from fer.data.download import download, source_of, steps
+    from fer.layouts.known_datasets import KNOWN_DATASETS
+
+    row = settings.datasets.get(name)
+    if row is None and name not in KNOWN_DATASETS:
+        known = sorted({*settings.datasets, *KNOWN_DATASETS})
+        raise InputError(f'"{name}" is not a row of DATASETS.{did_you_mean(name, known)} Known: {", ".join(known)}.')
+    if row is not None and source_of(row):
+        root = settings.resolve(row.path)
+        listing = download(name, row, root)
+        log.info("%s: %d faces, layout %s, in %s", name, len(listing.samples), listing.layout, root)
+        return 0
+    if row is not None and row.layout not in KNOWN_DATASETS:
+        raise InputError(f'{name}: where to fetch it is not known. Add "source": "kaggle:owner/name" to its row.')
+    layout, folder = (name, None) if row is None else (row.layout, settings.resolve(row.path))
+    print("\n".join(steps(name, layout, folder)))
+    return 2
 
 
 def plan_of(study: Study) -> tuple[list[PlannedRun], list[GridPoint], list[PlannedRun]]:
@@ -249,6 +271,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--prepare", action="store_true", help="only the data: read, audit, find faces, prepare, pack, draw"
     )
+    what.add_argument("--download", metavar="NAME", help="fetch this row of DATASETS, or say how to ask for it")
     what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
     what.add_argument(
         "--report", nargs="?", const=HERE, type=Path, metavar="PATH", help="only make tables, figures and report "
@@ -368,6 +391,8 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
 
         print("\n".join(model_lines(arguments.models or None)))
         return 0
+    if arguments.download:
+        return download(arguments.download, settings)
     if arguments.check:
         return check(arguments, settings)
     if arguments.audit:

@@ -42,6 +42,7 @@ from utils import InputError
 
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
 TEXT_COLUMNS = ["sample_id", "path", "original_path", "dataset", "split", "subject", "photo"]
+PARTIAL = ".partial"  # end of the name of a folder that a download is not finished in
 REJECTED_COLUMNS = ["sample_id", "path", "reason", "step", "split"]
 
 
@@ -88,7 +89,9 @@ def find_layout(name: str, row: DatasetRow, root: Path) -> tuple[str, Path]:
     Raises InputError saying what was looked for where, what is there instead, and what would fit.
     """
     if not root.is_dir() or not any(not entry.name.startswith(".") for entry in root.iterdir()):
-        raise InputError(f"{name}: {root} {_state(root)} {_ways_out(name, row)}")
+        raise InputError(f"{name}: {root} {_state(root)}{_unfinished(name, root)} {_ways_out(name, row)}")
+    if root.name.endswith(PARTIAL):
+        raise InputError(f"{name}: {root} is an unfinished download. Give the path without {PARTIAL}.")
     found = fitting_layouts(root, row.layout, row)
     if not found:
         raise InputError(_wrong_layout(name, row, root))
@@ -145,7 +148,19 @@ def _state(root: Path) -> str:
         return "is an empty folder."
     if root.exists():
         return "is a file; give the folder that holds it."
-    return f"does not exist.{did_you_mean(root.name, visible_folders(root.parent))}"
+    others = [folder for folder in visible_folders(root.parent) if not folder.endswith(PARTIAL)]
+    return f"does not exist.{did_you_mean(root.name, others)}"
+
+
+def partial_folder(root: Path) -> Path:
+    """Where a download of the dataset that belongs into `root` goes until it is whole."""
+    return root.with_name(root.name + PARTIAL)
+
+
+def _unfinished(name: str, root: Path) -> str:
+    if not partial_folder(root).is_dir():
+        return ""
+    return f" An unfinished download lies beside it: python main.py --download {name} goes on."
 
 
 def _wrong_layout(name: str, row: DatasetRow, root: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from annotated_types import Interval
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 
 from fer.layouts.ferplus import VOTE_RULES
 from fer.layouts.layouts import LAYOUTS
@@ -22,6 +22,7 @@ else:  # whatever is registered: an entry there is all that a new one needs
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
 Role = Literal["train", "test", "unlabelled"]
+SOURCE = r"^(kaggle|huggingface):[\w.-]+/[\w.-]+$"
 FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")  # the same pictures
 
 
@@ -33,6 +34,7 @@ class DatasetRow(Record):
     faces: Literal["whole", "box", "cropped"]
     min_confidence: Annotated[float, Interval(ge=0, le=1000)] = 0.0
     subject: Annotated[str, AfterValidator(pattern_with_group)] | None = None
+    source: Annotated[str, StringConstraints(pattern=SOURCE)] | None = None
     sample: bool = False
     role: Role = "train"
     classes: Classes | None = None
