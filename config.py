@@ -203,6 +203,11 @@ LOSS = "cross_entropy"
 FOCAL_GAMMA = 2.0  # above 0, up to 10; "focal": higher forgets easy pictures sooner
 LOGIT_TAU = 1.0  # above 0, up to 10; "logit_adjustment": how much rare classes are favoured
 EFFECTIVE_BETA = 0.999  # above 0, below 1; BALANCE = "effective_number" (Cui et al. 2019); nearer to 1: as "weights"
+# 0 = off, up to 10: α of the Beta distribution that says how far two pictures of a batch, and their labels, are mixed.
+# MIXUP adds them up (Zhang et al. 2018; usual 0.2), CUTMIX pastes a square (Yun et al. 2019; 1.0); both: one of them,
+# batch by batch. Training scores are then those of mixed pictures, by the label with the larger share
+MIXUP = 0.0
+CUTMIX = 0.0
 EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
 # ((0.4, 32), (0.7, 40)): train at 32 px until 40 % of EPOCHS, at 40 px until 70 %, then at the input size; early
 # epochs then cost less. For convolutional networks; () = always the input size

@@ -21,7 +21,7 @@ from fer.columns.files import VALIDATION_SCORES
 from fer.faces.packs import Pack
 from fer.networks.local_weights import tensors_of
 from fer.runs.fit_state import start_state
-from fer.runs.losses import Loss, make_loss
+from fer.runs.losses import Loss, as_shares, make_loss
 from fer.runs.run import PlannedRun
 from fer.settings.settings import Settings
 from fer.study.plan import open_study, planned_runs, training_samples
@@ -134,6 +134,7 @@ VARIED = [
         }
     },
     {"hyper": {"epochs": 4, "augmentation": {"kind": "strong", "strength": 1.0, "probability": 0.8}}},
+    {"balance": "weighted_sampler", "hyper": {"epochs": 4, "loss": "focal", "mixup": 0.4, "cutmix": 1.0}},
 ]
 
 
@@ -165,6 +166,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     drop = ["seconds", "images_per_second", "peak_ram_mb"]
     ours, theirs = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=drop) for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_shares_of_classes_train_as_the_labels_they_stand_for(
+    prepare: Callable[..., Prepared], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loader may hand over shares (votes) in place of labels: all of one class, they are the same training."""
+    job = prepare(balance="weights", hyper={"epochs": 2, "label_smoothing": 0.1})
+    job.fit(tmp_path / "labels")
+    make_input = training.to_network_input
+
+    def as_votes(*inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, labels = make_input(*inputs)
+        return pixels, as_shares(labels, 7)
+
+    monkeypatch.setattr(training, "to_network_input", as_votes)
+    job.fit(tmp_path / "shares")
+    ours, theirs = weights_of(tmp_path / "labels"), weights_of(tmp_path / "shares")
+    assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in ours)
 
 
 @pytest.mark.slow

@@ -74,6 +74,8 @@ def _training_remark(run: StoredRun) -> str:
         f"classes {BALANCE_WORDS[run.run['balance']]}": run.run["balance"] != "none",
         f"{augmentation and augmentation['kind']} augmentation": augmentation is not None,
         f"{str(hyper.get('loss')).replace('_', ' ')} loss": hyper.get("loss", "cross_entropy") != "cross_entropy",
+        "MixUp": hyper.get("mixup", 0) > 0,
+        "CutMix": hyper.get("cutmix", 0) > 0,
         f"label smoothing {hyper['label_smoothing']:g}": hyper["label_smoothing"] > 0,
         f"dropout {hyper['dropout']:g}": hyper["dropout"] > 0,
     }

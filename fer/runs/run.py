@@ -29,6 +29,7 @@ ADDED_LATER: dict[str, Any] = {
     "interpolation": "bilinear", "head": "linear",
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
+    "mixup": 0.0, "cutmix": 0.0,
 }  # fmt: skip
 
 # Value of `Run.selection` where the epoch was chosen on the test set.
@@ -81,6 +82,8 @@ class Hyperparameters:
     focal_gamma: float = 2.0
     logit_tau: float = 1.0
     effective_beta: float = 0.999
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval, MinLen
 from pydantic import AfterValidator, BeforeValidator, SerializerFunctionWrapHandler, model_serializer
 
+from fer.settings.messages import quote
 from fer.settings.value_types import BelowOne, Count, Fraction, OpenFraction, Pixels, Record, as_tuple
 
 USUAL_OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -85,6 +86,8 @@ class TrainingValues(Record):
     focal_gamma: Annotated[float, Interval(gt=0, le=10)] = 2.0
     logit_tau: Annotated[float, Interval(gt=0, le=10)] = 1.0
     effective_beta: OpenFraction = 0.999
+    mixup: Annotated[float, Interval(ge=0, le=10)] = 0.0
+    cutmix: Annotated[float, Interval(ge=0, le=10)] = 0.0
     ema_decay: BelowOne = 0.0
     train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(as_tuple)] = ()
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"
@@ -184,12 +187,14 @@ KNOW_SHARES = ("logit_adjustment", "balanced_softmax")  # losses that correct fo
 
 
 def _fitted_once_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
-    if v.head in CLASSIC_HEADS and v.loss != "cross_entropy":
-        yield (
-            {"HEAD", "LOSS"},
-            f'HEAD = "{v.head}" is fitted once, by a loss of its own, and LOSS = "{v.loss}" would not be read. '
-            'Set LOSS = "cross_entropy", or another HEAD.',
-        )
+    plain = {"loss": "cross_entropy", "mixup": 0.0, "cutmix": 0.0}
+    for name, value in plain.items() if v.head in CLASSIC_HEADS else ():
+        if (given := getattr(v, name)) != value:
+            yield (
+                {"HEAD", name.upper()},
+                f'HEAD = "{v.head}" is fitted once, on pictures as they are and by a loss of its own: '
+                f"{name.upper()} = {quote(given)} would not be read. Set it to {quote(value)}, or another HEAD.",
+            )
 
 
 def balance_conflicts(
