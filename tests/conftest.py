@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer.machine import precision
 from fer.settings.settings import EMOTIONS, Settings, check_settings
 from utils import log
 
@@ -60,6 +61,12 @@ def every_message_is_logged() -> None:
     log.setLevel(logging.INFO)
     log.handlers.clear()
     log.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def no_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers on every CPU: AMP "auto" is fp32 in this process, also where bf16 would be faster."""
+    monkeypatch.setattr(precision, "cpu_has_amx", lambda: False)
 
 
 @pytest.fixture

@@ -21,13 +21,14 @@ HALF = {"bf16": "bfloat16", "fp16": "float16"}  # and torch's name of each
 def resolved_precision(amp: str, device: str) -> str:
     """ "fp32", "bf16" or "fp16" for the values of AMP and DEVICE on this machine.
 
-    AMP "auto" is half precision on CUDA only: bf16 is about ten times slower than fp32 on CPUs without instructions
-    for it. A GPU that would only emulate bf16 gets fp16. Torch is imported only where a GPU can be. Raises InputError
-    when the named device is not there.
+    AMP "auto" is half precision on CUDA and on CPUs with AMX tiles, where bf16 trains small networks about three times
+    faster; on CPUs without instructions for it, it is about ten times slower than fp32 (benchmarks/NOTES.md). A GPU
+    that would only emulate bf16 gets fp16. Torch is imported only where a GPU can be. Raises InputError when the named
+    device is not there.
     """
     if amp in HALF:
         return amp
-    if amp == "off" or (amp == "auto" and device in ("cpu", "mps")):
+    if amp == "off" or (amp == "auto" and device == "mps"):
         return FULL
     if device.startswith("cuda") or (device == "auto" and _has_gpu_driver()):
         import torch
@@ -36,7 +37,17 @@ def resolved_precision(amp: str, device: str) -> str:
         if picked.type == "cuda":
             with torch.cuda.device(picked):
                 return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if amp == "on" else FULL
+    return "bf16" if amp == "on" or cpu_has_amx() else FULL
+
+
+def cpu_has_amx() -> bool:
+    """Whether this CPU multiplies bf16 in tiles (AMX: Intel Xeons since 2023); known on Linux only, else False."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    return {"amx_tile", "amx_bf16"} <= set(flags)
 
 
 def autocast_dtype(precision: str) -> torch.dtype | None:

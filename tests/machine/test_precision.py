@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from fer.machine import precision
 from fer.machine.precision import autocast_dtype, resolved_precision
 from fer.settings.settings import PROJECT
 from utils import InputError
+
+REAL_CPU_HAS_AMX = precision.cpu_has_amx
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +56,20 @@ def test_without_a_gpu_auto_is_fp32_and_a_named_gpu_is_refused() -> None:
         resolved_precision("auto", "cuda")
 
 
+@pytest.mark.parametrize(
+    ("flags", "found"), [("fpu amx_bf16 amx_tile amx_int8", True), ("fpu avx512f avx512_bf16", False), ("", False)]
+)
+def test_only_a_cpu_with_tiles_for_bf16_trains_in_it(monkeypatch: pytest.MonkeyPatch, flags: str, found: bool) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _: f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert REAL_CPU_HAS_AMX() is found
+    monkeypatch.setattr(precision, "cpu_has_amx", REAL_CPU_HAS_AMX)
+    assert resolved_precision("auto", "cpu") == ("bf16" if found else "fp32")
+    assert resolved_precision("off", "cpu") == "fp32"
+
+
 @pytest.mark.slow
 def test_it_is_settled_without_torch_where_there_is_no_gpu() -> None:
-    code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = lambda: False\n"
+    code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = p.cpu_has_amx = lambda: False\n"
     code += "print(p.resolved_precision('auto', 'auto'), p.resolved_precision('on', 'cpu'), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["fp32", "bf16", "False"]
