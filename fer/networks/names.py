@@ -49,6 +49,7 @@ SHORT_NAMES: dict[str, tuple[str, str | None]] = {
     "dinov2_small": ("vit_small_patch14_dinov2", "lvd142m"),
     "dinov3_small": ("vit_small_patch16_dinov3", "lvd1689m"),
     "simple_cnn": ("simple_cnn", None),
+    "resnet9": ("resnet9", None),
     "small_residual": ("small_residual", None),
     "tiny_plain": ("tiny_plain", None),
     "tiny_residual": ("tiny_residual", None),

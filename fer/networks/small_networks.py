@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from timm.layers import DropPath
 from timm.models import register_model
 from torch import nn
 
@@ -59,17 +60,18 @@ class PlainNetwork(PooledNetwork):
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut (He et al. 2016); the shortcut is a 1×1 convolution where shapes differ."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float = 0.0):
         super().__init__()
         self.first = _convolution(inputs, outputs, stride)
         self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs or stride != 1:
             self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps [B, outputs, S / stride, S / stride]."""
-        return torch.relu(self.second(self.first(x)) + self.shortcut(x))
+        return torch.relu(self.drop_path(self.second(self.first(x))) + self.shortcut(x))
 
 
 class ResidualNetwork(nn.Module):
@@ -122,6 +124,33 @@ class SmallResidual(PooledNetwork):
         self.head = nn.Linear(late, num_classes)
 
 
+class ResNet9(PooledNetwork):
+    """The ResNet-9 of DAWNBench (Page 2018) for small gray faces: 1.9 M parameters, 65 M multiply-adds at 48 px.
+
+    A strided stem halves the side; each stage is a convolution, pooled before its BatchNorm so that norm and ReLU see
+    a quarter of the pixels, and a residual block whose last norm starts at zero. On CPUs these cheap steps, not the
+    convolutions, take most of the time of a small network (benchmarks/NOTES.md).
+    Input [B, in_chans, S, S] for any S of at least 16; output logits [B, num_classes].
+    """
+
+    def __init__(
+        self, num_classes: int, in_chans: int, drop_rate: float, widths: Sequence[int], drop_path_rate: float = 0.0
+    ):
+        super().__init__()
+        stem = nn.Conv2d(in_chans, widths[0], 6, 2, 2, bias=False)
+        layers: list[nn.Module] = [stem, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+        stages = list(itertools.pairwise(widths))
+        for number, (inputs, outputs) in enumerate(stages, 1):
+            convolution = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
+            layers += [convolution, nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            block = ResidualBlock(outputs, outputs, 1, drop_path_rate * number / len(stages))
+            nn.init.zeros_(block.second[1].weight)  # type: ignore[arg-type, unused-ignore]
+            layers.append(block)
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(widths[-1], num_classes)
+
+
 # timm hands every network these beside its options; there are no pretrained weights to find with them.
 _NoPretrained = Any
 
@@ -167,3 +196,19 @@ def small_residual(
 ) -> SmallResidual:
     """The network of studies/fer2013_scratch.py; option `widths`: channels of stem, early, middle and late stage."""
     return SmallResidual(num_classes, in_chans, drop_rate, tuple(widths))  # type: ignore[arg-type]
+
+
+@register_model
+def resnet9(
+    pretrained: bool = False,
+    pretrained_cfg: _NoPretrained = None,
+    pretrained_cfg_overlay: _NoPretrained = None,
+    cache_dir: _NoPretrained = None,
+    num_classes: int = 7,
+    in_chans: int = 1,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    widths: Sequence[int] = (32, 64, 128, 256),
+) -> ResNet9:
+    """Nine layers for small faces and CPUs; option `widths`: channels of the stem and of each stage after it."""
+    return ResNet9(num_classes, in_chans, drop_rate, widths, drop_path_rate)
