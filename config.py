@@ -62,6 +62,11 @@ SPLITS = "official"
 FOLDS = 5  # 2 to 100
 REPEATS = 1  # 1 to 100
 LIMIT_PER_SPLIT = None  # rows, 7 or more: a stratified subset for trying things out; None = all
+# How doubtful each label is: the row of MODEL_CONFIG whose network says so, trained NOISE_FOLDS times on each dataset,
+# each time without the rows it is asked about; None = not asked. Needs `uv sync --extra noise`. Into audit/: every
+# row, the most doubtful faces; and a column of scores on test rows that are not doubted. Test labels never change
+LABEL_NOISE = None
+NOISE_FOLDS = 5  # 2 to 100
 
 # ---------------------------------------------------------------- what to train and to test
 
@@ -208,6 +213,9 @@ EFFECTIVE_BETA = 0.999  # above 0, below 1; BALANCE = "effective_number" (Cui et
 # batch by batch. Training scores are then those of mixed pictures, by the label with the larger share
 MIXUP = 0.0
 CUTMIX = 0.0
+# Training rows whose label LABEL_NOISE doubts: "keep", "drop", or a number between 0 and 1 that their loss is
+# multiplied by. Validation and test rows all stay, so that scores compare
+DOUBTFUL = "keep"
 EMA_DECAY = 0.0  # 0 = off; 0.99 to 0.9999 scores and keeps a running mean of the weights instead
 # ((0.4, 32), (0.7, 40)): train at 32 px until 40 % of EPOCHS, at 40 px until 70 %, then at the input size; early
 # epochs then cost less. For convolutional networks; () = always the input size

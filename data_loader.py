@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +36,8 @@ class FaceRows:
     """Faces to train or evaluate on, gathered from one or more packs.
 
     `packs`; then per face: `pack` (index in packs), `row` (row in that pack), `label`, `source`
-    (number of the dataset in a combined run), all int64 [N]; `sample_ids` is a list of N names.
+    (number of the dataset in a combined run), all int64 [N]; `sample_ids` is a list of N names; `weight` float32 [N]:
+    what a face's loss is multiplied by, None where all count the same.
     """
 
     packs: tuple[Pack, ...]
@@ -45,15 +46,27 @@ class FaceRows:
     label: np.ndarray
     source: np.ndarray
     sample_ids: tuple[str, ...]
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """float32 [N]: `weight`, or ones."""
+        return np.ones(len(self), dtype=np.float32) if self.weight is None else self.weight
+
+    def weighted(self, sample_ids: Collection[str], weight: float) -> FaceRows:
+        """The same faces, those of `sample_ids` with this weight."""
+        chosen = np.fromiter((name in sample_ids for name in self.sample_ids), dtype=bool, count=len(self))
+        return replace(self, weight=np.where(chosen, np.float32(weight), self.weights))
 
     def take(self, positions: np.ndarray) -> FaceRows:
         """The faces at `positions`, in that order."""
         ids = tuple(self.sample_ids[i] for i in positions)
         pack, row, label, source = (column[positions] for column in (self.pack, self.row, self.label, self.source))
-        return FaceRows(self.packs, pack, row, label, source, ids)
+        weight = None if self.weight is None else self.weight[positions]
+        return FaceRows(self.packs, pack, row, label, source, ids, weight)
 
     @staticmethod
     def from_pack(pack: Pack, rows: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> FaceRows:
@@ -66,6 +79,7 @@ class FaceRows:
         """Several tables after one another; each is its own source unless `one_source`."""
         packs: list[Pack] = []
         shifted, sources = [], []
+        any_weighs = any(part.weight is not None for part in parts)
         for number, part in enumerate(parts):
             shifted.append(part.pack + len(packs))
             packs.extend(part.packs)
@@ -77,6 +91,7 @@ class FaceRows:
             np.concatenate([part.label for part in parts]),
             np.concatenate(sources),
             tuple(name for part in parts for name in part.sample_ids),
+            np.concatenate([part.weights for part in parts]) if any_weighs else None,
         )
 
 
@@ -127,7 +142,7 @@ class BatchSource:
         import torch
 
         epoch, number = place
-        positions = np.array_split(self.order(epoch), len(self))[number]
+        positions = self.positions(epoch, number)
         key = self.faces.pack[positions]
         chunks = []
         for index in np.unique(key):
@@ -138,6 +153,11 @@ class BatchSource:
             batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
             chunks.append((batch, torch.from_numpy(self.faces.label[part])))
         return chunks
+
+    def positions(self, epoch: int, number: int) -> np.ndarray:
+        """Positions of a batch in the order its chunks hold them, pack by pack, int64 [B]."""
+        drawn = np.array_split(self.order(epoch), len(self))[number]
+        return drawn[np.argsort(self.faces.pack[drawn], kind="stable")]
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions of one epoch in the order they are drawn, int64 [N]."""

@@ -83,7 +83,7 @@ def predict(
     network.eval()
     with torch.inference_mode():
         for number, chunks in enumerate(make_loader(source, workers, device.type == "cuda")):
-            positions.append(_positions(source, number))
+            positions.append(source.positions(0, number))
             for view, found in _views_of_batch(network, expected, chunks, views, device, autocast):
                 outputs[view].append(found)
     order = np.argsort(np.concatenate(positions), kind="stable")
@@ -137,12 +137,6 @@ def _views_of_batch(
     for view in views:
         seen = VIEWS[view](pixels)
         yield view, _probabilities(network, normalised(seen, expected) if gray else seen, autocast)
-
-
-def _positions(source: BatchSource, number: int) -> np.ndarray:
-    """Rows of a batch in the order its chunks hold them (pack by pack)."""
-    rows = np.array_split(source.order(0), len(source))[number]
-    return rows[np.argsort(source.faces.pack[rows], kind="stable")]
 
 
 def _probabilities(network: torch.nn.Module, pixels: torch.Tensor, autocast: torch.dtype | None) -> np.ndarray:

@@ -33,7 +33,8 @@ try:
     from fer.study.execution import execute, write_study
     from fer.study.grid import GridPoint, added_runs, grid_points, idle_axes
     from fer.study.inspection import print_check, print_plan, refuse_bad_output
-    from fer.study.plan import Study, describe_idle, open_study, planned_runs
+    from fer.study.label_noise import write_label_noise
+    from fer.study.plan import Study, describe_idle, needed_runs, open_study, planned_runs
     from fer.study.preflight import problems_before_start, refuse_impossible
     from fer.study.speed import speed_book
     from utils import DiskFullError, InputError, log, remove_partial_files, start_logging, warn_once
@@ -75,6 +76,7 @@ def run_study(settings: Settings, train: bool = True) -> int:
     with LivePage(output, settings.plot_format, partial(write_study, study, runs, points)) as page:
         failures = execute(study, every, train, page)
     write_study(study, runs, points)
+    write_label_noise(study)
 
     report(
         output,
@@ -136,7 +138,8 @@ def plan_of(study: Study) -> tuple[list[PlannedRun], list[GridPoint], list[Plann
     runs = planned_runs(study)
     points = grid_points(study, runs)
     warn_once(study.settings.output_path / "cache" / "warned.json", filter(None, [idle_axes(points)]))
-    return runs, points, [*runs, *added_runs(study, runs, points)]
+    added = added_runs(study, runs, points)
+    return runs, points, [*needed_runs(study, [*runs, *added]), *runs, *added]
 
 
 def open_study_of(settings: Settings, problems: Sequence[str] = ()) -> Study:

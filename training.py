@@ -33,7 +33,7 @@ from fer.runs.epoch_words import say_epoch
 from fer.runs.facts import training_facts
 from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
 from fer.runs.kept_epoch import mean_scores, validation_scores
-from fer.runs.losses import Loss, as_labels, make_loss
+from fer.runs.losses import Loss, as_labels, make_loss, weighted
 from fer.runs.mixup import mixed
 from fer.runs.optimization import STEPPED_BY_BATCH
 from fer.runs.run import Run
@@ -334,6 +334,8 @@ def train_epoch(
         if run.hyper.augmentation and run.hyper.augment_engine == "batch":
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
         pixels, target = to_network_input(chunks, expected, machine.device)
+        if source.faces.weight is not None:
+            target = weighted(target, source.faces.weight[source.positions(state.epoch, number)])
         if run.hyper.mixup or run.hyper.cutmix:
             pixels, target = mixed(pixels, target, run.hyper, (run.seed, state.epoch, number))
         loss, logits = _step(state, loss_of, scaler, pixels, target, autocast, run.hyper.gradient_clip)

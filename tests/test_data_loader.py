@@ -135,6 +135,22 @@ def test_a_batch_larger_than_the_data_and_more_workers_than_batches(faces: FaceR
     assert sum(len(labels) for _, labels in batches_of(source, 8, 0)) == len(faces)
 
 
+def test_weights_stand_in_the_order_of_their_batch(faces: FaceRows) -> None:
+    weighted = faces.weighted({faces.sample_ids[3], faces.sample_ids[-1]}, 0.25)
+    assert sorted(weighted.weights.tolist())[:3] == [0.25, 0.25, 1]
+    assert faces.weight is None and FaceRows.join([faces, faces]).weight is None
+    joined = FaceRows.join([faces, weighted]).take(np.array([3, len(faces) + 3]))
+    assert joined.weights.tolist() == [1, 0.25]
+    source = BatchSource(weighted, 4, seed=1, shuffle=True)
+    marked = weighted.label[weighted.weights < 1]
+    seen = []
+    for number in range(len(source)):
+        labels = np.concatenate([labels.numpy() for _, labels in source[(2, number)]])
+        weights = weighted.weights[source.positions(2, number)]
+        seen += labels[weights < 1].tolist()
+    assert sorted(seen) == sorted(marked.tolist())
+
+
 def test_network_input_enlarges_each_pack_and_normalises(faces: FaceRows) -> None:
     source = BatchSource(faces, 100)
     expected = NetworkInput(24, 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))

@@ -21,7 +21,7 @@ from fer.columns.files import VALIDATION_SCORES
 from fer.faces.packs import Pack
 from fer.networks.local_weights import tensors_of
 from fer.runs.fit_state import start_state
-from fer.runs.losses import Loss, as_shares, make_loss
+from fer.runs.losses import Loss, as_shares, make_loss, weighted
 from fer.runs.run import PlannedRun
 from fer.settings.settings import Settings
 from fer.study.plan import open_study, planned_runs, training_samples
@@ -262,6 +262,32 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(prepare: Callable[..
         training._step(state, criterion, torch.amp.GradScaler("cpu", enabled=False), pixels, truth)
         gradients.append(torch.cat([p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", ["none", "weights"])
+@pytest.mark.parametrize("changes", [{}, {"label_smoothing": 0.1}, {"loss": "focal"}])
+def test_a_row_of_weight_two_is_a_row_seen_twice(
+    prepare: Callable[..., Prepared], balance: str, changes: dict[str, Any]
+) -> None:
+    job = prepare(balance=balance)
+    run = replace(job.run, hyper=replace(job.run.hyper, **changes))
+    draws = torch.Generator().manual_seed(0)
+    pixels, truth = torch.randn(7, 1, 16, 16, generator=draws), torch.tensor([0, 3, 3, 1, 6, 5, 2])
+    twice = [0, 1, 1, 2, 3, 5, 6]
+    faces = job.train.weighted({job.train.sample_ids[0]}, 0.5)
+    as_weighted = weighted(truth, np.array([1, 2, 1, 1, 0, 1, 1], dtype=np.float32))
+    found = []
+    for loss_of, images, target in (
+        (make_loss(run, faces, CPU.device), pixels, as_weighted),
+        (make_loss(run, job.train, CPU.device), pixels[twice], truth[twice]),
+    ):
+        state = start_state(run, 4, CPU.device, job.row, 3)
+        state.network.eval()
+        loss, _ = training._step(state, loss_of, torch.amp.GradScaler("cpu", enabled=False), images, target)
+        found.append((loss, [p.grad.flatten() for p in state.network.parameters() if p.grad is not None]))
+    assert torch.allclose(found[0][0], found[1][0], rtol=1e-5)
+    assert torch.allclose(torch.cat(found[0][1]), torch.cat(found[1][1]), atol=1e-5)
 
 
 @pytest.mark.slow

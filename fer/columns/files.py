@@ -23,16 +23,17 @@ BOX = tuple(BOX_COLUMNS)
 
 RESULT_KEYS = (*KEYS, "rows")
 COUNTS = ("n_train", "n_val", "n_test", "n_classes")
+CONFIDENT = ("accuracy_confident", "n_confident")
 COPIES = ("accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies")
 FACTS = (
     "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "parameters", "flops",
     "latency_ms",
 )  # fmt: skip
 RESULTS = (
-    *RESULT_KEYS, "section", *RUN, "members", *COUNTS, *METRICS, "tta_gain", "optimism", *COPIES, *FACTS,
+    *RESULT_KEYS, "section", *RUN, "members", *COUNTS, *METRICS, "tta_gain", "optimism", *COPIES, *CONFIDENT, *FACTS,
     "limit_per_split", "sample_data",
 )  # fmt: skip
-TEST_ONLY = ("section", "optimism", *COPIES)
+TEST_ONLY = ("section", "optimism", *COPIES, *CONFIDENT)
 VALIDATION = tuple("n_rows" if name == "n_test" else name for name in RESULTS if name not in TEST_ONLY)
 CLASSES = (*RESULT_KEYS, "class", "precision", "recall", "f1", "auc", "support")
 FUNNEL = ("dataset", "step", "removed", "kept", "found", "sample_data")
@@ -108,6 +109,8 @@ ATTRIBUTES = ("sample_id", "gender", "race", "age")
 METHODS = ("detected", "box", "given crop", "whole picture", "unreadable", "failed")
 DETECTION = ("split", "label", "emotion", "n", *METHODS, "rate", "mirrored")
 NO_FACE = ("sample_id", "split", "label", "method", "found", "reason")
+LABEL_NOISE = ("sample_id", "dataset", "split", "label", "suggested", "self_confidence", "doubtful", "rank")
+LABEL_NOISE_MATRIX = ("dataset", "part", "label", "suggested", "estimated", "share_of_label")
 AUDIT_COPIES = ("kind", "group", "sample_id", "dataset", "split", "label", "in_use", "similarity")
 SIDES = tuple(f"{name}_{side}" for side in ("left", "right") for name in ("dataset", "split", "label"))
 NEAR_PAIRS = ("left", "right", "similarity", "mirrored", *SIDES)
@@ -211,6 +214,8 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile("audit/<dataset>_quality.csv", "picture in use", QUALITY),
     OutputFile("audit/class_mix.csv", "dataset × split (or all)", MIX),
     OutputFile("audit/class_mix_distances.csv", "pair of splits, or of datasets", DISTANCES),
+    OutputFile("audit/label_noise.csv", "picture, with LABEL_NOISE: what networks say that never saw it", LABEL_NOISE),
+    OutputFile("audit/label_noise_matrix.csv", "dataset × part × given × suggested label", LABEL_NOISE_MATRIX),
     OutputFile("saved_models/<run>/history.csv", "epoch", HISTORY,
                "oracles: `test_` scores and loss too; fitted classifiers: no memory"),
     OutputFile("saved_models/<run>/run.json", "what shaped the weights, rows per class, cost, versions, hardware"),

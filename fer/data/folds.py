@@ -8,10 +8,16 @@ A fold is a name in `Run.split`; everything else (keys, caches, predictions) wor
 | "repeated" | r0, r1, … | TEST_FRACTION of the rows, drawn anew per repeat |
 | "subjects" | subject0, subject1, … | all rows of one person |
 
+| LABEL_NOISE | noise0, noise1, … | one of NOISE_FOLDS disjoint parts of all rows but the test set, and the test set |
+
 Whole groups (same person, photo or picture) stay together in all of them. Validation rows are carved from what is
 left, VAL_FRACTION of it. Datasets with an official test set keep it, and are trained on once. COPIES and CONFLICTS are
 settled anew in each fold, on its own training rows, from labels as delivered: no fold tests on a changed label.
 LIMIT_PER_SPLIT has drawn its rows before: folds split those, and nothing that was left out comes back.
+
+The folds of LABEL_NOISE ask something else of every dataset: what a network says of rows that it never saw. Whatever
+COPIES says, no copy of a row that a network is asked about trains it or chooses its epoch, for a copy would tell the
+label; and each label is the one delivered.
 """
 
 from __future__ import annotations
@@ -30,6 +36,8 @@ from fer.settings.settings import Settings
 from utils import InputError
 
 OFFICIAL = "official"
+OUT_OF_FOLD = "noise"  # how the folds of LABEL_NOISE are called, before their number
+UNREAD = "unread"  # split, in these folds, of test rows that EVALUATE_TEST = False leaves alone
 
 
 def repeat_of(fold: str) -> str:
@@ -74,18 +82,52 @@ def subjects(samples: pd.DataFrame) -> list[str]:
 
 
 def with_fold(data: DatasetSamples, fold: str, settings: Settings) -> DatasetSamples:
-    """The rows split as `fold` says, then settled. A dataset with an official test set comes back as it is."""
+    """The rows split as `fold` says, then settled. A dataset with an official test set comes back as it is.
+
+    Not so in the folds of LABEL_NOISE, which part the rows of any dataset.
+    """
+    if is_out_of_fold(fold) and data.row.role == "train":
+        return _with_out_of_fold(data, fold, settings)
     if fold == OFFICIAL or data.official_test:
         return data
     rows, seed = data.unsettled, settings.split_seed
     is_test = _test_rows(rows, fold, settings)
     is_val = rows.index.isin(take_fraction(rows[~is_test], settings.val_fraction, seed + 1))
-    split = np.select([is_test, is_val], ["test", "val"], "train")
-    samples, left = settle_rows(rows.assign(split=split), settings)
+    return _settled(data, rows.assign(split=np.select([is_test, is_val], ["test", "val"], "train")), fold, settings)
+
+
+def _settled(data: DatasetSamples, rows: pd.DataFrame, fold: str, settings: Settings) -> DatasetSamples:
+    samples, left = settle_rows(rows, settings)
     rejected = data.rejected[~stands_in_folds(data.rejected["step"])]
     rejected = pd.concat([rejected, left.assign(label=left["delivered"])]) if len(left) else rejected
     rejected = rejected[data.rejected.columns].reset_index(drop=True)
     return replace(data, samples=samples.reset_index(drop=True), rejected=rejected, fold=fold)
+
+
+def is_out_of_fold(fold: str) -> bool:
+    """Whether this is a fold of LABEL_NOISE."""
+    return fold.startswith(OUT_OF_FOLD)
+
+
+def out_of_fold_names(settings: Settings) -> tuple[str, ...]:
+    """The folds of LABEL_NOISE: noise0, noise1, …"""
+    return tuple(f"{OUT_OF_FOLD}{part}" for part in range(settings.noise_folds))
+
+
+def _with_out_of_fold(data: DatasetSamples, fold: str, settings: Settings) -> DatasetSamples:
+    """One part of the rows that are no test rows becomes test rows beside the dataset's own."""
+    rows, part = data.unsettled, int(fold.removeprefix(OUT_OF_FOLD))
+    is_tested = (rows["split"] == "test").to_numpy()
+    is_asked = is_tested.copy()
+    is_asked[~is_tested] = assign_parts(rows[~is_tested], settings.noise_folds, settings.split_seed + 2) == part
+    is_val = rows.index.isin(take_fraction(rows[~is_asked], settings.val_fraction, settings.split_seed + 1))
+    split = np.select([is_asked, is_val], ["test", "val"], "train")
+    strict = settings.model_copy(update={"copies": "drop", "conflicts": "keep"})
+    fresh = _settled(data, rows.assign(split=split), fold, strict)
+    if settings.evaluate_test:
+        return fresh
+    unread = fresh.samples["sample_id"].isin(rows.loc[is_tested, "sample_id"])
+    return replace(fresh, samples=fresh.samples.assign(split=fresh.samples["split"].mask(unread, UNREAD)))
 
 
 def _test_rows(rows: pd.DataFrame, fold: str, settings: Settings) -> np.ndarray:

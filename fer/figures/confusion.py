@@ -176,8 +176,13 @@ def draw_chosen_matrices(entries: list[PredictionEntry], title: list[str]) -> Fi
     return plot_matrices(title, panels)
 
 
-def plot_matrices(title: list[str], panels: Mapping[str, np.ndarray]) -> Figure:
-    """Confusion matrices int [C, C] side by side, three in a row, shares of the true class in the cells."""
+def plot_matrices(
+    title: list[str],
+    panels: Mapping[str, np.ndarray],
+    axes_words: tuple[str, str] = ("true", "predicted"),
+    bar_words: str = "share of the true class",
+) -> Figure:
+    """Confusion matrices [C, C] side by side, three in a row; in the cells shares of each line. `axes_words`: y, x."""
     columns = min(3, len(panels))
     lines, side = -(-len(panels) // columns), 2.45
     width = 0.75 + columns * (side + 0.12) + 0.75
@@ -200,12 +205,12 @@ def plot_matrices(title: list[str], panels: Mapping[str, np.ndarray]) -> Figure:
         axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, size=7.5, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(EMOTIONS)), EMOTIONS if column == 0 else [], size=7.5)
         axes.tick_params(length=0)
-        axes.set_xlabel("predicted", size=8, labelpad=1)
+        axes.set_xlabel(axes_words[1], size=8, labelpad=1)
         if column == 0:
-            axes.set_ylabel("true", size=8)
+            axes.set_ylabel(axes_words[0], size=8)
     bar = figure.add_axes(((0.75 + columns * (side + 0.12)) / width, (body - 0.5 - side) / height, 0.12 / width,
                            side / height))  # fmt: skip
-    figure.colorbar(image, bar, label="share of the true class").outline.set_visible(False)
+    figure.colorbar(image, bar, label=bar_words).outline.set_visible(False)
     return figure
 
 

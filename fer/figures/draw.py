@@ -20,6 +20,7 @@ from fer.figures.engine import FigureJob, LeftOut, draw_changed, named_jobs, not
 from fer.figures.gains import augmentation_jobs, combined_jobs, ensemble_jobs, tta_jobs
 from fer.figures.grid import grid_jobs
 from fer.figures.groups import group_jobs
+from fer.figures.label_noise import label_noise_jobs
 from fer.figures.metrics import class_jobs, metric_jobs, overview_jobs
 from fer.figures.selection import detection_jobs, funnel_jobs, quality_jobs
 from fer.figures.threshold_curves import threshold_jobs
@@ -37,6 +38,7 @@ FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     funnel_jobs,
     quality_jobs,
     detection_jobs,
+    label_noise_jobs,
     curve_jobs,
     architecture_jobs,
     chosen_jobs,

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from fer.audit.contact_sheets import SHEETS
+from fer.audit.label_noise import SHEET, SHEET_WORDS
 from utils import log, read_json
 
 Section = Literal[
@@ -41,13 +42,15 @@ def listed_figures(output: Path) -> dict[str, dict[str, Any]]:
 
 
 def _contact_sheets(output: Path) -> dict[str, dict[str, Any]]:
-    """Facts of the sheets that the audit draws (fer/audit/contact_sheets.py); the first that is there leads."""
-    sheets = [name for name in SHEETS if (output / "audit" / f"{name}.png").is_file()]
+    """Facts of the sheets that fer/audit/ draws (contact_sheets.py, label_noise.py); the first that is there leads."""
+    folder = output / "audit"
+    words = {f"{name}.png": words for name, words in SHEETS.items() if (folder / f"{name}.png").is_file()}
+    words |= dict.fromkeys(sorted(path.name for path in folder.glob(f"*{SHEET}")), SHEET_WORDS)
     return {
-        f"audit/{name}.png": NOTHING
-        | {"section": "audit", "caption": SHEETS[name].caption, "alt": SHEETS[name].alt, "fingerprint": ""}
+        f"audit/{name}": NOTHING
+        | {"section": "audit", "caption": caption, "alt": alt, "fingerprint": ""}
         | {"is_key": place == 0, "is_lead": place == 0}
-        for place, name in enumerate(sheets)
+        for place, (name, (_, caption, alt)) in enumerate(words.items())
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer.audit.label_noise import read_label_noise
 from fer.findings.finding import Finding
 from fer.report import answers
 from fer.report.facts import RunState, data_table, machines, protocol, state_counts, test_reads, without_folders
@@ -138,7 +139,8 @@ def _across_settings(one: Material) -> Iterable[Section]:
 
 def _audit_to_statistics(one: Material) -> Iterable[Section]:
     audit = _audit(one)
-    yield Section("audit", "Audit", answers.audit(one.findings, audit), sentences=audit or [])
+    noise = read_label_noise(one.output)
+    yield Section("audit", "Audit", answers.audit(one.findings, audit), sentences=[*(audit or []), *noise])
     for name, title, answer in (
         ("calibration", "Calibration", answers.calibration),
         ("groups", "Groups", answers.groups),

@@ -15,6 +15,7 @@ import numpy as np
 from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
 from fer.data.folds import OFFICIAL, repeat_of
 from fer.data.whole_sets import dataset_of, is_whole
+from fer.results.confident_rows import ConfidentRows
 from fer.results.leaks import Copies, TestCopies, parts_of
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
 from fer.settings.settings import EMOTIONS
@@ -49,11 +50,12 @@ class Scores:
 
 @dataclass
 class ScoreStore:
-    """Scores known from before, those in use now, the copies among test rows, and what was left out and why."""
+    """Scores known from before, those in use now, which test rows are copies or doubted, what was left out and why."""
 
     study: StoredStudy
     path: Path
     copies: Copies
+    confident: ConfidentRows
     known: dict[str, Any]
     tested: dict[str, list[PredictionEntry]] = field(default_factory=dict)
     fresh: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +78,7 @@ def score_study(study: StoredStudy, cache: Path) -> tuple[list[Scores], list[str
 
     Also returns, in words, what was left out and why.
     """
-    store = ScoreStore(study, cache, Copies(study.output), _read_cache(cache))
+    store = ScoreStore(study, cache, Copies(study.output), ConfidentRows(study.output), _read_cache(cache))
     scored = [one for entry in _with_progress(store) if (one := _score_entry(store, entry))]
     for name, split, rows in sorted({(one.test_on, one.split, one.rows) for one in scored} - _folds(scored)):
         try:
@@ -115,7 +117,10 @@ def _cache_name(entry: PredictionEntry) -> str:
 
 
 def _stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
-    return [*entry.stamp(), *(_copies_stamp(store, entry) if entry.split == "test" else [])]
+    if entry.split != "test":
+        return entry.stamp()
+    judged = [] if store.confident.key is None else [store.confident.key]
+    return [*entry.stamp(), *_copies_stamp(store, entry), *judged]
 
 
 def _copies_stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
@@ -140,7 +145,9 @@ def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
         except InputError as error:
             store.leave_out(str(error))
             return None
-        parts = _parts_of_the_test(store, entry, found) if entry.split == "test" else {}
+        parts = {}
+        if entry.split == "test":
+            parts = _parts_of_the_test(store, entry, found) | _confident_part(store, found)
         store.fresh[name] = _compute(stamp, found.labels, found.probabilities, parts)
     numbers = _numbers(store.fresh[name])
     return Scores(entry.run, entry.test_on, entry.split, entry.test_variant, entry.tta, **numbers, rows=entry.rows)
@@ -166,6 +173,19 @@ def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predict
     if copies.near is not None:
         scores["n_near_copies"] = int(np.isin(found.sample_ids, list(copies.near)).sum())
     return scores
+
+
+def _confident_part(store: ScoreStore, found: Predictions) -> dict[str, float]:
+    """Accuracy on the rows whose label is not doubted, and how many; empty where these are not known."""
+    try:
+        rows = store.confident.find(found.sample_ids)
+    except InputError as error:
+        store.leave_out(f"accuracy on confident rows: {error}")
+        return {}
+    if rows is None:
+        return {}
+    right = accuracy(found.labels[rows], found.probabilities[rows]) if rows.any() else float("nan")
+    return {"accuracy_confident": right, "n_confident": int(rows.sum())}
 
 
 def _copies_of(store: ScoreStore, entry: PredictionEntry) -> TestCopies | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -30,7 +30,11 @@ ADDED_LATER: dict[str, Any] = {
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
     "mixup": 0.0, "cutmix": 0.0,
+    "doubtful": "keep",
 }  # fmt: skip
+
+# Raise when the same probabilities would call other labels doubtful.
+NOISE_VERSION = 1
 
 # Value of `Run.selection` where the epoch was chosen on the test set.
 ORACLE = "oracle"
@@ -84,6 +88,7 @@ class Hyperparameters:
     effective_beta: float = 0.999
     mixup: float = 0.0
     cutmix: float = 0.0
+    doubtful: str | float = "keep"
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,14 @@ class PlannedRun:
     """A run with its key's inputs and its folder.
 
     `counterpart`, of an oracle: the run of the same training whose epoch is chosen on validation rows.
+    `needs`: the runs that must be finished and scored before this one can begin.
     """
 
     run: Run
     inputs: dict[str, Any]
     folder: Path
     counterpart: PlannedRun | None = None
+    needs: tuple[PlannedRun, ...] = ()
 
     @property
     def name(self) -> str:
@@ -182,13 +189,28 @@ def plan_oracle(counterpart: PlannedRun, test_rows: dict[str, str]) -> PlannedRu
     key = fingerprint(counterpart.inputs, 32)
     inputs = counterpart.inputs | {"selection": ORACLE, "epoch_of": key, "test_rows": test_rows}
     run = replace(counterpart.run, selection=ORACLE)
-    return PlannedRun(run, inputs, counterpart.folder.parent / f"{run.slug}__{fingerprint(inputs)}", counterpart)
+    folder = counterpart.folder.parent / f"{run.slug}__{fingerprint(inputs)}"
+    return PlannedRun(run, inputs, folder, counterpart, counterpart.needs)
 
 
-def plan_run(run: Run, recipes: dict[str, Any], rows: dict[str, str], models_folder: Path) -> PlannedRun:
-    """Give `run` its key and folder `<slug>__<hash8>` under `models_folder`."""
+def plan_run(
+    run: Run,
+    recipes: dict[str, Any],
+    rows: dict[str, str],
+    models_folder: Path,
+    doubted_by: Mapping[str, tuple[PlannedRun, ...]] | None = None,
+) -> PlannedRun:
+    """Give `run` its key and folder `<slug>__<hash8>` under `models_folder`.
+
+    `doubted_by`: per dataset the runs by which its doubtful labels are found, where `run` treats those apart. Which
+    rows that are is not known before they are trained, so their keys stand in this one.
+    """
     inputs = key_inputs(run, recipes, rows)
-    return PlannedRun(run, inputs, models_folder / f"{run.slug}__{fingerprint(inputs)}")
+    if doubted_by:
+        keys = {name: [fingerprint(one.inputs, 32) for one in found] for name, found in doubted_by.items()}
+        inputs["doubted_by"] = keys | {"version": NOISE_VERSION}
+    needs = tuple(one for found in (doubted_by or {}).values() for one in found)
+    return PlannedRun(run, inputs, models_folder / f"{run.slug}__{fingerprint(inputs)}", needs=needs)
 
 
 def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
@@ -261,6 +283,8 @@ def what_made_it_new(planned: PlannedRun) -> str:
 
 def changes(old: Any, new: Any, name: str = "") -> list[str]:
     """In words, which inputs of a run's key differ."""
+    if name == "doubted_by":  # where only one side has them, DOUBTFUL says so
+        return ["what tells doubtful labels changed"] if old and new and old != new else []
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
         before, now = ADDED_LATER | old, ADDED_LATER | new

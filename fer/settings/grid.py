@@ -23,10 +23,11 @@ PICTURES = (
     "FACE_SIZE", "CROP_MARGIN", "ALIGN", "GRAYSCALE", "FACE_POLICY", "NO_FACE", "DETECTION_THRESHOLD", "SAVE_FORMAT",
     "LIGHT_STRENGTH", "STRONG_STRENGTH", "LIGHT_PROBABILITY", "STRONG_PROBABILITY", "AUGMENT_ENGINE",
 )  # fmt: skip
+LABELS = ("LABEL_NOISE", "NOISE_FOLDS")
 # Everything that shapes a training and leaves its validation rows the same; of the tables, also single entries.
 TABLES = ("BALANCE", "ONLINE_AUGMENTATION")
 ONLY_ENTRIES = ("MODEL_CONFIG", "RECIPES")
-NAMES = (*(name.upper() for name in TrainingValues.model_fields), "RECIPE", "AMP", *PICTURES, *TABLES)
+NAMES = (*(name.upper() for name in TrainingValues.model_fields), "RECIPE", "AMP", *LABELS, *PICTURES, *TABLES)
 # Settings that hold several values of their own: one plan has them all already.
 SEVERAL = ("ACTIVE_DATASETS", "VARIANTS", "EXPERIMENTS", "COMBINATIONS", "MIXING", "SEEDS", "TEST_VARIANTS", "TTA")
 ROWS = (

@@ -131,6 +131,8 @@ class _Data(Record):
     folds: Annotated[int, Interval(ge=2, le=100)] = 5
     repeats: Annotated[int, Interval(ge=1, le=100)] = 1
     limit_per_split: Annotated[int, Interval(ge=len(EMOTIONS), le=10_000_000)] | None = None
+    label_noise: Text | None = None
+    noise_folds: Annotated[int, Interval(ge=2, le=100)] = 5
 
     variants: Several[Variant] = ("preprocessed", "augmented")
     test_variants: Several[Literal["same", "raw", "preprocessed"]] = ("same",)
@@ -291,11 +293,47 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             )
     yield from _unknown_recipes(s)
     yield from _training_conflicts(s)
+    yield from _noise_conflicts(s)
     if s.oracle and not s.evaluate_test:
         yield (
             {"ORACLE", "EVALUATE_TEST"},
             "ORACLE = True chooses an epoch by the test set, EVALUATE_TEST = False leaves that set unread. "
             "Set one of them to the other value.",
+        )
+
+
+def _noise_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
+    """What LABEL_NOISE names, and what a training that treats doubtful rows apart needs."""
+    if s.label_noise is not None and s.label_noise not in s.models:
+        yield (
+            {"LABEL_NOISE", "MODEL_CONFIG"},
+            f"LABEL_NOISE names {quote(s.label_noise)}, but MODEL_CONFIG has only {', '.join(s.models)}."
+            f"{did_you_mean(s.label_noise, s.models)} Correct the name, or write None.",
+        )
+    told = [s.training_of(name).doubtful for name in _with_known_recipe(s)]
+    apart = next((value for value in told if value != "keep"), None)
+    if apart is None:
+        return
+    names = {"DOUBTFUL", "LABEL_NOISE", "MODEL_CONFIG", "RECIPES", "RECIPE", "SPLITS"}
+    weighted = [name for name in _with_known_recipe(s) if isinstance(s.training_of(name).doubtful, float)]
+    classic = next((name for name in weighted if s.training_of(name).head in CLASSIC_HEADS), None)
+    if classic is not None:
+        yield (
+            names | {"HEAD"},
+            f'MODEL_CONFIG "{classic}": DOUBTFUL = {s.training_of(classic).doubtful} weighs a loss, and '
+            f'HEAD = {quote(s.training_of(classic).head)} is fitted without one. Set DOUBTFUL = "drop" or "keep".',
+        )
+    if s.label_noise is None:
+        yield (
+            names,
+            f"DOUBTFUL = {quote(apart)} needs to know which labels are doubtful. Name in LABEL_NOISE the row of "
+            'MODEL_CONFIG whose network tells, or set DOUBTFUL = "keep".',
+        )
+    if s.splits != "official":
+        yield (
+            names,
+            f"DOUBTFUL = {quote(apart)} finds doubtful labels once, in the official split, by networks that have seen "
+            f'what SPLITS = {quote(s.splits)} tests on. Set SPLITS = "official", or DOUBTFUL = "keep".',
         )
 
 
@@ -314,10 +352,13 @@ def _unknown_recipes(s: Settings) -> Iterator[tuple[set[str], str]]:
             )
 
 
+def _with_known_recipe(s: Settings) -> list[str]:
+    return [name for name, row in s.models.items() if (row.recipe or s.recipe or "") in {"", *s.recipes}]
+
+
 def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
     """What contradicts in the training of each network: a mistake of config.py's own values is told once."""
-    models = {name: row for name, row in s.models.items() if (row.recipe or s.recipe or "") in {"", *s.recipes}}
-    trainings = {name: s.training_of(name) for name in models}
+    trainings = {name: s.training_of(name) for name in _with_known_recipe(s)}
     own = dict(_told(training_conflicts(s)))
     told = set()
     for name, values in trainings.items():

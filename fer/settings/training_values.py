@@ -88,6 +88,7 @@ class TrainingValues(Record):
     effective_beta: OpenFraction = 0.999
     mixup: Annotated[float, Interval(ge=0, le=10)] = 0.0
     cutmix: Annotated[float, Interval(ge=0, le=10)] = 0.0
+    doubtful: Literal["keep", "drop"] | OpenFraction = "keep"
     ema_decay: BelowOne = 0.0
     train_sizes: Annotated[tuple[TrainSize, ...], BeforeValidator(as_tuple)] = ()
     select_by: Literal["macro_f1", "accuracy", "balanced_accuracy", "loss", "last"] = "macro_f1"

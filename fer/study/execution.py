@@ -17,6 +17,7 @@ from fer.runs.run import PlannedRun, Run, locked
 from fer.settings.settings import ModelRow, Settings
 from fer.study.grid import GridPoint
 from fer.study.grid_progress import GridProgress
+from fer.study.label_noise import doubtful_rows
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
 from fer.study.variants import scored_faces, scored_variant, training_faces
@@ -121,6 +122,11 @@ def _attempt(
             return False  # another process trains the run whose epochs this one is chosen from
         failures[planned.name] = f"{planned.counterpart.name}, whose epochs it is chosen from, failed"
         return True
+    if not planned.finished and (missing := _missing_needs(study, planned)):
+        lost_needs = [need.name for need in missing if need.name in failures]
+        if lost_needs:
+            failures[planned.name] = f"{lost_needs[0]}, which has to be finished first, failed"
+        return bool(lost_needs)  # else another process trains what is missing
     if not planned.finished and _start_of(planned.run) in lost:
         failures[planned.name] = lost[_start_of(planned.run)]
         return True
@@ -150,6 +156,11 @@ def _attempt(
     if after_each is not None:
         after_each()
     return True
+
+
+def _missing_needs(study: Study, planned: PlannedRun) -> list[PlannedRun]:
+    """What a run needs that is not finished, or not scored."""
+    return [need for need in planned.needs if not need.finished or missing_predictions(study, need)]
 
 
 def _start_of(run: Run) -> str:
@@ -192,7 +203,8 @@ def _fit(
     settings, run = study.settings, planned.run
     machine = make_machine(settings)
     samples = study.training(run.train_on).samples
-    train, validation, counts = training_faces(study.datasets, samples, run, settings)
+    doubtful = doubtful_rows(study, planned)
+    train, validation, counts = training_faces(study.datasets, samples, run, settings, doubtful)
     watched = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
     facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched, note_epoch)
     if oracle is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fer.runs.run import PlannedRun
 from fer.settings.grid import words_of
-from fer.study.plan import Study, planned_runs
+from fer.study.plan import Study, needed_runs, planned_runs
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,18 @@ def grid_points(study: Study, runs: list[PlannedRun]) -> list[GridPoint]:
 def added_runs(study: Study, runs: Iterable[PlannedRun], points: Iterable[GridPoint]) -> list[PlannedRun]:
     """The runs that are trained for GRID alone: those of other points that are not among `runs`, each once.
 
-    From now on `study` knows the point each belongs to.
+    From now on `study` knows the point each belongs to, and a point that what its runs need is the study's where it is.
     """
     known = {planned.name for planned in runs}
+    own = {planned.name for planned in needed_runs(study, runs)}
     added = []
     for point in points:
         for planned in point.runs:
             if planned.name not in known:
                 known.add(planned.name)
                 study.adopt(planned, point.study)
+                for need in planned.needs:
+                    (point.study if need.name in own else study).adopt(need, study if need.name in own else point.study)
                 added.append(planned)
     return added
 

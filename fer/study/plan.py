@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fer.data.copies import settle_copies_between
-from fer.data.folds import OFFICIAL, fold_names, with_fold
+from fer.data.folds import OFFICIAL, fold_names, is_out_of_fold, out_of_fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
 from fer.data.whole_sets import dataset_of, is_whole, unseen_rows
 from fer.machine.precision import resolved_precision
@@ -23,6 +23,9 @@ from fer.settings.settings import Settings
 from fer.settings.training_values import CLASSIC_HEADS, TrainingValues
 from fer.study.variants import draws_rows, picture_recipe
 from utils import InputError, file_fingerprint
+
+# What the networks of LABEL_NOISE are scored on: the rows they are asked about, seen as they are.
+ASKED_ONCE: dict[str, Any] = {"evaluate_test": True, "oracle": False, "tta": ("none",), "test_variants": ("same",)}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Study:
     _grid: dict[str, Study] = field(default_factory=dict, repr=False)
     unlabelled: dict[str, DatasetSamples] = field(default_factory=dict)
     _unseen: dict[tuple[tuple[str, ...], str], tuple[pd.DataFrame, str]] = field(default_factory=dict, repr=False)
+    _noise: dict[str, tuple[PlannedRun, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
@@ -75,7 +79,8 @@ class Study:
             return self
         if fold not in self._folds:
             split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
-            self._folds[fold] = Study(self.settings, split, fold, unlabelled=self.unlabelled)
+            settings = self.settings.model_copy(update=ASKED_ONCE) if is_out_of_fold(fold) else self.settings
+            self._folds[fold] = Study(settings, split, fold, unlabelled=self.unlabelled)
         return self._folds[fold]
 
     def with_settings(self, settings: Settings) -> Study:
@@ -135,13 +140,38 @@ def planned_runs(study: Study) -> list[PlannedRun]:
     for train_on, mixing in trainings_of(settings):
         folds = fold_names([study.datasets[name] for name in train_on], settings)
         for variant, model, fold, seed in product(settings.variants, settings.models, folds, settings.seeds):
-            planned = _plan(study.at(fold), train_on, mixing, variant, model, seed, fold)
+            planned = _plan(study, train_on, mixing, variant, model, seed, fold)
             runs.setdefault(planned.name, planned)
             if settings.oracle:
                 tested = study.at(fold).tested
                 oracle = plan_oracle(planned, {name: tested[name][1] for name in train_on})
                 runs.setdefault(oracle.name, oracle)
     return list(runs.values())
+
+
+def noise_runs(study: Study, name: str) -> tuple[PlannedRun, ...]:
+    """The runs that say how doubtful the labels of a dataset are, one per fold.
+
+    None without LABEL_NOISE, nor for a dataset that is only tested on: there is nothing to train such networks on.
+    The first of VARIANTS and of SEEDS, and no doubt in what they learn from.
+    """
+    settings = study.settings
+    if settings.label_noise is None or study.datasets[name].row.role != "train":
+        return ()
+    if name not in study._noise:
+        variant, seed = settings.variants[0], settings.seeds[0]
+        study._noise[name] = tuple(
+            _plan(study, (name,), "natural", variant, settings.label_noise, seed, fold)
+            for fold in out_of_fold_names(settings)
+        )
+    return study._noise[name]
+
+
+def needed_runs(study: Study, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """What has to be trained before `runs`, and the runs of LABEL_NOISE, each once."""
+    own = [one for name in study.datasets for one in noise_runs(study, name)]
+    needs = [need for planned in runs for need in planned.needs]
+    return list({planned.name: planned for planned in [*own, *needs]}.values())
 
 
 # The fewest active datasets with which an experiment has something to train.
@@ -179,7 +209,9 @@ def trainings_of(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
 def _plan(
     study: Study, train_on: tuple[str, ...], mixing: str, variant: str, model: str, seed: int, fold: str
 ) -> PlannedRun:
-    settings = study.settings
+    settings, whole = study.settings, study
+    study = study.at(fold)
+    hyper = _hyperparameters(settings, variant, model)
     run = Run(
         train_on=train_on,
         variant=variant,
@@ -189,11 +221,12 @@ def _plan(
         balance=settings.balance_of(variant),
         mixing=mixing,
         selection=settings.training_of(model).select_by,
-        hyper=_hyperparameters(settings, variant, model),
+        hyper=hyper if not is_out_of_fold(fold) else replace(hyper, doubtful="keep"),
         balance_seed=settings.split_seed if draws_rows(variant, settings) else None,
     )
     recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
-    return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder)
+    doubted_by = {name: noise_runs(whole, name) for name in train_on} if run.hyper.doubtful != "keep" else {}
+    return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder, doubted_by)
 
 
 def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
@@ -235,7 +268,7 @@ def _unread(values: TrainingValues, balance: str) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
     beta = ["effective_beta"] if balance != "effective_number" else []
     if values.head in CLASSIC_HEADS:
-        read = {*RESOLVED, "interpolation", "head", "head_c", "effective_beta"}
+        read = {*RESOLVED, "interpolation", "head", "head_c", "effective_beta", "doubtful"}
         return [*sorted(set(TrainingValues.model_fields) - read), *beta]
     head = ["head_c", *(OF_AN_MLP if values.head != "mlp" else ())]
     head += ["head_weight_decay"] if values.head_weight_decay == values.weight_decay else []
@@ -279,4 +312,4 @@ def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.Da
     tables = {name: study.datasets[name].samples for name in train_on}
     if len(train_on) > 1:
         tables = settle_copies_between(tables, study.settings.copies, study.settings.split_seed)
-    return {name: table[table["split"] != "test"] for name, table in tables.items()}
+    return {name: table[table["split"].isin(("train", "val"))] for name, table in tables.items()}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import TEST_READS
+from fer.data.folds import is_out_of_fold
 from fer.data.whole_sets import dataset_of, whole
 from fer.machine.precision import FULL, autocast_dtype
 from fer.runs.run import PlannedRun, Run, read_run_json
@@ -60,9 +61,14 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
 
 
 def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
-    """(dataset or `<dataset>@all`, split, variant) of everything a run is scored on."""
+    """(dataset or `<dataset>@all`, split, variant) of everything a run is scored on.
+
+    In the folds of LABEL_NOISE that is its own dataset.
+    """
     own = scored_variant(run.variant)
     for name in study.datasets:
+        if is_out_of_fold(run.split) and name not in run.train_on:
+            continue
         if name in run.train_on and len(study.scored(run.train_on, name, "val")[0]):
             yield name, "val", own
         for test_on in _test_sets(study, run, name) if study.settings.evaluate_test else ():
@@ -143,7 +149,7 @@ def score_run(study: Study, planned: PlannedRun, loaded: Loaded | None = None) -
         _compare_with_training(study, planned, found)
     for group, members in groups.items():
         faces, probabilities = found[group] if group in found else predict_rows(group)
-        if group[1] == "test":
+        if group[1] == "test" and not is_out_of_fold(planned.run.split):  # nobody chooses by what these say
             _count_test_read(study, group[0], planned.name)
         for file in members:
             _store(planned, file, faces, probabilities[file.tta])

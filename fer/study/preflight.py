@@ -13,6 +13,7 @@ from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from fer.audit.label_noise import cleanlab_problem
 from fer.networks.names import UnavailableWeightsError, architecture_of, fetched_tag, network_problem, weights_source
 from fer.runs.run import PlannedRun, read_run_json
 from fer.settings.settings import Settings
@@ -25,7 +26,8 @@ LONGEST_WAIT = 8.0  # seconds for all servers together: looking up a name has no
 def problems_before_start(settings: Settings) -> list[str]:
     """What stands in the way of training networks that have not been trained here, each with its fix."""
     models = [name for name in settings.models if not _was_trained(settings, name)]
-    return model_problems(settings, models) if models else []
+    noise = cleanlab_problem() if settings.label_noise is not None else None
+    return [*(model_problems(settings, models) if models else []), *([noise] if noise else [])]
 
 
 def refuse_impossible(settings: Settings, runs: Iterable[PlannedRun]) -> None:

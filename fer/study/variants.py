@@ -177,16 +177,23 @@ def scored_faces(data: DatasetSamples, split: str, variant: str, network_size: i
 
 
 def training_faces(
-    datasets: dict[str, DatasetSamples], samples: dict[str, pd.DataFrame], run: Run, settings: Settings
+    datasets: dict[str, DatasetSamples],
+    samples: dict[str, pd.DataFrame],
+    run: Run,
+    settings: Settings,
+    doubtful: frozenset[str] = frozenset(),
 ) -> tuple[FaceRows, dict[str, FaceRows], dict[str, dict[str, Any]]]:
     """Balanced training rows, validation rows per dataset, and counts per dataset for run.json.
 
-    `samples` holds the training and validation rows of each dataset of `run.train_on`.
+    `samples` holds the training and validation rows of each dataset of `run.train_on`; `doubtful` the sample_id of
+    rows whose label is doubted: among training rows they are treated as `run.hyper.doubtful` says.
     Raises InputError when nothing is left to train or to validate on.
     """
     parts, validation, counts = [], {}, {}
     for name, table in samples.items():
-        train, balanced, val = _one_dataset(datasets[name], table, run, settings)
+        if run.hyper.doubtful == "drop":
+            table = table[(table["split"] != "train") | ~table["sample_id"].isin(doubtful)]
+        train, balanced, val = _one_dataset(datasets[name], table, run, settings, doubtful)
         if not len(train) or not len(val):
             raise InputError(
                 f"{name}: {len(train)} training and {len(val)} validation pictures; both are needed. "
@@ -210,9 +217,9 @@ def _per_class(faces: FaceRows, drawn_evenly: bool = False) -> list[int]:
 
 
 def _one_dataset(
-    data: DatasetSamples, table: pd.DataFrame, run: Run, settings: Settings
+    data: DatasetSamples, table: pd.DataFrame, run: Run, settings: Settings, doubtful: frozenset[str]
 ) -> tuple[FaceRows, FaceRows, FaceRows]:
-    """Training rows as they are, the same balanced, and validation rows."""
+    """Training rows as they are, the same balanced and weighted, and validation rows."""
     size = run.hyper.input_size
     faces = _packed(data, scored_variant(run.variant), size, settings)
     wanted = data.samples["sample_id"].isin(table["sample_id"])
@@ -221,7 +228,11 @@ def _one_dataset(
         is_train &= _face_found(data, settings)
     train = faces.rows_of(data.samples[is_train])
     val = faces.rows_of(data.samples[wanted & (data.samples["split"] == "val")])
-    return train, _balance(train, data, is_train, run, settings), val
+    balanced = _balance(train, data, is_train, run, settings)
+    if isinstance(run.hyper.doubtful, float):
+        extra = {name for name in balanced.sample_ids if name.rpartition("+aug")[0] in doubtful}
+        balanced = balanced.weighted(doubtful | extra, run.hyper.doubtful)
+    return train, balanced, val
 
 
 def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:

@@ -28,12 +28,14 @@ FURTHER = {
     "tables/cost.csv": r"\w+ sd",
     "tables/all_runs.csv": r"[A-Z_]+",
 }  # fmt: skip
-# Written for some studies only: GRID, shipped attributes, faces that are looked for, tables of predict.py.
+# Written for some studies only: GRID, LABEL_NOISE, shipped attributes, faces that are looked for, tables of predict.py.
 ELSEWHERE = (
     "samples/<dataset>_attributes.csv",
     "samples/<dataset>_detection.csv",
     "samples/<dataset>_no_face.csv",
     "tables/grid.csv",
+    "audit/label_noise.csv",
+    "audit/label_noise_matrix.csv",
 )
 
 
