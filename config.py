@@ -49,8 +49,9 @@ OUTPUT_DIR = "saidas"  # everything else that is made: weights, predictions, tab
 SPLIT_SEED = 42  # 0 or more; moves the splits and the offline copies, and nothing else
 VAL_FRACTION = 0.1  # above 0, below 0.5, of the training rows; only where no official validation set exists
 TEST_FRACTION = 0.2  # above 0, below 0.5, of all rows; only where no official test set exists (ExpW)
-# "drop": exact copies of validation and test pictures leave training; "keep": they stay; "drop_random": they stay
-# and as many others of the same classes leave: the control that shows what the copies, not their number, are worth
+# "drop": exact copies of validation and test pictures leave training; "drop_near": near copies too (mirrored, resized,
+# encoded again), and no split drawn here parts them; "keep": all stay; "drop_random": they stay and as many others of
+# the same classes leave: the control that shows what the copies, not their number, are worth
 COPIES = "drop"
 # Identical training pictures with different labels (FER2013 has 57 such groups): "keep", "drop" all of them, or
 # give all the label that the "majority" of them has (no majority: dropped). Test rows are never touched

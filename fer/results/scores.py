@@ -22,7 +22,7 @@ from fer.settings.settings import EMOTIONS
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
-SCORES_VERSION = 5
+SCORES_VERSION = 6
 MAJORITY = "majority_class"
 
 
@@ -156,7 +156,8 @@ def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
 def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predictions) -> dict[str, float]:
     """Accuracy and rows without and with an identical copy in training; empty where the copies are not known.
 
-    `n_near_copies`: rows without an identical copy that have a near one; not there where no audit tells.
+    `n_near_copies`: rows without an identical copy that have a near one; the rows without either are a third part.
+    Neither is there where no audit tells.
     """
     try:
         copies = _copies_of(store, entry)
@@ -167,11 +168,14 @@ def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predict
         return {}
     copied = np.isin(found.sample_ids, list(copies.identical))
     scores: dict[str, float] = {}
-    for part, rows in (("without_copies", ~copied), ("copies", copied)):
+    parts = {"without_copies": ~copied, "copies": copied}
+    if copies.near is not None:
+        near = np.isin(found.sample_ids, list(copies.near))
+        scores["n_near_copies"] = int(near.sum())
+        parts["without_near_copies"] = ~copied & ~near
+    for part, rows in parts.items():
         right = accuracy(found.labels[rows], found.probabilities[rows]) if rows.any() else float("nan")
         scores |= {f"accuracy_{part}": right, f"n_{part}": int(rows.sum())}
-    if copies.near is not None:
-        scores["n_near_copies"] = int(np.isin(found.sample_ids, list(copies.near)).sum())
     return scores
 
 

@@ -125,7 +125,7 @@ class _Data(Record):
     split_seed: Seed = 42
     val_fraction: Share = 0.1
     test_fraction: Share = 0.2
-    copies: Literal["drop", "keep", "drop_random"] = "drop"
+    copies: Literal["drop", "drop_near", "keep", "drop_random"] = "drop"
     conflicts: Literal["keep", "drop", "majority"] = "keep"
     splits: Literal["official", "kfold", "repeated", "subjects"] = "official"
     folds: Annotated[int, Interval(ge=2, le=100)] = 5

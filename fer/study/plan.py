@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer.audit.near_groups import near_groups, with_groups_between
 from fer.data.copies import settle_copies_between
 from fer.data.folds import OFFICIAL, fold_names, is_out_of_fold, out_of_fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
@@ -122,7 +123,7 @@ class Study:
 def open_study(settings: Settings) -> Study:
     """Read every active dataset (from the cache where nothing changed)."""
     unlabelled = settings.active("unlabelled")
-    samples = {name: load_samples(name, settings) for name in settings.active_datasets}
+    samples = {name: load_samples(name, settings, near_groups) for name in settings.active_datasets}
     datasets = {name: data for name, data in samples.items() if name not in unlabelled}
     return Study(settings, datasets, unlabelled={name: samples[name] for name in unlabelled})
 
@@ -311,5 +312,7 @@ def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.Da
     """
     tables = {name: study.datasets[name].samples for name in train_on}
     if len(train_on) > 1:
+        if study.settings.copies == "drop_near":
+            tables = with_groups_between(study.datasets, tables, study.settings)
         tables = settle_copies_between(tables, study.settings.copies, study.settings.split_seed)
     return {name: table[table["split"].isin(("train", "val"))] for name, table in tables.items()}
