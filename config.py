@@ -158,7 +158,18 @@ RECIPES = {
     },
 }  # fmt: skip
 RECIPE = None  # one of RECIPES for every network whose row names none; None = the values below
+# Networks that first learn from faces: a row is a pretraining, and rows of MODEL_CONFIG start from it by
+# "weights": "pretraining:faces". Made once for each network and variant, kept in saidas/pretrainings/, as in
+#   {"faces": {"method": "simsiam", "datasets": ("fer2013", "expw"), "epochs": 100}}
+# method: "simclr", "simsiam", "byol", "swav" without labels (uv sync --extra ssl), or "supervised" with them
+# datasets: one or several rows of DATASETS, active or not; validation and test rows and their copies take no part
+# epochs: passes over them; also "batch_size" (256), "learning_rate" ("auto"), "weight_decay", "weights" to start from
+#   itself (None), "seed" (0) and "crop" (0.3: smallest share of the face that a view shows, without labels)
+PRETRAININGS: dict = {}
 PRETRAINED = True  # False: every model starts from random weights, and nothing is fetched
+# Above 0, at most 1: this share of the training rows of each class, drawn by the run's seed; validation and
+# pretraining keep all rows. "train_share": 0.1 in a row of MODEL_CONFIG shows what a tenth of the labels is worth
+TRAIN_SHARE = 1.0
 # What keeps its starting weights: "none"; "backbone" trains the new head only: fast, weaker; {"last_layers": 20} trains
 # the head and the 20 layers before it, {"last_blocks": 2} the last two blocks (residual or transformer blocks)
 FREEZE = "none"

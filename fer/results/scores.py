@@ -132,7 +132,13 @@ def _copies_stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
 
 
 def _datasets(entry: PredictionEntry) -> list[str]:
-    return [*entry.run.run["train_on"], dataset_of(entry.test_on)]
+    return [*_seen_by(entry), dataset_of(entry.test_on)]
+
+
+def _seen_by(entry: PredictionEntry) -> list[str]:
+    """The datasets a run learnt from, before its own training too."""
+    run = entry.run.run
+    return list(dict.fromkeys([*run["train_on"], *run.get("pretrained_on", ())]))
 
 
 def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
@@ -204,13 +210,13 @@ def _copies_of(store: ScoreStore, entry: PredictionEntry) -> TestCopies | None:
     if not store.copies.known(_datasets(entry)):
         return None
     held_out = None if entry.run.run["split"] == OFFICIAL else _held_out(store, entry)
-    return store.copies.find(entry.run.run["train_on"], entry.test_on, held_out)
+    return store.copies.find(_seen_by(entry), entry.test_on, held_out)
 
 
 def _held_out(store: ScoreStore, entry: PredictionEntry) -> list[str]:
     """`sample_id` of the test rows of a fold: those its run is scored on. Raises InputError where some are not told."""
     entries = {other.test_on: other for other in store.tested[entry.run.name] if not is_whole(other.test_on)}
-    untold = set(_datasets(entry)) - entries.keys()
+    untold = {*entry.run.run["train_on"], dataset_of(entry.test_on)} - entries.keys()
     if untold:
         raise InputError(
             f"{entry.run.name} is not scored on {', '.join(sorted(untold))}: its fold's test rows are unknown."
