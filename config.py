@@ -123,7 +123,8 @@ AUGMENT_ENGINE = "albumentations"  # or "batch": whole batches on the device, fa
 # One row a network: any name of timm or torchvision, or a short one (python main.py --models lists them), with
 #   batch_size: pictures a step; these fit a 16 GB GPU at 224 pixels. It is lowered where memory runs out
 #   weights: the tag of timm's pretrained weights, spelled out since timm's default may change;
-#            None = random start for this row; can be left out with PRETRAINED = False
+#            None = random start for this row; can be left out with PRETRAINED = False; "pretraining:faces" = as the
+#            row "faces" of PRETRAININGS says
 #   input_size: pixels a side, 16 to 1024; a ViT's is part of its name
 # and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights (or beside them: the file of
 # that tag, fetched elsewhere), "options": {…} for timm.create_model, and "architecture": the timm name, when the row

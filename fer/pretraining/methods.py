@@ -129,7 +129,9 @@ class SwAV(Method):
         return _exact(lambda *parts: self.criterion(parts, []), *scores).squeeze(), features
 
 
-METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "simsiam": SimSiam, "byol": BYOL, "swav": SwAV}
+METHODS: dict[str, Callable[[nn.Module, int], Method]] = {
+    "simclr": SimCLR, "simsiam": SimSiam, "byol": BYOL, "swav": SwAV,
+}  # fmt: skip
 
 
 def _exact(criterion: Callable[..., torch.Tensor], *parts: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ from fer.pretraining.rows import SEEN, rows_to_choose_by, rows_to_learn_from
 from fer.runs.run import Hyperparameters, Run, key_inputs, rows_fingerprint
 from fer.settings.pretraining_row import PREFIX, SUPERVISED, PretrainingRow
 from fer.settings.settings import ModelRow, Settings
-from fer.study.variants import draws_rows, picture_recipe, scored_faces, scored_variant, training_faces
+from fer.study.variants import draws_rows, faces_of, picture_recipe, scored_variant, training_faces
 from utils import (
     DiskFullError,
     InputError,
@@ -228,9 +228,8 @@ def _unlabelled(
 
     run = planned.run
     faces = [
-        scored_faces(sources[name], split, run.variant, run.hyper.input_size, settings, part["sample_id"])
+        faces_of(sources[name], table, run.variant, run.hyper.input_size, settings)
         for name, table in planned.samples.items()
-        for split, part in table.groupby("split")
     ]
     task = Task(planned.name, planned.asked.method, planned.asked.crop, run, planned.row)
     return pretrain(task, FaceRows.join(faces), planned.folder, machine)
