@@ -193,7 +193,7 @@ class BatchSource:
     def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         side = pixels.shape[1]
         if side not in self._transforms:
-            self._transforms[side] = make_transform(**(self.augmentation or {}), side=side)
+            self._transforms[side] = make_transform(self.augmentation or {}, side)
         return augment_images(pixels, self._transforms[side], key)
 
 

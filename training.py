@@ -19,7 +19,7 @@ from torch import nn
 from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
 from evaluation import METRICS, predict
 from fer.columns.files import TRAIN_SCORES
-from fer.faces.augmentation import augment_batch
+from fer.faces.batch_augmentation import augment_batch
 from fer.machine.memory import (
     PeakMemory,
     fitting_size,
@@ -402,7 +402,7 @@ def _augmented_chunks(chunks: list, run: Run, key: tuple[int, ...], device: torc
     """Each chunk moved to the device and augmented there, at pack size."""
     how = run.hyper.augmentation or {}
     return [
-        (augment_batch(pixels.to(device, non_blocking=True), (*key, number), **how), labels)
+        (augment_batch(pixels.to(device, non_blocking=True), how, (*key, number)), labels)
         for number, (pixels, labels) in enumerate(chunks)
     ]
 

@@ -18,9 +18,8 @@ SEEDS = (1, 2, 3)
 
 PRETRAINED = False
 MODEL_CONFIG = {"small_residual": {"batch_size": 128, "weights": None, "input_size": 48, "channels": 1}}
-ONLINE_AUGMENTATION = "strong"
-STRONG_PROBABILITY = 1.0  # every picture is changed
-AUGMENT_ENGINE = "batch"  # flips, ±9° rotation, ±12 % scale, ±10 % shift of whole batches
+ONLINE_AUGMENTATION = "geometric"  # flips, ±9° rotation, ±12 % scale, ±10 % shift
+AUGMENT_ENGINE = "batch"
 TRAIN_SIZES = ((0.4, 32), (0.7, 40))  # pixels; the last 30 % of the epochs at 48
 
 EPOCHS = 12

@@ -20,9 +20,8 @@ MODEL_CONFIG = {
         "options": {"widths": [24, 32, 64, 128]},
     },
 }  # fmt: skip
-ONLINE_AUGMENTATION = "strong"
-STRONG_PROBABILITY = 1.0  # every picture is changed
-STRONG_STRENGTH = 0.4  # ±3.6° rotation, ±5 % scale, ±4 % shift, flips
+AUGMENTATIONS = {"slight": {"flip": 0.5, "rotation": 3.6, "zoom": 0.048, "shift": 0.04}}
+ONLINE_AUGMENTATION = "slight"
 AUGMENT_ENGINE = "batch"
 
 EPOCHS = 30

@@ -23,7 +23,8 @@ MODEL_CONFIG = {
         "batch_size": 64, "weights": None, "input_size": 48, "channels": 1, "options": {"widths": [24, 32, 64, 128]},
     },
 }  # fmt: skip
-ONLINE_AUGMENTATION = "strong"
+AUGMENTATIONS = {"moved": {"probability": 0.8, "flip": 0.5, "rotation": 9, "zoom": 0.12, "shift": 0.1}}
+ONLINE_AUGMENTATION = "moved"
 AUGMENT_ENGINE = "batch"  # whole batches at once: the quickest on a CPU
 
 EPOCHS = 12

@@ -7,6 +7,7 @@ originals are not among them, they are the prepared faces.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer.faces.augmentation import AUGMENTATION_VERSION, augment_images, light_transform
+from fer.faces.augmentation import AUGMENTATION_VERSION, augment_images, make_transform
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
 from fer.layouts.pictures import open_picture
+from fer.settings.augmentation_rows import described
 from fer.settings.settings import EMOTIONS, Settings
-from utils import InputError, fingerprint, read_json
+from utils import InputError, canonical_json, fingerprint, read_json
 
 # Raise when other rows are drawn, or when the same copy comes out differently.
 EXTRAS_VERSION = [1, AUGMENTATION_VERSION]
@@ -65,7 +67,7 @@ def write_extras_or_load(
     """Save a changed copy for every row that oversampling draws again, or find those made before.
 
     `train` are the training samples of dataset `name`, `folder` and `manifest` their prepared faces. Each
-    copy is changed by `light_transform` with draws fixed by SPLIT_SEED, the content of its source and its
+    copy is changed by the row OFFLINE_AUGMENTATION with draws fixed by SPLIT_SEED, the content of its source and its
     number among the copies of that source, so it does not depend on which other copies there are.
 
     Returns the folder and the copies, sorted by sample_id (`<source_id>+aug<k>`): columns sample_id,
@@ -86,8 +88,7 @@ def write_extras_or_load(
             make_extra,
             folder=folder,
             seed=settings.split_seed,
-            strength=settings.light_strength,
-            probability=settings.light_probability,
+            augmentation=canonical_json(_offline(settings)),
         ),
         save_format=settings.save_format,
         workers=settings.workers,
@@ -111,9 +112,19 @@ def extras_recipe(folder: Path, settings: Settings) -> dict[str, Any]:
         "version": EXTRAS_VERSION,
         "faces": read_json(folder / "recipe.json"),
         "seed": settings.split_seed,
-        "strength": settings.light_strength,
-        "probability": settings.light_probability,
-    }
+    } | changes_recipe(settings)
+
+
+def changes_recipe(settings: Settings) -> dict[str, Any]:
+    """What the copies are changed by; the light set is told by its strength and probability alone, as it always was."""
+    how = _offline(settings)
+    is_light = how.get("kind") == "light"
+    return {name: how[name] for name in ("strength", "probability")} if is_light else {"augmentation": how}
+
+
+def _offline(settings: Settings) -> dict[str, Any]:
+    """The row as `described`; one that changes nothing is the light set without strength."""
+    return described(settings.offline_row()) or {"kind": "light", "strength": 0.0, "probability": 1.0}
 
 
 def _wanted_extras(train: pd.DataFrame, manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -134,7 +145,7 @@ def _wanted_extras(train: pd.DataFrame, manifest: pd.DataFrame, seed: int) -> pd
     return extras.drop(columns="file").sort_values("sample_id", ignore_index=True)
 
 
-def make_extra(extra: Row, folder: Path, seed: int, strength: float, probability: float) -> tuple[Image.Image, Row]:
+def make_extra(extra: Row, folder: Path, seed: int, augmentation: str) -> tuple[Image.Image, Row]:
     """One changed copy of a prepared face; `extra` has source_file, content and copy.
 
     Raises UnreadablePicture.
@@ -142,10 +153,10 @@ def make_extra(extra: Row, folder: Path, seed: int, strength: float, probability
     face = open_picture(folder, extra["source_file"])
     pixels = np.asarray(face).reshape(face.height, face.width, -1)
     key = (seed, int(fingerprint(extra["content"], 16), 16), int(extra["copy"]))
-    changed = augment_images([pixels], _transform(strength, probability, face.width), key)[0]
-    return Image.fromarray(changed.squeeze()), {"method": "light"}
+    changed = augment_images([pixels], _transform(augmentation, face.width), key)[0]
+    return Image.fromarray(changed.squeeze()), {"method": json.loads(augmentation).get("kind", "own row")}
 
 
 @lru_cache(maxsize=1)
-def _transform(strength: float, probability: float, side: int) -> Any:
-    return light_transform(strength, probability, side)
+def _transform(augmentation: str, side: int) -> Any:
+    return make_transform(json.loads(augmentation), side)

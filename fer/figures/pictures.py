@@ -183,7 +183,7 @@ def _augmented(faces: list[np.ndarray], run: PlannedRun, dataset: str, label: in
     """Faces changed as the batches of training are; each dataset's grid has draws of its own, to show more of them."""
     how, own = run.run.hyper.augmentation or {}, int(fingerprint(dataset, 8), 16)
     return [
-        augment_images([face], make_transform(**how, side=len(face)), (run.run.seed, own, label, place))[0]
+        augment_images([face], make_transform(how, len(face)), (run.run.seed, own, label, place))[0]
         for place, face in enumerate(faces)
     ]
 

@@ -25,6 +25,7 @@ from fer.figures.style import (
 from fer.figures.titles import BALANCE_WORDS, joined, notes, run_words
 from fer.results.study_files import StoredRun, StoredStudy, read_history
 from fer.runs.run import ORACLE
+from fer.settings.augmentation_rows import words_of_augmentation
 from utils import InputError, file_fingerprint, log, read_json
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _training_remark(run: StoredRun) -> str:
     augmentation = hyper["augmentation"]
     changes = {
         f"classes {BALANCE_WORDS[run.run['balance']]}": run.run["balance"] != "none",
-        f"{augmentation and augmentation['kind']} augmentation": augmentation is not None,
+        f"{words_of_augmentation(augmentation or {})} augmentation": augmentation is not None,
         f"{str(hyper.get('loss')).replace('_', ' ')} loss": hyper.get("loss", "cross_entropy") != "cross_entropy",
         "MixUp": hyper.get("mixup", 0) > 0,
         "CutMix": hyper.get("cutmix", 0) > 0,

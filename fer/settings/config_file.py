@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fer.settings.messages import did_you_mean, quote
+from fer.settings.messages import did_you_mean, not_a_setting, quote
 from utils import InputError
 
 TOO_DEEP = "an expression is nested too deep for Python. Write the value out, or shorter."
@@ -96,7 +96,7 @@ def put_value(values: dict[str, Any], key: str, value: Any, defaults: Mapping[st
     """Put `value` in the place of `values` that `key` names, dotted or not; return the problem if there is one."""
     name, _, inside = key.partition(".")
     if name not in defaults:
-        return f"{name} is not a setting.{did_you_mean(name, defaults)}"
+        return not_a_setting(name, defaults)
     if not inside:
         values[name] = value
         return None

@@ -14,19 +14,19 @@ from math import prod
 from typing import Any, TypeVar
 
 from fer.settings.config_file import put_value
-from fer.settings.messages import did_you_mean, quote
+from fer.settings.messages import FORMER, did_you_mean, quote
 from fer.settings.training_values import TrainingValues
 from utils import InputError
 
 MOST_POINTS = 100
 PICTURES = (
     "FACE_SIZE", "CROP_MARGIN", "ALIGN", "GRAYSCALE", "FACE_POLICY", "NO_FACE", "DETECTION_THRESHOLD", "SAVE_FORMAT",
-    "LIGHT_STRENGTH", "STRONG_STRENGTH", "LIGHT_PROBABILITY", "STRONG_PROBABILITY", "AUGMENT_ENGINE",
+    "OFFLINE_AUGMENTATION", "AUGMENT_ENGINE",
 )  # fmt: skip
 LABELS = ("LABEL_NOISE", "NOISE_FOLDS")
 # Everything that shapes a training and leaves its validation rows the same; of the tables, also single entries.
 TABLES = ("BALANCE", "ONLINE_AUGMENTATION")
-ONLY_ENTRIES = ("MODEL_CONFIG", "RECIPES", "PRETRAININGS")
+ONLY_ENTRIES = ("MODEL_CONFIG", "RECIPES", "AUGMENTATIONS")
 NAMES = (*(name.upper() for name in TrainingValues.model_fields), "RECIPE", "AMP", *LABELS, *PICTURES, *TABLES)
 # Settings that hold several values of their own: one plan has them all already.
 SEVERAL = ("ACTIVE_DATASETS", "VARIANTS", "EXPERIMENTS", "COMBINATIONS", "MIXING", "SEEDS", "TEST_VARIANTS", "TTA")
@@ -112,6 +112,8 @@ def _name_problem(name: str) -> str:
         return f"GRID names {quote(name)}, with which the rows that validate change: its points could not be compared."
     if head in ONLY_ENTRIES:
         return f'GRID names {head} as a whole. Name one entry of a row: "{head}.<row>.<entry>".'
+    if head in FORMER:
+        return f"GRID names {quote(name)}, which is not a setting any more; {FORMER[head]}"
     known = (*NAMES, *ONLY_ENTRIES)
     near = did_you_mean(head, known) or " Values of a training can stand there, and of how faces are prepared."
     return f"GRID names {quote(name)}, which is no setting that shapes a training.{near}"

@@ -62,7 +62,23 @@ def _about_name(place: str, hint: Any, name: str, kind: str, context: Mapping[st
     if not known:
         return f"{place}: the name {name} must be a text in quotes."
     near = did_you_mean(name, known) or f" Known: {', '.join(known)}."
-    return f"{place} has no entry {quote(name)}.{near}" if place else f"{name} is not a setting.{near}"
+    return f"{place} has no entry {quote(name)}.{near}" if place else not_a_setting(name, inner, near)
+
+
+# What became of settings of older files.
+FORMER = {
+    f"{kind.upper()}_{value.upper()}": f"it is an entry of a row, AUGMENTATIONS.{kind}.{value}. Copy that row from the "
+    f"shipped config.py and write it there, or --set AUGMENTATIONS.{kind}.{value}=…"
+    for kind in ("light", "strong")
+    for value in ("strength", "probability")
+}
+
+
+def not_a_setting(name: str, known: Iterable[str], near: str | None = None) -> str:
+    """The sentence on a name that no setting has: what became of it, or the nearest one that there is."""
+    if name in FORMER:
+        return f"{name} is not a setting any more; {FORMER[name]}"
+    return f"{name} is not a setting.{did_you_mean(name, known) if near is None else near}"
 
 
 def _reach(loc: Iterable[int | str], values: Any, hint: Any) -> tuple[str, Any, Any]:
@@ -105,6 +121,7 @@ def _row_words(hint: Any) -> str:
     if not _inner_types(record):
         return ""
     required = [f'"{name}": …' for name, field in record.model_fields.items() if field.is_required()]
+    required = required or [f'"{next(iter(record.model_fields))}": …']
     return f"Row should be {{{', '.join(required)}}}"
 
 

@@ -23,12 +23,12 @@ from pydantic import (
 
 from fer.layouts.emotions import EMOTIONS as EMOTIONS
 from fer.metrics.metrics import counted
+from fer.settings.augmentation_rows import AUGMENTATIONS, AugmentationRow, unknown_augmentations
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.dataset_row import DatasetRow as DatasetRow
 from fer.settings.dataset_row import role_problems, same_pictures
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point
 from fer.settings.messages import did_you_mean, problems_of, quote
-from fer.settings.pretraining_row import PretrainingRow, pretraining_of, pretraining_problems, values_of
 from fer.settings.recipes import RECIPES
 from fer.settings.training_values import (
     CLASSIC_HEADS,
@@ -54,7 +54,6 @@ from fer.settings.value_types import (
     Seed,
     Several,
     Share,
-    Strength,
     Table,
     Text,
     as_tuple,
@@ -74,7 +73,6 @@ Variant = Literal["raw", "preprocessed", "augmented"]
 Experiment = Literal["individual", "combined", "leave_one_out"]
 Balance = Literal["none", "oversample", "undersample", "weights", "effective_number", "weighted_sampler"]
 Comparison = Literal["models", "variants", "training sets", "ensembles", "TTA"]
-Augmentation = Literal["none", "light", "strong"]
 
 
 # ---------------------------------------------------------------- the records
@@ -90,8 +88,7 @@ def _strategies(value: Any) -> Any:
 
 
 class ModelRow(SomeTrainingValues):
-    """One row of MODEL_CONFIG. `weights`: a tag, or "pretraining:" and the name of a row of PRETRAININGS; None with
-    no `weights_file`: this row starts from random weights.
+    """One row of MODEL_CONFIG. `weights` None with no `weights_file`: this row starts from random weights.
 
     Both: the file holds the weights of that tag, and is read in place of fetching them. Any value of a training
     may stand here too, for this network alone; `recipe` names a row of RECIPES for it.
@@ -127,7 +124,7 @@ class _Data(Record):
     split_seed: Seed = 42
     val_fraction: Share = 0.1
     test_fraction: Share = 0.2
-    copies: Literal["drop", "drop_near", "keep", "drop_random"] = "drop"
+    copies: Literal["drop", "keep", "drop_random"] = "drop"
     conflicts: Literal["keep", "drop", "majority"] = "keep"
     splits: Literal["official", "kfold", "repeated", "subjects"] = "official"
     folds: Annotated[int, Interval(ge=2, le=100)] = 5
@@ -155,15 +152,9 @@ class _Data(Record):
     save_format: Literal["png", "jpeg"] = "png"
 
     balance: dict[Variant, Balance] = {"raw": "none", "preprocessed": "none", "augmented": "oversample"}
-    online_augmentation: dict[Variant, Augmentation] = {
-        "raw": "none",
-        "preprocessed": "none",
-        "augmented": "strong",
-    }
-    light_strength: Strength = 1.0
-    strong_strength: Strength = 1.0
-    light_probability: Fraction = 1.0
-    strong_probability: Fraction = 0.8
+    augmentations: dict[Name, AugmentationRow] = AUGMENTATIONS
+    online_augmentation: dict[Variant, Text] = {"raw": "none", "preprocessed": "none", "augmented": "strong"}
+    offline_augmentation: Text = "light"
     augment_engine: Literal["albumentations", "batch"] = "albumentations"
 
     models: Table[ModelRow] = {
@@ -174,7 +165,6 @@ class _Data(Record):
     }
     recipes: dict[Name, Recipe] = RECIPES
     recipe: Text | None = None
-    pretrainings: dict[Name, PretrainingRow] = {}
 
 
 class Settings(TrainingValues, _Data):
@@ -209,11 +199,11 @@ class Settings(TrainingValues, _Data):
             return dict.fromkeys(get_args(Variant), value)
         return cls.model_fields[str(info.field_name)].default | value if isinstance(value, dict) else value
 
-    @field_validator("recipes", mode="before")
+    @field_validator("recipes", "augmentations", mode="before")
     @classmethod
-    def _beside_the_shipped(cls, value: Any) -> Any:
-        """A table of one's own stands beside the shipped recipes; a row of the same name replaces one."""
-        return RECIPES | value if isinstance(value, dict) else value
+    def _beside_the_shipped(cls, value: Any, info: ValidationInfo) -> Any:
+        """A table of one's own stands beside the shipped rows; a row of the same name replaces one."""
+        return cls.model_fields[str(info.field_name)].default | value if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _agree(self, info: ValidationInfo) -> Settings:
@@ -250,28 +240,17 @@ class Settings(TrainingValues, _Data):
         name = row.recipe or self.recipe
         return chosen(self, *([self.recipes[name]] if name is not None else []), row)
 
-    def pretraining_of(self, model: str) -> str | None:
-        """The row of PRETRAININGS that a row of MODEL_CONFIG starts from; None where it starts otherwise."""
-        return pretraining_of(self.models[model].weights) if self.training_of(model).pretrained else None
-
-    def pretraining_values(self, name: str) -> TrainingValues:
-        """What a row of PRETRAININGS is told: these values < the row's own."""
-        return values_of(self, self.pretrainings[name])
-
-    @property
-    def pretraining_datasets(self) -> tuple[str, ...]:
-        """The datasets that pretrainings in use learn from and no experiment does, in order."""
-        used = [name for model in self.models if (name := self.pretraining_of(model)) is not None]
-        names = dict.fromkeys(dataset for name in used for dataset in self.pretrainings[name].datasets)
-        return tuple(name for name in names if name not in self.active_datasets)
-
     def balance_of(self, variant: str) -> Balance:
         """How the training rows of a variant are balanced."""
         return self.balance[cast(Variant, variant)]
 
-    def augmentation_of(self, variant: str) -> Augmentation:
-        """Which augmentation runs online while a variant is trained."""
-        return self.online_augmentation[cast(Variant, variant)]
+    def online_row(self, variant: str) -> AugmentationRow | None:
+        """What changes the pictures of a variant while it is trained; None for "none"."""
+        return self.augmentations.get(self.online_augmentation[cast(Variant, variant)])
+
+    def offline_row(self) -> AugmentationRow:
+        """What changes the extra copies on disk."""
+        return self.augmentations[self.offline_augmentation]
 
     def points(self) -> list[Point]:
         """The points of GRID, each with a value for every axis; [] where there is none."""
@@ -310,8 +289,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 f"COMBINATIONS holds {names}: each needs two or more of {', '.join(s.active_datasets)}.",
             )
     yield from _unknown_recipes(s)
-    asked = {name: wanted for name, row in s.models.items() if (wanted := pretraining_of(row.weights)) is not None}
-    yield from pretraining_problems(asked, s.pretrainings, s.datasets)
+    yield from unknown_augmentations(s.augmentations, s.online_augmentation.values(), s.offline_augmentation)
     yield from _training_conflicts(s)
     yield from _noise_conflicts(s)
     if s.oracle and not s.evaluate_test:
@@ -388,10 +366,6 @@ def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             elif text not in own:
                 yield names | {"MODEL_CONFIG", "RECIPES", "RECIPE"}, f'MODEL_CONFIG "{name}": {text}'
             told.add(text)
-    for name in s.pretrainings:
-        for text, names in _told(training_conflicts(s.pretraining_values(name))):
-            if text not in own:
-                yield names | {"PRETRAININGS"}, f'PRETRAININGS "{name}": {text}'
     yield from _weights_conflicts(s, trainings)
     yield from balance_conflicts({variant: s.balance_of(variant) for variant in s.variants}, trainings)
 

@@ -12,8 +12,7 @@ import pandas as pd
 from data_loader import FaceRows
 from fer.columns.files import NO_FACE
 from fer.data.samples import DatasetSamples
-from fer.data.splits import limit_per_split
-from fer.faces.balancing import EXTRAS_VERSION, oversampled, undersampled, write_extras_or_load
+from fer.faces.balancing import EXTRAS_VERSION, changes_recipe, oversampled, undersampled, write_extras_or_load
 from fer.faces.class_shares import even_counts
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
 from fer.layouts.label_sheets import BOX_COLUMNS
@@ -45,12 +44,7 @@ def picture_recipe(data: DatasetSamples, variant: str, network_size: int, settin
         if data.photos:
             recipe["photos"] = data.photos
     if _has_extras(variant, settings):
-        recipe["extras"] = [
-            EXTRAS_VERSION,
-            settings.split_seed,
-            settings.light_strength,
-            settings.light_probability,
-        ]
+        recipe["extras"] = [EXTRAS_VERSION, settings.split_seed, *changes_recipe(settings).values()]
     return recipe
 
 
@@ -227,8 +221,6 @@ def _one_dataset(
     is_train = wanted & (data.samples["split"] == "train")
     if run.variant != "raw" and settings.no_face == "reject":
         is_train &= _face_found(data, settings)
-    if run.hyper.train_share < 1:
-        is_train &= data.samples.index.isin(_share(data.samples[is_train], run).index)
     train = faces.rows_of(data.samples[is_train])
     val = faces.rows_of(data.samples[wanted & (data.samples["split"] == "val")])
     balanced = _balance(train, data, is_train, run, settings)
@@ -236,11 +228,6 @@ def _one_dataset(
         extra = {name for name in balanced.sample_ids if name.rpartition("+aug")[0] in doubtful}
         balanced = balanced.weighted(doubtful | extra, run.hyper.doubtful)
     return train, balanced, val
-
-
-def _share(rows: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """TRAIN_SHARE of training rows, each class in proportion, drawn by the run's seed."""
-    return limit_per_split(rows, max(round(run.hyper.train_share * len(rows)), 1), run.seed)
 
 
 def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:

@@ -16,6 +16,7 @@ from PIL import Image
 import fer.faces.balancing as balancing
 import fer.faces.prepared as prepared
 from fer.faces.balancing import oversampled, undersampled, write_extras_or_load
+from fer.settings.augmentation_rows import AUGMENTATIONS
 from fer.settings.settings import EMOTIONS, Settings, check_settings
 from utils import write_json
 
@@ -133,8 +134,15 @@ def test_extras_are_made_once_and_another_recipe_goes_elsewhere(
     train, folder, manifest = faces
     first, extras = write_extras_or_load(train, folder, manifest, settings(), "set")
     before = pixels_of(first, extras)
-    for name, value in {"LIGHT_STRENGTH": 0.5, "LIGHT_PROBABILITY": 0.5, "SPLIT_SEED": 7}.items():
-        target, others = write_extras_or_load(train, folder, manifest, settings(**{name: value}), "set")
+    light = AUGMENTATIONS["light"].model_dump()
+    own = {"flip": 0.5, "rotation": 10}
+    for changed in (
+        {"AUGMENTATIONS": {"light": light | {"strength": 0.5}}},
+        {"AUGMENTATIONS": {"light": light | {"probability": 0.5}}},
+        {"AUGMENTATIONS": {"mine": own}, "OFFLINE_AUGMENTATION": "mine"},
+        {"SPLIT_SEED": 7},
+    ):
+        target, others = write_extras_or_load(train, folder, manifest, settings(**changed), "set")
         assert target != first
         assert not set(others["content"]) & set(extras["content"])
     assert pixels_of(first, extras) == before

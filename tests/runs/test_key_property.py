@@ -13,20 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fer.runs.fit_state as fit_state
+from fer.settings.augmentation_rows import AUGMENTATIONS
 from fer.settings.settings import check_settings
 from fer.study.plan import open_study, planned_runs
 from fer.study.variants import training_faces
 from training import Machine, fit
 from utils import file_fingerprint, pick_device
 
+LIGHT = AUGMENTATIONS["light"].model_dump()
 # Values other than those of BASE. Some act alone, some only beside others, some never.
 ROWS_AND_PIXELS = {
     "SPLIT_SEED": [7], "VAL_FRACTION": [0.3], "LIMIT_PER_SPLIT": [30], "TEST_FRACTION": [0.3], "FOLDS": [3],
     "REPEATS": [2], "COPIES": ["keep"], "CONFLICTS": ["drop"], "VARIANTS": [("preprocessed",), ("augmented",)],
     "BALANCE": ["oversample", "undersample", "weights", "effective_number", "weighted_sampler"],
     "ONLINE_AUGMENTATION": ["light", "strong"],
-    "LIGHT_STRENGTH": [0.5, 0.0], "STRONG_STRENGTH": [0.5, 0.0], "LIGHT_PROBABILITY": [0.5],
-    "STRONG_PROBABILITY": [0.5], "AUGMENT_ENGINE": ["batch"], "FACE_SIZE": [18], "SAVE_FORMAT": ["jpeg"],
+    "AUGMENTATIONS": [{"light": LIGHT | {"strength": 0.5}, "strong": LIGHT | {"strength": 0.0}},
+                      {"light": LIGHT | {"probability": 0.5}, "strong": {"flip": 0.5, "erasing": 0.2}}],
+    "OFFLINE_AUGMENTATION": ["geometric"], "AUGMENT_ENGINE": ["batch"], "FACE_SIZE": [18], "SAVE_FORMAT": ["jpeg"],
     "NO_FACE": ["reject"], "DETECTION_THRESHOLD": [0.5], "ALIGN": [False], "CROP_MARGIN": [0.5],
     "FACE_POLICY": ["largest"], "MIXING": [("balanced",)],
 }  # fmt: skip
