@@ -87,8 +87,10 @@ COMBINATIONS = ()  # combined: which sets, as in (("rafdb", "expw"), ("rafdb", "
 MIXING = ("natural",)  # combined: "natural" = every row once an epoch; "balanced" = as many from each dataset; or both
 SEEDS = (42,)  # each 0 or more, one training each; three or more before saying one model beats another
 # Values to compare in one plan, by name: {"LEARNING_RATE": (1e-3, 1e-4), "MODEL_CONFIG.resnet50.dropout": (0.0, 0.3)}
-# trains every combination (100 at most). Validation compares them ("Across settings" of the report); tables, figures
-# and the test set see one: the value below where it is among them, else the first
+# trains every combination (100 at most). Rows that set several values at once stand under a name of one's own:
+# {"STRATEGY": {"none": {"BALANCE": "none"}, "focal": {"BALANCE": "none", "LOSS": "focal"}}} (studies/imbalance.py).
+# Validation compares them ("Across settings" of the report); tables, figures and the test set see one: the value below
+# where it is among them, else the first
 GRID: dict = {}
 
 # ---------------------------------------------------------------- preprocessing

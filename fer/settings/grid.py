@@ -1,18 +1,22 @@
 """GRID: settings that take several values in one plan.
 
-An axis is a name and its values; a point takes one value of each. The settings of a point are those of config.py with
-the point's values in the place of their own, so that its runs have the keys they would have without GRID.
+An axis is a setting and its values, or a name of one's own and a table of named rows, each of which sets several at
+once: {"STRATEGY": {"none": {}, "focal": {"LOSS": "focal"}}}. A point takes one value, or the name of one row, of each
+axis. Its settings are those of config.py with these in the place of their own, so that its runs have the keys they
+would have without GRID.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from itertools import product
 from math import prod
 from typing import Any, TypeVar
 
+from fer.columns.files import GRID_FOUND, GRID_SETUP
 from fer.settings.config_file import put_value
 from fer.settings.messages import FORMER, did_you_mean, quote
 from fer.settings.training_values import TrainingValues
@@ -38,7 +42,10 @@ Point = dict[str, Any]
 T = TypeVar("T")
 
 
-def points_of(grid: Mapping[str, Iterable[Any]]) -> list[Point]:
+Grid = Mapping[str, tuple[Any, ...] | dict[str, dict[str, Any]]]
+
+
+def points_of(grid: Grid) -> list[Point]:
     """Every combination of one value of each axis, the last axis changing fastest; [] without an axis."""
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())] if grid else []
 
@@ -48,16 +55,42 @@ def words_of(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {quote(value)}" for name, value in point.items())
 
 
-def own_point(grid: Mapping[str, tuple[Any, ...]], described: Mapping[str, Any]) -> Point:
+def written_out(grid: Grid, point: Point) -> Point:
+    """The settings a point names, those of its rows in place of their names."""
+    found: Point = {}
+    for name, value in point.items():
+        axis = grid.get(name)
+        found |= axis[value] if isinstance(axis, dict) else {name: value}
+    return found
+
+
+def own_point(grid: Grid, described: Mapping[str, Any]) -> Point:
     """The point the study's tables are about: config.py's own value where an axis holds it, else the axis's first.
 
-    `described`: the settings as `Settings.describe` gives them.
+    Of named rows the one all of whose values are config.py's, of several the one that says most. `described`: the
+    settings as `Settings.describe` gives them.
     """
-    return {name: _own_or_first(values, _value_at(described, name)) for name, values in grid.items()}
+    return {name: _own_or_first(name, axis, described) for name, axis in grid.items()}
 
 
-def _own_or_first(values: tuple[Any, ...], own: Any) -> Any:
-    return next((value for value in values if json.loads(json.dumps(value)) == own), values[0])
+def _own_or_first(name: str, axis: tuple[Any, ...] | dict[str, dict[str, Any]], described: Mapping[str, Any]) -> Any:
+    rows = axis if isinstance(axis, dict) else None
+    fitting = [
+        value
+        for value in axis
+        if all(_is(_value_at(described, key), said) for key, said in (rows[value] if rows else {name: value}).items())
+    ]
+    if not fitting:
+        return next(iter(axis))
+    return max(fitting, key=lambda value: len(rows[value])) if rows else fitting[0]
+
+
+def _is(own: Any, value: Any) -> bool:
+    """Whether a setting (as described) is `value`; of a table: all of its entries are the text, or those named."""
+    plain = json.loads(json.dumps(value))
+    if isinstance(own, dict) and isinstance(plain, str):
+        plain = dict.fromkeys(own, plain)
+    return plain == own or (isinstance(own, dict) and isinstance(plain, dict) and plain.items() <= own.items())
 
 
 def _value_at(table: Any, dotted: str) -> Any:
@@ -79,9 +112,14 @@ def with_point(values: Mapping[str, Any], point: Point, defaults: Mapping[str, A
     return placed
 
 
-def grid_problems(grid: Mapping[str, tuple[Any, ...]], settings_at: Callable[[Point], T]) -> list[str]:
+def grid_problems(grid: Grid, settings_at: Callable[[Point], T]) -> list[str]:
     """What stands against a grid: names that shape no training, too many points, values their setting refuses."""
-    problems = [problem for name in grid if (problem := _name_problem(name))]
+    named = [(axis, _settings_of(axis, values)) for axis, values in grid.items()]
+    problems = [problem for _, names in named for name in names if (problem := _name_problem(name))]
+    problems += filter(None, [_axis_problem(axis) for axis, values in grid.items() if isinstance(values, dict)])
+    every = [name for _, names in named for name in names]
+    twice = sorted({name for name in every if every.count(name) > 1})
+    problems += [f"GRID sets {quote(name)} in two axes. Leave it out of one." for name in twice]
     count = prod(map(len, grid.values()))
     if count > MOST_POINTS:
         problems.append(f"GRID makes {count:,} points; {MOST_POINTS} are the most. Leave out values or an axis.")
@@ -100,6 +138,18 @@ def _point_problems(points: list[Point], settings_at: Callable[[Point], T]) -> l
     every = [problem for problem, found in where.items() if len(found) == len(points)]
     some = [f"GRID, with {words_of(found[0])}: {problem}" for problem, found in where.items() if problem not in every]
     return [*every, *some]
+
+
+def _settings_of(axis: str, values: tuple[Any, ...] | dict[str, dict[str, Any]]) -> list[str]:
+    """The settings an axis changes: those its rows name, else the one it is called by."""
+    return list(dict.fromkeys(key for row in values.values() for key in row)) if isinstance(values, dict) else [axis]
+
+
+def _axis_problem(name: str) -> str:
+    """What stands against a name of one's own: it becomes a column of grid.csv and the name of a figure."""
+    if name not in (*GRID_SETUP, *GRID_FOUND) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        return ""
+    return f"GRID: {quote(name)} cannot name a table of rows. Take letters, digits and _, as in STRATEGY."
 
 
 def _name_problem(name: str) -> str:

@@ -111,7 +111,7 @@ def _inner_types(hint: Any) -> dict[str, Any]:
 
 def _items_type(hint: Any) -> Any:
     """The type of a tuple's items or a table's rows."""
-    items, *rows = get_args(_bare(hint))
+    items, *rows = get_args(_bare(hint)) or (Any, Any)  # inside Any everything is Any
     return items if get_origin(_bare(hint)) is tuple else rows[0]
 
 

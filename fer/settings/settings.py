@@ -27,7 +27,7 @@ from fer.settings.augmentation_rows import AUGMENTATIONS, AugmentationRow, unkno
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.dataset_row import DatasetRow as DatasetRow
 from fer.settings.dataset_row import role_problems, same_pictures
-from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point
+from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point, written_out
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.recipes import RECIPES
 from fer.settings.training_values import (
@@ -263,7 +263,7 @@ class Settings(TrainingValues, _Data):
     def at(self, point: Point) -> Settings:
         """The settings as if the values of a point stood in config.py. Raises InputError with every problem."""
         values = self.model_dump(by_alias=True, exclude_unset=True)
-        return check_settings(with_point(values, point, type(self)().describe()))
+        return check_settings(with_point(values, written_out(self.grid, point), type(self)().describe()))
 
     def describe(self) -> dict[str, Any]:
         """JSON-able dump under the names and in the order of config.py."""

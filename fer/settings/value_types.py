@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Interval, MinLen
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
 from fer.layouts.class_names import NUMBERINGS
 from fer.layouts.emotions import EMOTIONS
@@ -104,6 +104,11 @@ def pattern_with_group(text: str) -> str:
     return text
 
 
+def _axis(value: Any) -> Any:
+    """Values of one setting, or a table of named rows, each a table of settings and their values."""
+    return (_NAMED_ROWS if isinstance(value, dict) else _VALUES).validate_python(value, strict=True)
+
+
 def _device_name(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise ValueError('write "auto", "cpu", "mps", "cuda", or one GPU of several as "cuda:1".')
@@ -118,7 +123,10 @@ PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_pat
 Classes = Annotated[dict[str, str | None], BeforeValidator(_class_map)]
 Device = Annotated[str, AfterValidator(_device_name)]
 Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
-Axes = Annotated[dict[Text, Several[Any]], AfterValidator(_json_able)]  # values by the name of a setting
+# Values by the name of a setting, or named rows of settings by a name of one's own.
+Axes = Annotated[dict[Text, Annotated[Any, AfterValidator(_axis)]], AfterValidator(_json_able)]
+_VALUES: TypeAdapter[tuple[Any, ...]] = TypeAdapter(Several[Any])
+_NAMED_ROWS: TypeAdapter[dict[str, dict[str, Any]]] = TypeAdapter(Annotated[dict[Text, dict[Text, Any]], MinLen(1)])
 
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1)]

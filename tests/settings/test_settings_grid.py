@@ -28,6 +28,12 @@ ROW = {"batch_size": 8, "weights": None, "input_size": 48}
         ({"DROPOUT": tuple(i / 200 for i in range(101))}, ["101 points; 100 are the most"]),
         ({"DROPOUT": ()}, ["GRID.DROPOUT", "at least 1 item"]),
         ({"DROPOUT": (0.1, 0.1)}, ["more than once"]),
+        ({"STRATEGY": {}}, ["GRID.STRATEGY", "at least 1 item"]),
+        ({"STRATEGY": {"a": "focal"}}, ["GRID.STRATEGY.a", "dictionary"]),
+        ({"STRATEGY": {"a": {}, "b": {"LOS": "focal"}}}, ['"LOS"', 'Did you mean "LOSS"?']),
+        ({"STRATEGY": {"a": {}, "b": {"LOSS": "focl"}}}, ['GRID, with STRATEGY = "b"', "LOSS"]),
+        ({"model": {"a": {}, "b": {"LOSS": "focal"}}}, ['"model"', "as in STRATEGY"]),
+        ({"LOSS": ("focal",), "STRATEGY": {"a": {}, "b": {"LOSS": "focal"}}}, ['"LOSS" in two axes']),
     ],
 )
 def test_what_cannot_stand_in_a_grid_is_said(grid: dict[str, Any], words: list[str]) -> None:
@@ -66,3 +72,32 @@ def test_a_point_is_the_settings_with_its_values_written_in() -> None:
     point = {"MODEL_CONFIG.net.v2.dropout": 0.3, "BALANCE.raw": "weights"}
     assert settings.at(point) == check_settings(written)
     assert settings.at(point).training_of("net.v2").dropout == 0.3
+
+
+ROWS = {"none": {"BALANCE": "none"}, "weights": {"BALANCE": "weights"}, "focal": {"BALANCE": "none", "LOSS": "focal"}}
+
+
+def test_named_rows_set_several_values_at_once() -> None:
+    grid = {"STRATEGY": ROWS, "DROPOUT": (0.0, 0.2)}
+    settings = check_settings({"GRID": grid, "MODEL_CONFIG": {"net": ROW}, "PRETRAINED": False})
+    assert len(settings.points()) == 6
+    assert settings.own_point() == {"STRATEGY": "none", "DROPOUT": 0.0} and settings.balance_of("augmented") == "none"
+    there = settings.at({"STRATEGY": "focal", "DROPOUT": 0.2})
+    written = {"BALANCE": "none", "LOSS": "focal", "DROPOUT": 0.2, "MODEL_CONFIG": {"net": ROW}, "PRETRAINED": False}
+    assert there == check_settings(written)
+
+
+@pytest.mark.parametrize(
+    ("own", "stands_at"),
+    [({}, "none"), ({"BALANCE": "weights"}, "weights"), ({"BALANCE": "none"}, "none"),
+     ({"BALANCE": "none", "LOSS": "focal"}, "focal"), ({"BALANCE": "undersample"}, "none")],
+)  # fmt: skip
+def test_a_study_stands_at_the_row_whose_values_are_its_own(own: dict[str, Any], stands_at: str) -> None:
+    settings = check_settings({"GRID": {"STRATEGY": ROWS}} | own)
+    assert settings.own_point() == {"STRATEGY": stands_at}
+    assert check_settings(settings.describe()).own_point() == {"STRATEGY": stands_at}
+
+
+def test_one_text_for_all_variants_is_found_again_in_an_axis() -> None:
+    settings = check_settings({"GRID": {"BALANCE": ("none", "weights")}, "BALANCE": "weights"})
+    assert settings.own_point() == {"BALANCE": "weights"}
