@@ -130,6 +130,7 @@ GRID_FOUND = (
     "in_plan", "metric", "validation_score", "low", "high", "chosen_by_validation", "below_best", "below_best_low",
     "below_best_high", "n_setups", "n_seeds", "n", "weights_only",
 )  # fmt: skip
+GRID_CLASSES = ("class", "recall", "sd", "n_seeds", "support")
 ALL_RUNS = (
     "run", "in_plan", "train_on", "variant", "model", "seed", "split", "rows_hash",
     *(f"val_{name}" for name in VALIDATION_SCORES), "test_score", "epochs", "best_epoch",
@@ -189,6 +190,8 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile("tables/cost.csv", "training set × variant × network", COST, "each cost with `sd`"),
     OutputFile("tables/grid.csv", "value of GRID × setup, and over all setups", (*GRID_SETUP, *GRID_FOUND),
                "the value of each axis, named like the setting"),
+    OutputFile("tables/grid_classes.csv", "value of GRID × setup × class", (*GRID_SETUP, *GRID_CLASSES),
+               "the same; recall on validation rows"),
     OutputFile("tables/all_runs.csv", "finished run, also of earlier plans, by validation", ALL_RUNS,
                "settings in which runs of one kind differ, named like the setting"),
     OutputFile("statistics/statements.md, statements.json", "what the comparisons say: a page; all families in words"),

@@ -19,6 +19,7 @@ from fer.figures.cross_dataset import cross_jobs
 from fer.figures.engine import FigureJob, LeftOut, draw_changed, named_jobs, note_left_out, write_left_out
 from fer.figures.gains import augmentation_jobs, combined_jobs, ensemble_jobs, tta_jobs
 from fer.figures.grid import grid_jobs
+from fer.figures.grid_classes import grid_class_jobs
 from fer.figures.groups import group_jobs
 from fer.figures.label_noise import label_noise_jobs
 from fer.figures.metrics import class_jobs, metric_jobs, overview_jobs
@@ -45,6 +46,7 @@ FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     confusion_jobs,
     overview_jobs,
     grid_jobs,
+    grid_class_jobs,
     metric_jobs,
     class_jobs,
     threshold_jobs,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS, MOST_PANELS = 3, 12
+LETTERS = 80  # of all values together that fit side by side under panels of one line
 Points = Mapping[str, Mapping[str, list[Any]]]  # by network, then value: score, low, high, whether it is chosen
 
 
@@ -94,13 +95,21 @@ def plot_axis(
     names = sorted({name for found in panels.values() for name in found}, key=lambda name: places[name])
     columns = min(COLUMNS, len(panels))
     lines, below = -(-len(panels) // columns), 0.55 + 0.19 * legend_rows(names)
-    body = 2.3 * lines + below
+    longest = max(map(len, values))
+    slanted = longest * len(values) > LETTERS / columns
+    words = 0.045 * longest if slanted else 0.0  # inches that slanted names take below a panel
+    below += words
+    body = (2.3 + words) * lines + below - words
     width = WIDTH if columns > 1 else 6.4
     figure, top = titled_figure(title, width, body)
     height = body / top
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for axes, (heading, found) in zip(grid.ravel(), panels.items(), strict=False):
         _panel(axes, found, values, names, places)
+        if slanted:
+            axes.tick_params(axis="x", labelrotation=35)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.set_title(heading, size=9)
         axes.set_xlabel(axis, size=8.5)
     for line in grid:
@@ -114,7 +123,7 @@ def plot_axis(
         bottom=below / height,
         top=top - 0.34 / height,
         wspace=0.08,
-        hspace=0.62,
+        hspace=0.62 + words / 1.5,
     )
     return figure
 

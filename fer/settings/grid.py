@@ -16,7 +16,7 @@ from itertools import product
 from math import prod
 from typing import Any, TypeVar
 
-from fer.columns.files import GRID_FOUND, GRID_SETUP
+from fer.columns.files import GRID_CLASSES, GRID_FOUND, GRID_SETUP
 from fer.settings.config_file import put_value
 from fer.settings.messages import FORMER, did_you_mean, quote
 from fer.settings.training_values import TrainingValues
@@ -147,7 +147,7 @@ def _settings_of(axis: str, values: tuple[Any, ...] | dict[str, dict[str, Any]])
 
 def _axis_problem(name: str) -> str:
     """What stands against a name of one's own: it becomes a column of grid.csv and the name of a figure."""
-    if name not in (*GRID_SETUP, *GRID_FOUND) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+    if name not in (*GRID_SETUP, *GRID_FOUND, *GRID_CLASSES) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
         return ""
     return f"GRID: {quote(name)} cannot name a table of rows. Take letters, digits and _, as in STRATEGY."
 

@@ -1,6 +1,7 @@
 """What GRID found, by validation: the score of every point, its interval, and how far the chosen point is above it.
 
-tables/grid.csv has a row per point and setup, and per point over all setups; its columns are in docs/columns.md.
+tables/grid.csv has a row per point and setup, and per point over all setups; tables/grid_classes.csv a row per point,
+setup and class. The columns are in docs/columns.md.
 Two points are never one mean. A point chosen on these pictures scores too well on them: how well it does is what the
 test set says once its values stand in config.py. Setups whose runs GRID leaves as they are stand in no row.
 """
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer.columns.files import GRID_FOUND, GRID_SETUP
+from fer.columns.files import GRID_CLASSES, GRID_FOUND, GRID_SETUP
 from fer.results.study_files import StoredGrid, read_grid
 from fer.runs.run import ORACLE
+from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, read_test_sets, resampled_of
 from fer.statistics.significance import EffectiveSize, Resampled, compare
 from utils import InputError, read_csv, write_changed
@@ -39,26 +41,43 @@ def grid_file(output: Path) -> Path:
     return output / "tables" / "grid.csv"
 
 
+def classes_file(output: Path) -> Path:
+    """Where the table of classes lies."""
+    return output / "tables" / "grid_classes.csv"
+
+
 def write_grid(output: Path) -> pd.DataFrame | None:
-    """Write tables/grid.csv, see above; None, and no file, where the present plan has no GRID."""
+    """Write both tables, see above, and return the first; None, and no files, where the present plan has no GRID."""
     grid = read_grid(output)
     if grid is None:
         grid_file(output).unlink(missing_ok=True)
+        classes_file(output).unlink(missing_ok=True)
         return None
     axes = list(dict.fromkeys(name for point in grid.points for name in point.values))
-    table = pd.DataFrame(_rows(grid), columns=[*axes, *GRID_SETUP, *GRID_FOUND])
+    answers = dict(_setups(grid))
+    table = pd.DataFrame(_rows(grid, answers), columns=[*axes, *GRID_SETUP, *GRID_FOUND])
     write_changed(grid_file(output), table.to_csv(index=False, lineterminator="\n"))
+    classes = pd.DataFrame(_class_rows(grid, answers), columns=[*axes, *GRID_SETUP, *GRID_CLASSES])
+    write_changed(classes_file(output), classes.to_csv(index=False, lineterminator="\n"))
     return table
 
 
 def read_grid_table(output: Path) -> pd.DataFrame | None:
-    """What `write_grid` wrote, texts as texts; None where there is no GRID. Raises InputError when it is damaged."""
-    path = grid_file(output)
+    """The first table, texts as texts; None where there is no GRID. Raises InputError when it is damaged."""
+    return _read(grid_file(output), GRID_FOUND)
+
+
+def read_grid_classes(output: Path) -> pd.DataFrame | None:
+    """The table of classes, in the same way."""
+    return _read(classes_file(output), GRID_CLASSES)
+
+
+def _read(path: Path, found: tuple[str, ...]) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = read_csv(path, [*GRID_SETUP, "metric"])
-        missing = [name for name in (*GRID_SETUP, *GRID_FOUND) if name not in table]
+        table = read_csv(path, [*GRID_SETUP, "metric", "class"])
+        missing = [name for name in (*GRID_SETUP, *found) if name not in table]
         if missing:
             raise ValueError(f"it has no column {missing[0]}")
     except (OSError, ValueError) as error:
@@ -68,7 +87,7 @@ def read_grid_table(output: Path) -> pd.DataFrame | None:
 
 def axes_of(table: pd.DataFrame) -> list[str]:
     """The axes of the grid: the columns before those every grid has."""
-    return [str(name) for name in table if name not in (*GRID_SETUP, *GRID_FOUND)]
+    return [str(name) for name in table if name not in (*GRID_SETUP, *GRID_FOUND, *GRID_CLASSES)]
 
 
 def setup_words(setup: Sequence[Any]) -> str:
@@ -82,20 +101,14 @@ def setup_words(setup: Sequence[Any]) -> str:
 
 # ---------------------------------------------------------------- rows
 
-
-def _rows(grid: StoredGrid) -> Iterator[dict[str, Any]]:
-    metric = grid.study.primary_metric
-    by_setup = dict(_setups(grid, metric))
-    if len(by_setup) > 1 and (overall := _over_setups(by_setup)):
-        yield from _rows_of(grid, dict.fromkeys(GRID_SETUP, ""), overall, len(by_setup))
-    for setup, scored in by_setup.items():
-        yield from _rows_of(grid, dict(zip(GRID_SETUP, setup, strict=True)), scored, 1)
+Setup = tuple[str, ...]
+Answers = dict[int, list[Answer]]  # by the place of their point in the grid
 
 
-def _setups(grid: StoredGrid, metric: str) -> Iterator[tuple[tuple[str, ...], list[_Scored]]]:
-    """The points of every setup that GRID changes, in the order of the points; those without a scored run left out."""
+def _setups(grid: StoredGrid) -> Iterator[tuple[Setup, Answers]]:
+    """The answers of every setup that GRID changes, by point; points without a scored run are left out."""
     for test_set in read_test_sets(grid.study, [], split="val"):
-        answers: dict[tuple[str, ...], list[Answer]] = {}
+        answers: dict[Setup, list[Answer]] = {}
         for one in test_set.pooled:
             if one.tta == "none" and one.setup.selection != ORACLE:
                 setup = (one.setup.train_on, one.setup.variant, one.setup.model, one.setup.mixing, test_set.name)
@@ -103,17 +116,52 @@ def _setups(grid: StoredGrid, metric: str) -> Iterator[tuple[tuple[str, ...], li
         for key, members in sorted(answers.items()):
             named = {one.run for one in members}
             if len({point.runs & named for point in grid.points}) > 1:
-                yield key, list(_points(grid, members, metric))
+                by_point = {
+                    place: [one for one in members if one.run in point.runs] for place, point in enumerate(grid.points)
+                }
+                yield key, {place: mine for place, mine in by_point.items() if mine}
 
 
-def _points(grid: StoredGrid, answers: list[Answer], metric: str) -> Iterator[_Scored]:
-    for place, point in enumerate(grid.points):
-        mine = [one for one in answers if one.run in point.runs]
-        if mine:
-            rows = {id(one.rows): one.rows for one in mine}.values()  # folds validate on other rows each
-            yield _Scored(
-                place, resampled_of(mine, metric), _least([each.sizes[metric] for each in rows]), _count(rows)
-            )
+def _rows(grid: StoredGrid, answers: Mapping[Setup, Answers]) -> Iterator[dict[str, Any]]:
+    metric = grid.study.primary_metric
+    by_setup = {setup: [_scored(place, mine, metric) for place, mine in points.items()]
+                for setup, points in answers.items()}  # fmt: skip
+    if len(by_setup) > 1 and (overall := _over_setups(by_setup)):
+        yield from _rows_of(grid, dict.fromkeys(GRID_SETUP, ""), overall, len(by_setup))
+    for setup, scored in by_setup.items():
+        yield from _rows_of(grid, dict(zip(GRID_SETUP, setup, strict=True)), scored, 1)
+
+
+def _class_rows(grid: StoredGrid, answers: Mapping[Setup, Answers]) -> Iterator[dict[str, Any]]:
+    """Recall of each class at every point: mean and standard deviation over seeds, and the pictures it is of."""
+    for setup, points in answers.items():
+        for place, mine in points.items():
+            values = {name: _plain(value) for name, value in grid.points[place].values.items()}
+            recalls = _recalls(mine)
+            support = np.mean([np.bincount(one.rows.labels, minlength=len(EMOTIONS)) for one in mine], axis=0)
+            for label, name in enumerate(EMOTIONS):
+                found = recalls[:, label]
+                spread = float(found.std(ddof=1)) if len(found) > 1 else None
+                yield values | dict(zip(GRID_SETUP, setup, strict=True)) | {
+                    "class": name, "recall": found.mean(), "sd": spread, "n_seeds": len(found),
+                    "support": round(float(support[label])),
+                }  # fmt: skip
+
+
+def _recalls(answers: list[Answer]) -> np.ndarray:
+    """Recall of each class by seed (the mean over its folds and repeats), [S, C]; NaN without a picture."""
+    by_seed: dict[int, list[np.ndarray]] = {}
+    for one in answers:
+        pictures, right = one.rows.labels, one.rows.labels[one.predicted == one.rows.labels]
+        counts, hits = (np.bincount(labels, minlength=len(EMOTIONS)) for labels in (pictures, right))
+        found = np.divide(hits, counts, out=np.full(len(EMOTIONS), np.nan), where=counts > 0)
+        by_seed.setdefault(one.seed, []).append(found)
+    return np.stack([np.mean(found, axis=0) for _, found in sorted(by_seed.items())])
+
+
+def _scored(place: int, mine: list[Answer], metric: str) -> _Scored:
+    rows = {id(one.rows): one.rows for one in mine}.values()  # folds validate on other rows each
+    return _Scored(place, resampled_of(mine, metric), _least([each.sizes[metric] for each in rows]), _count(rows))
 
 
 def _count(rows: Any) -> int:

@@ -36,6 +36,7 @@ ELSEWHERE = (
     "tables/grid.csv",
     "audit/label_noise.csv",
     "audit/label_noise_matrix.csv",
+    "tables/grid_classes.csv",
 )
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from grid_study import GridStudy, validation_of
 from planted import findings_of
 
+from evaluation import load_predictions
 from fer.figures.grid import grid_jobs
+from fer.figures.grid_classes import grid_class_jobs
 from fer.report.page import write_report
 from fer.report.settings_compared import COLUMNS, LINES, across_settings, compare_lines, compare_runs
 from fer.results.all_runs import all_runs, by_setup, setting_columns, write_all_runs
 from fer.results.study_files import read_study
 from fer.results.tables import write_tables
-from fer.statistics.grid import read_grid_table, write_grid
+from fer.settings.settings import EMOTIONS
+from fer.statistics.grid import read_grid_classes, read_grid_table, write_grid
 from utils import InputError
 
 
@@ -108,6 +112,41 @@ def test_the_figure_holds_every_point(study: GridStudy) -> None:
     assert set(panel) == {"tiny", "wide"} and all(list(points) == ["0.001", "0.0001"] for points in panel.values())
     assert all(points["0.0001"][3] for points in panel.values())
     job.draw(*job.sources, title=job.title, **job.details)
+
+
+def test_recall_by_class_is_that_of_the_predictions(study: GridStudy) -> None:
+    """Counted again from the files: mean and deviation over seeds, and the pictures of each class."""
+    write_grid(study.output)
+    table = read_grid_classes(study.output)
+    assert table is not None and len(table) == 2 * 2 * 7
+    for rate in study.rates:
+        by_seed: list[list[float]] = []
+        for one in study.at(rate):
+            if one.run.model == "wide":
+                (path,) = one.folder.glob("predictions/*__val__*__none.npz")
+                found = load_predictions(path)
+                right = found.probabilities.argmax(1) == found.labels
+                by_seed.append([right[found.labels == label].mean() for label in range(7)])
+        rows = table[(table["model"] == "wide") & (table["LEARNING_RATE"] == rate)]
+        assert rows["class"].tolist() == list(EMOTIONS) and set(rows["n_seeds"]) == {3}
+        assert rows["recall"].to_numpy() == pytest.approx(np.mean(by_seed, axis=0))
+        assert rows["sd"].to_numpy() == pytest.approx(np.std(by_seed, axis=0, ddof=1))
+        assert rows["support"].tolist() == np.bincount(found.labels, minlength=7).tolist()
+
+
+def test_the_figure_of_classes_holds_every_point_and_marks_the_chosen(study: GridStudy) -> None:
+    table = write_grid(study.output)
+    (job,) = grid_class_jobs(read_study(study.output))
+    assert job.name == "grid/classes" and job.is_key and table is not None
+    assert set(job.details["panels"]) == {"tiny on studio, preprocessed", "wide on studio, preprocessed"}
+    for panel in job.details["panels"].values():
+        assert list(panel["cells"]) == ["0.001", "0.0001"] and panel["chosen"] == "0.0001"
+        assert all(len(row) == 8 for row in panel["cells"].values()) and list(panel["columns"]) == list(EMOTIONS)
+    score = table[(table["model"] == "tiny") & (table["LEARNING_RATE"] == 1e-3)]["validation_score"].iloc[0]
+    assert job.details["panels"]["tiny on studio, preprocessed"]["cells"]["0.001"][0] == [score, None]
+    figure = job.draw(*job.sources, title=job.title, **job.details)
+    words = "\n".join(item.get_text() for item in figure.findobj() if hasattr(item, "get_text"))
+    assert "\N{BLACK RIGHT-POINTING TRIANGLE} 0.0001" in words and all(name in words for name in EMOTIONS)
 
 
 # ---------------------------------------------------------------- every finished run
