@@ -49,8 +49,9 @@ OUTPUT_DIR = "saidas"  # everything else that is made: weights, predictions, tab
 SPLIT_SEED = 42  # 0 or more; moves the splits and the offline copies, and nothing else
 VAL_FRACTION = 0.1  # above 0, below 0.5, of the training rows; only where no official validation set exists
 TEST_FRACTION = 0.2  # above 0, below 0.5, of all rows; only where no official test set exists (ExpW)
-# "drop": exact copies of validation and test pictures leave training; "keep": they stay; "drop_random": they stay
-# and as many others of the same classes leave: the control that shows what the copies, not their number, are worth
+# "drop": exact copies of validation and test pictures leave training; "drop_near": near copies too (mirrored, resized,
+# encoded again), and no split drawn here parts them; "keep": all stay; "drop_random": they stay and as many others of
+# the same classes leave: the control that shows what the copies, not their number, are worth
 COPIES = "drop"
 # Identical training pictures with different labels (FER2013 has 57 such groups): "keep", "drop" all of them, or
 # give all the label that the "majority" of them has (no majority: dropped). Test rows are never touched
@@ -145,7 +146,8 @@ AUGMENT_ENGINE = "albumentations"  # online; "batch": whole batches on the devic
 # One row a network: any name of timm or torchvision, or a short one (python main.py --models lists them), with
 #   batch_size: pictures a step; these fit a 16 GB GPU at 224 pixels. It is lowered where memory runs out
 #   weights: the tag of timm's pretrained weights, spelled out since timm's default may change;
-#            None = random start for this row; can be left out with PRETRAINED = False
+#            None = random start for this row; can be left out with PRETRAINED = False; "pretraining:faces" = as the
+#            row "faces" of PRETRAININGS says
 #   input_size: pixels a side, 16 to 1024; a ViT's is part of its name
 # and where needed "channels": 1 (else 3), "weights_file": "my.pth" in place of weights (or beside them: the file of
 # that tag, fetched elsewhere), "options": {…} for timm.create_model, and "architecture": the timm name, when the row
@@ -181,7 +183,18 @@ RECIPES = {
     },
 }  # fmt: skip
 RECIPE = None  # one of RECIPES for every network whose row names none; None = the values below
+# Networks that first learn from faces: a row is a pretraining, and rows of MODEL_CONFIG start from it by
+# "weights": "pretraining:faces". Made once for each network and variant, kept in saidas/pretrainings/, as in
+#   {"faces": {"method": "simsiam", "datasets": ("fer2013", "expw"), "epochs": 100}}
+# method: "simclr", "simsiam", "byol", "swav" without labels (uv sync --extra ssl), or "supervised" with them
+# datasets: one or several rows of DATASETS, active or not; validation and test rows and their copies take no part
+# epochs: passes over them; also "batch_size" (256), "learning_rate" ("auto"), "weight_decay", "weights" to start from
+#   itself (None), "seed" (0) and "crop" (0.3: smallest share of the face that a view shows, without labels)
+PRETRAININGS: dict = {}
 PRETRAINED = True  # False: every model starts from random weights, and nothing is fetched
+# Above 0, at most 1: this share of the training rows of each class, drawn by the run's seed; validation and
+# pretraining keep all rows. "train_share": 0.1 in a row of MODEL_CONFIG shows what a tenth of the labels is worth
+TRAIN_SHARE = 1.0
 # What keeps its starting weights: "none"; "backbone" trains the new head only: fast, weaker; {"last_layers": 20} trains
 # the head and the 20 layers before it, {"last_blocks": 2} the last two blocks (residual or transformer blocks)
 FREEZE = "none"

@@ -165,8 +165,8 @@ def audit(study: Study) -> AuditFindings | None:
 
 
 def active_datasets(settings: Settings) -> dict:
-    """Row and folder of every active dataset."""
-    rows = {name: settings.datasets[name] for name in settings.active_datasets}
+    """Row and folder of every active dataset, and of those that pretrainings alone learn from."""
+    rows = {name: settings.datasets[name] for name in (*settings.active_datasets, *settings.pretraining_datasets)}
     return {name: (row, settings.resolve(row.path)) for name, row in rows.items()}
 
 
@@ -239,7 +239,7 @@ def draw_samples(settings: Settings) -> None:
     """Draw the embedded sample datasets where an active row marked as sample data is not there yet."""
     wanted = {
         settings.resolve(settings.datasets[name].path)
-        for name in settings.active_datasets
+        for name in (*settings.active_datasets, *settings.pretraining_datasets)
         if settings.datasets[name].sample
     }
     if wanted:

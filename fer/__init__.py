@@ -19,6 +19,7 @@
     evaluation      networks to probabilities, probabilities to scores
     runs/           one training: what identifies it, where it lies, what it resumes from
     training        fit one network
+    pretraining/    what a network learns from faces first, without labels
     study/          the plan: what to train, doing it, resuming it, verifying it
     results/        files become numbers; no torch
     statistics/     numbers become claims

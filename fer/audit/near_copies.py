@@ -23,18 +23,19 @@ import numpy as np
 import pandas as pd
 
 from fer.audit.alignment import Layer, align, make_layer, similarity
+from fer.data.copies import NEAR_COPY
 from fer.faces.packs import PackPixels
 from utils import progress
 
-# Raise when other pairs are found among the same pictures.
-NEAR_COPIES_VERSION = 1
+# Raise the version in data/copies.py when other pairs are found among the same pictures. COPY: least correlation of
+# detail at 32 x 32; below it, faces aligned in black borders pass as copies.
+NEAR_COPIES_VERSION, COPY = NEAR_COPY
 SIDE = 32  # pixels of a thumbnail
 LOWEST = 8  # coefficients along each axis
 CANDIDATE = 0.7  # cosine; of 2,600 planted copies one lay below
 LIST_SIZE = 256  # pictures, on average, around one centre
 PROBES = 16  # lists searched for each picture; with 8 three of 2,600 copies stood in none of them, with 16 none
 COARSE = 0.65  # least correlation of detail at 16 x 16 for a closer look
-COPY = 0.91  # least correlation of detail at 32 x 32: a copy; below it, faces aligned in black borders pass as copies
 FLAT = 5.0  # gray levels: pictures with less contrast are not compared
 PRIOR = 200  # pictures: how many the assumed spread of the coefficients counts for
 PAIR_COLUMNS = ["left", "right", "similarity", "mirrored"]

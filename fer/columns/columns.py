@@ -74,7 +74,8 @@ COLUMNS: tuple[Column, ...] = (
     number("optimism", "share", "score of an oracle on a test set it saw, minus that of its counterpart"),
     number("accuracy_without_copies accuracy_copies", "share", "on rows without, and with, a copy in train or val"),
     number("accuracy_confident", "share", "on rows whose label LABEL_NOISE does not doubt; empty without it"),
-    count("n_without_copies n_copies n_confident", "rows", "how many rows these are"),
+    count("n_without_copies n_copies n_confident n_without_near_copies", "rows", "how many rows these are"),
+    number("accuracy_without_near_copies", "share", "on rows without a copy and without a near copy there"),
     count("n_near_copies", "rows", "of those without an identical copy, how many have a near copy there"),
     # cost of a training
     count("epochs best_epoch", "", "epochs trained; the kept one"),

@@ -24,7 +24,10 @@ BOX = tuple(BOX_COLUMNS)
 RESULT_KEYS = (*KEYS, "rows")
 COUNTS = ("n_train", "n_val", "n_test", "n_classes")
 CONFIDENT = ("accuracy_confident", "n_confident")
-COPIES = ("accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies")
+COPIES = (
+    "accuracy_without_copies", "n_without_copies", "n_near_copies", "accuracy_copies", "n_copies",
+    "accuracy_without_near_copies", "n_without_near_copies",
+)  # fmt: skip
 FACTS = (
     "epochs", "best_epoch", "train_seconds", "images_per_second", "peak_gpu_mb", "peak_ram_mb", "parameters", "flops",
     "latency_ms",
@@ -104,6 +107,7 @@ DECODED = ("content", "face", "width", "height", "gray", "photo_content", "group
 SAMPLES = (*LISTED, *DECODED, "delivered")
 LEFT = ("sample_id", "path", "step", "reason", "label", "split", "content", "face")
 REJECTED = (*LEFT, *(name for name in (*LISTED, *DECODED) if name not in LEFT))
+NEAR = 'with COPIES = "drop_near" near_group, equal where two faces hang together as near copies'
 STEPS = ("step", "removed", "kept")
 ATTRIBUTES = ("sample_id", "gender", "race", "age")
 METHODS = ("detected", "box", "given crop", "whole picture", "unreadable", "failed")
@@ -205,8 +209,8 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     _statistics("reliability", "bin of a reliability diagram"),
     _statistics("risk_coverage", "point of a risk–coverage curve"),
     _statistics("groups", "scored row × attribute × group"),
-    OutputFile("samples/<dataset>_samples.csv", "face in use", SAMPLES),
-    OutputFile("samples/<dataset>_rejected.csv", "face or line not in use", REJECTED),
+    OutputFile("samples/<dataset>_samples.csv", "face in use", SAMPLES, NEAR),
+    OutputFile("samples/<dataset>_rejected.csv", "face or line not in use", REJECTED, NEAR),
     OutputFile("samples/<dataset>_funnel.csv", "step", STEPS),
     OutputFile("samples/<dataset>_attributes.csv", "face in use, of RAF-DB's original layout", ATTRIBUTES),
     OutputFile("samples/<dataset>_detection.csv", "split × class: how faces were found", DETECTION),

@@ -10,6 +10,9 @@ another dataset draws other boxes, or none, around the same people. What follows
 - Labels conflict over one FACE only (`settle_conflicts`): two people in a photo may well feel differently.
 - A test row is a copy, for a training, when its picture stands in any row of that training's datasets that is no
   test row: of training or validation, whether still in use or not (results/leaks.py). Near copies are another word.
+
+With COPIES = "drop_near" alone, tables have one more column, `near_group`: equal where two faces hang together as near
+copies (audit/near_groups.py). Rows then leave for a near copy as they do for a copy, and no carved split parts a group.
 """
 
 from __future__ import annotations
@@ -22,12 +25,15 @@ import pandas as pd
 from fer.settings.settings import EMOTIONS, Settings
 from utils import InputError, log
 
+NEAR_GROUP = "near_group"
+# What a near copy is, in audit/near_copies.py: version of the search, least correlation of detail at 32 x 32 pixels
+NEAR_COPY = (1, 0.91)
 CONFLICT_POLICIES = ("keep", "drop", "majority")
 
 
-def is_in(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
-    """bool per row: it is a copy of one of the `others`, whose source picture is the same."""
-    return rows["content"].isin(set(others["content"]))
+def is_in(rows: pd.DataFrame, others: pd.DataFrame, alike: str = "content") -> pd.Series:
+    """bool per row: it is a copy of one of the `others`: `alike` is the same, the source picture or NEAR_GROUP."""
+    return rows[alike].isin(set(others[alike]))
 
 
 def delivered_twice(rows: pd.DataFrame) -> pd.Series:
@@ -62,9 +68,10 @@ def settle_copies(rows: pd.DataFrame, policy: str, seed: int) -> tuple[pd.DataFr
     """Rows of one dataset kept, and rows removed with step and reason, under COPIES = `policy`.
 
     Needs columns label, split, content; test rows never leave. "drop": training rows whose picture stands in validation
-    or test leave, and validation rows whose picture stands in test. "keep": nothing leaves. "drop_random": the control
-    of "drop"; its validation rows leave as well, but in place of each training copy a training row of the same class
-    that is no copy, drawn by `seed`: as few rows, copies kept.
+    or test leave, and validation rows whose picture stands in test; "drop_near": also those with a near copy there, by
+    the column near_group. "keep": nothing leaves. "drop_random": the control of "drop"; its validation rows leave as
+    well, but in place of each training copy a training row of the same class that is no copy, drawn by `seed`: as few
+    rows, copies kept.
     """
     reason = _why_leaving(rows, rows)
     return _settle(rows, reason, reason == "", policy, seed)
@@ -79,7 +86,7 @@ def settle_copies_between(tables: dict[str, pd.DataFrame], policy: str, seed: in
     kept = {}
     for name, table in tables.items():
         beside = pd.concat([other for others, other in tables.items() if others != name])
-        is_copy = _why_leaving(table, table) != ""
+        is_copy = _why_leaving(table.drop(columns=NEAR_GROUP, errors="ignore"), table) != ""
         reason = _why_leaving(table, beside).mask(is_copy, "")
         kept[name] = _settle(table, reason, ~is_copy & (reason == ""), policy, seed)[0]
     return kept
@@ -111,9 +118,11 @@ def _random_instead(rows: pd.DataFrame, reason: pd.Series, is_free: pd.Series, s
 def _why_leaving(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
     """The reason each row leaves, for its copy in a later split of `others`; "" for those that stay."""
     reason = pd.Series("", index=rows.index)
-    in_val, in_test = (is_in(rows, others[others["split"] == split]) for split in ("val", "test"))
-    reason[(rows["split"] == "train") & in_val] = "exact copy of a validation picture"
-    reason[(rows["split"] != "test") & in_test] = "exact copy of a test picture"
+    kinds = [("near", NEAR_GROUP)] if NEAR_GROUP in rows else []
+    for kind, alike in (*kinds, ("exact", "content")):
+        in_val, in_test = (is_in(rows, others[others["split"] == split], alike) for split in ("val", "test"))
+        reason[(rows["split"] == "train") & in_val] = f"{kind} copy of a validation picture"
+        reason[(rows["split"] != "test") & in_test] = f"{kind} copy of a test picture"
     return reason
 
 

@@ -21,6 +21,7 @@ Splits are made once per dataset, in data/splits.py. Everything later filters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer.columns.files import LEFT
-from fer.data.copies import settle_rows
+from fer.data.copies import NEAR_COPY, NEAR_GROUP, settle_rows
 from fer.data.decoding import decode_all
 from fer.data.readers import Listing, listing_signature, read_dataset
 from fer.data.rejections import rejection_notes
@@ -63,6 +64,7 @@ SETTLED = ("copies", "conflicts")
 STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
 TEXT_COLUMNS = (
     "sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content", "face", "photo_content",
+    NEAR_GROUP,
 )  # fmt: skip
 
 
@@ -142,8 +144,14 @@ def stands_in_folds(step: pd.Series) -> pd.Series:
     return in_use if (step == "limit").any() else in_use | step.isin(SETTLED)
 
 
-def load_samples(name: str, settings: Settings) -> DatasetSamples:
+# Dataset, its readable rows and root, settings: what near_group is of each row. Rooms after this one have the pictures.
+NearGroups = Callable[[str, pd.DataFrame, Path, Settings], pd.Series]
+
+
+def load_samples(name: str, settings: Settings, near_groups: NearGroups | None = None) -> DatasetSamples:
     """Read one active dataset into samples; from `saidas/samples/` when nothing it depends on changed.
+
+    COPIES = "drop_near" needs `near_groups` (audit/near_groups.py).
 
     Raises InputError when the folder has another layout, or no row is left of what its "role" asks for.
     """
@@ -154,7 +162,7 @@ def load_samples(name: str, settings: Settings) -> DatasetSamples:
     key = _samples_key(listing, row, root, settings)
     cached = _load_cached(folder, name, key)
     if cached is None:
-        cached = _select_samples(listing, row, root, settings)
+        cached = _select_samples(listing, row, root, settings, near_groups)
         _store(folder, name, key, *cached)
     samples, rejected, funnel = cached
     wanted, words = NEEDED[row.role]
@@ -171,8 +179,10 @@ def load_samples(name: str, settings: Settings) -> DatasetSamples:
 
 def _samples_key(listing: Listing, row: DatasetRow, root: Path, settings: Settings) -> str:
     role = {} if row.role == "train" else {"role": row.role}
+    near = {"near": list(NEAR_COPY)} if settings.copies == "drop_near" else {}
     return fingerprint(
         role
+        | near
         | {
             "version": SAMPLES_VERSION,
             "listing": listing_signature(listing, root),
@@ -246,9 +256,12 @@ def read_samples(path: Path) -> pd.DataFrame:
 
 
 def _select_samples(
-    listing: Listing, row: DatasetRow, root: Path, settings: Settings
+    listing: Listing, row: DatasetRow, root: Path, settings: Settings, near_groups: NearGroups | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     decoded, unreadable = decode_all(listing.samples, root)
+    if settings.copies == "drop_near" and row.role == "train":
+        assert near_groups is not None, "near copies are found by a room after this one"
+        decoded[NEAR_GROUP] = near_groups(str(decoded["dataset"].iloc[0]), decoded, root, settings)
     decoded["group"] = connected_groups(decoded)
     if row.role == "train":
         decoded["split"] = assign_splits(decoded, settings.split_seed, settings.val_fraction, settings.test_fraction)
@@ -265,7 +278,7 @@ def _select_samples(
     rejected = pd.concat(parts, ignore_index=True) if parts else beyond
     others = [column for column in decoded if column not in (*LEFT, "delivered")]
     rejected = rejected.reindex(columns=[*LEFT, *others])
-    for column in ("content", "face", "split"):  # empty where a row was never read
+    for column in {"content", "face", "split", NEAR_GROUP} & set(rejected):  # empty where a row was never read
         rejected[column] = rejected[column].astype(object).fillna("")
     return chosen.reset_index(drop=True), rejected, _funnel(rejected, len(chosen))
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from fer.data.copies import NEAR_GROUP
+
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
 
 
 def connected_groups(rows: pd.DataFrame) -> np.ndarray:
-    """Number the connected components over same subject, same photo, same source picture: int[N]."""
+    """Number the connected components over same subject, photo, source picture, and near copy where known: int[N]."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     count = len(rows)
     left, right = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-    for values in (rows["subject"], rows["photo"], rows["content"]):
+    for values in (rows[name] for name in ("subject", "photo", "content", NEAR_GROUP) if name in rows):
         positions = np.flatnonzero(values.to_numpy() != "")
         codes, _ = pd.factorize(values.to_numpy()[positions])
         first = np.full(codes.max(initial=-1) + 1, count)

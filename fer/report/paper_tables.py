@@ -247,6 +247,7 @@ def warnings_of(rows: pd.DataFrame) -> list[str]:
 WITH_AND_WITHOUT = {
     "accuracy": "all pictures",
     "accuracy_without_copies": "without an identical copy",
+    "accuracy_without_near_copies": "without a near copy either",
     "accuracy_copies": "identical copies",
 }
 COPY_COUNTS = {"n_copies": "identical copies, n", "n_near_copies": "near copies among the rest, n"}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fer.data.copies import is_in
+from fer.data.copies import NEAR_GROUP, is_in
 from fer.data.samples import read_samples, stands_in_folds
 from fer.data.whole_sets import dataset_of, is_whole
 from utils import InputError, read_csv, read_json
@@ -67,17 +67,22 @@ class Copies:
         tests = known[dataset_of(tested)]
         tests = tests if is_whole(tested) else tests[tests["is_test"]]
         copied = is_in(tests, seen)
-        near = self._near(tests[~copied], seen[seen["in_use"]])
+        near = self._near(tests[~copied], seen)
         return TestCopies(frozenset(tests.loc[copied, "sample_id"]), near)
 
     def _near(self, tests: pd.DataFrame, seen: pd.DataFrame) -> frozenset[str] | None:
-        """The audit names one row for all that show its face: `left` and `right` stand for their `face`."""
+        """The audit names one row for all that show its face: `left` and `right` stand for their `face`.
+
+        Near copies that left training ("drop_near") are told by `near_group`: a training without them is scored on the
+        same part of the test set as one with them.
+        """
         if self._key("audit/audit.json") is None:
             return None
         pairs = self._near_pairs()
         partners = pd.concat([pairs, pairs.rename(columns={"left": "right", "right": "left"})])
-        beside = partners.loc[partners["right"].isin(set(seen["face"])), "left"]
-        return frozenset(tests.loc[tests["face"].isin(set(beside)), "sample_id"])
+        beside = partners.loc[partners["right"].isin(set(seen.loc[seen["in_use"], "face"])), "left"]
+        near = tests["face"].isin(set(beside)) | ((tests[NEAR_GROUP] != "") & is_in(tests, seen, NEAR_GROUP))
+        return frozenset(tests.loc[near, "sample_id"])
 
     def _near_pairs(self) -> pd.DataFrame:
         """`left`, `right`: each two faces that are near copies."""
@@ -94,7 +99,7 @@ class Copies:
         return self._pairs
 
     def _rows(self, name: str, held_out: frozenset[str] | None) -> pd.DataFrame:
-        """Rows as delivered: sample_id, content, face, in_use, and is_test in this fold."""
+        """Rows as delivered: sample_id, content, face, near_group, in_use, and is_test in this fold."""
         rows = self._delivered(name)
         if held_out is None:
             return rows.assign(is_test=rows["split"] == "test")
@@ -102,9 +107,9 @@ class Copies:
         return rows.assign(is_test=rows["sample_id"].isin(held_out))
 
     def _delivered(self, name: str) -> pd.DataFrame:
-        """Every readable row: sample_id, split, content, face, in_use, and the step it left at ("" in use)."""
+        """Every readable row: sample_id, split, content, face, near_group, in_use, and its step ("" in use)."""
         if name not in self._tables:
-            columns = ["sample_id", "split", "content", "face"]
+            columns = ["sample_id", "split", "content", "face", NEAR_GROUP]
             used = self._table(f"{name}_samples.csv", columns).assign(step="", in_use=True)
             left = self._table(f"{name}_rejected.csv", [*columns, "step"]).assign(in_use=False)
             self._tables[name] = pd.concat([used, left[left["content"] != ""]], ignore_index=True)
@@ -113,7 +118,8 @@ class Copies:
     def _table(self, file: str, columns: list[str]) -> pd.DataFrame:
         path = self.output / "samples" / file
         try:
-            return read_samples(path)[columns]
+            table = read_samples(path)
+            return (table if NEAR_GROUP in table else table.assign(**{NEAR_GROUP: ""}))[columns]
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is damaged or older ({error}). Run main.py: it is written again.") from error
 

@@ -22,7 +22,7 @@ from fer.settings.settings import EMOTIONS
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
-SCORES_VERSION = 5
+SCORES_VERSION = 6
 MAJORITY = "majority_class"
 
 
@@ -132,7 +132,13 @@ def _copies_stamp(store: ScoreStore, entry: PredictionEntry) -> list[Any]:
 
 
 def _datasets(entry: PredictionEntry) -> list[str]:
-    return [*entry.run.run["train_on"], dataset_of(entry.test_on)]
+    return [*_seen_by(entry), dataset_of(entry.test_on)]
+
+
+def _seen_by(entry: PredictionEntry) -> list[str]:
+    """The datasets a run learnt from, before its own training too."""
+    run = entry.run.run
+    return list(dict.fromkeys([*run["train_on"], *run.get("pretrained_on", ())]))
 
 
 def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
@@ -156,7 +162,8 @@ def _score_entry(store: ScoreStore, entry: PredictionEntry) -> Scores | None:
 def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predictions) -> dict[str, float]:
     """Accuracy and rows without and with an identical copy in training; empty where the copies are not known.
 
-    `n_near_copies`: rows without an identical copy that have a near one; not there where no audit tells.
+    `n_near_copies`: rows without an identical copy that have a near one; the rows without either are a third part.
+    Neither is there where no audit tells.
     """
     try:
         copies = _copies_of(store, entry)
@@ -167,11 +174,14 @@ def _parts_of_the_test(store: ScoreStore, entry: PredictionEntry, found: Predict
         return {}
     copied = np.isin(found.sample_ids, list(copies.identical))
     scores: dict[str, float] = {}
-    for part, rows in (("without_copies", ~copied), ("copies", copied)):
+    parts = {"without_copies": ~copied, "copies": copied}
+    if copies.near is not None:
+        near = np.isin(found.sample_ids, list(copies.near))
+        scores["n_near_copies"] = int(near.sum())
+        parts["without_near_copies"] = ~copied & ~near
+    for part, rows in parts.items():
         right = accuracy(found.labels[rows], found.probabilities[rows]) if rows.any() else float("nan")
         scores |= {f"accuracy_{part}": right, f"n_{part}": int(rows.sum())}
-    if copies.near is not None:
-        scores["n_near_copies"] = int(np.isin(found.sample_ids, list(copies.near)).sum())
     return scores
 
 
@@ -200,13 +210,13 @@ def _copies_of(store: ScoreStore, entry: PredictionEntry) -> TestCopies | None:
     if not store.copies.known(_datasets(entry)):
         return None
     held_out = None if entry.run.run["split"] == OFFICIAL else _held_out(store, entry)
-    return store.copies.find(entry.run.run["train_on"], entry.test_on, held_out)
+    return store.copies.find(_seen_by(entry), entry.test_on, held_out)
 
 
 def _held_out(store: ScoreStore, entry: PredictionEntry) -> list[str]:
     """`sample_id` of the test rows of a fold: those its run is scored on. Raises InputError where some are not told."""
     entries = {other.test_on: other for other in store.tested[entry.run.name] if not is_whole(other.test_on)}
-    untold = set(_datasets(entry)) - entries.keys()
+    untold = {*entry.run.run["train_on"], dataset_of(entry.test_on)} - entries.keys()
     if untold:
         raise InputError(
             f"{entry.run.name} is not scored on {', '.join(sorted(untold))}: its fold's test rows are unknown."

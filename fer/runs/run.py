@@ -25,8 +25,8 @@ RECIPE_VERSION = 1
 # Hyperparameters added after version 1, with the value that reproduces what came before them. While
 # one holds that value it stays out of the key, so old weights are found again.
 ADDED_LATER: dict[str, Any] = {
-    "precision": "fp32", "stages": (), "freeze_batch_norm": False, "drop_path": 0.0, "layer_decay": 1.0,
-    "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss",
+    "precision": "fp32", "train_share": 1.0, "stages": (), "freeze_batch_norm": False, "drop_path": 0.0,
+    "layer_decay": 1.0, "weight_decay_on": "all", "gradient_clip": None, "warmup_epochs": 0, "stop_by": "loss",
     "interpolation": "bilinear", "head": "linear",
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
@@ -68,6 +68,7 @@ class Hyperparameters:
     augmentation: dict[str, Any] | None
     augment_engine: str
     precision: str = "fp32"
+    train_share: float = 1.0
     stages: tuple[dict[str, Any], ...] = ()
     freeze_batch_norm: bool = False
     drop_path: float = 0.0
@@ -107,6 +108,8 @@ class Run:
     hyper: Hyperparameters
     # Seed of the draw that balances rows; None where none is drawn, or where the extra copies' recipe holds it.
     balance_seed: int | None = None
+    # Datasets of the pretraining it starts from, see PRETRAININGS.
+    pretrained_on: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -119,7 +122,8 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """The run as plain values, for run.json and the key."""
-        return asdict(self) | {"train_on": list(self.train_on)}
+        described = asdict(self) | {"train_on": list(self.train_on), "pretrained_on": list(self.pretrained_on)}
+        return described if self.pretrained_on else {k: v for k, v in described.items() if k != "pretrained_on"}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ PICTURES = (
 LABELS = ("LABEL_NOISE", "NOISE_FOLDS")
 # Everything that shapes a training and leaves its validation rows the same; of the tables, also single entries.
 TABLES = ("BALANCE", "ONLINE_AUGMENTATION")
-ONLY_ENTRIES = ("MODEL_CONFIG", "RECIPES", "AUGMENTATIONS")
+ONLY_ENTRIES = ("MODEL_CONFIG", "RECIPES", "AUGMENTATIONS", "PRETRAININGS")
 NAMES = (*(name.upper() for name in TrainingValues.model_fields), "RECIPE", "AMP", *LABELS, *PICTURES, *TABLES)
 # Settings that hold several values of their own: one plan has them all already.
 SEVERAL = ("ACTIVE_DATASETS", "VARIANTS", "EXPERIMENTS", "COMBINATIONS", "MIXING", "SEEDS", "TEST_VARIANTS", "TTA")

@@ -29,6 +29,7 @@ from fer.settings.dataset_row import DatasetRow as DatasetRow
 from fer.settings.dataset_row import role_problems, same_pictures
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point, written_out
 from fer.settings.messages import did_you_mean, problems_of, quote
+from fer.settings.pretraining_row import PretrainingRow, pretraining_of, pretraining_problems, values_of
 from fer.settings.recipes import RECIPES
 from fer.settings.training_values import (
     CLASSIC_HEADS,
@@ -88,7 +89,8 @@ def _strategies(value: Any) -> Any:
 
 
 class ModelRow(SomeTrainingValues):
-    """One row of MODEL_CONFIG. `weights` None with no `weights_file`: this row starts from random weights.
+    """One row of MODEL_CONFIG. `weights`: a tag, or "pretraining:" and the name of a row of PRETRAININGS; None with
+    no `weights_file`: this row starts from random weights.
 
     Both: the file holds the weights of that tag, and is read in place of fetching them. Any value of a training
     may stand here too, for this network alone; `recipe` names a row of RECIPES for it.
@@ -124,7 +126,7 @@ class _Data(Record):
     split_seed: Seed = 42
     val_fraction: Share = 0.1
     test_fraction: Share = 0.2
-    copies: Literal["drop", "keep", "drop_random"] = "drop"
+    copies: Literal["drop", "drop_near", "keep", "drop_random"] = "drop"
     conflicts: Literal["keep", "drop", "majority"] = "keep"
     splits: Literal["official", "kfold", "repeated", "subjects"] = "official"
     folds: Annotated[int, Interval(ge=2, le=100)] = 5
@@ -165,6 +167,7 @@ class _Data(Record):
     }
     recipes: dict[Name, Recipe] = RECIPES
     recipe: Text | None = None
+    pretrainings: dict[Name, PretrainingRow] = {}
 
 
 class Settings(TrainingValues, _Data):
@@ -240,6 +243,21 @@ class Settings(TrainingValues, _Data):
         name = row.recipe or self.recipe
         return chosen(self, *([self.recipes[name]] if name is not None else []), row)
 
+    def pretraining_of(self, model: str) -> str | None:
+        """The row of PRETRAININGS that a row of MODEL_CONFIG starts from; None where it starts otherwise."""
+        return pretraining_of(self.models[model].weights) if self.training_of(model).pretrained else None
+
+    def pretraining_values(self, name: str) -> TrainingValues:
+        """What a row of PRETRAININGS is told: these values < the row's own."""
+        return values_of(self, self.pretrainings[name])
+
+    @property
+    def pretraining_datasets(self) -> tuple[str, ...]:
+        """The datasets that pretrainings in use learn from and no experiment does, in order."""
+        used = [name for model in self.models if (name := self.pretraining_of(model)) is not None]
+        names = dict.fromkeys(dataset for name in used for dataset in self.pretrainings[name].datasets)
+        return tuple(name for name in names if name not in self.active_datasets)
+
     def balance_of(self, variant: str) -> Balance:
         """How the training rows of a variant are balanced."""
         return self.balance[cast(Variant, variant)]
@@ -290,6 +308,8 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             )
     yield from _unknown_recipes(s)
     yield from unknown_augmentations(s.augmentations, s.online_augmentation.values(), s.offline_augmentation)
+    asked = {name: wanted for name, row in s.models.items() if (wanted := pretraining_of(row.weights)) is not None}
+    yield from pretraining_problems(asked, s.pretrainings, s.datasets)
     yield from _training_conflicts(s)
     yield from _noise_conflicts(s)
     if s.oracle and not s.evaluate_test:
@@ -366,6 +386,10 @@ def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             elif text not in own:
                 yield names | {"MODEL_CONFIG", "RECIPES", "RECIPE"}, f'MODEL_CONFIG "{name}": {text}'
             told.add(text)
+    for name in s.pretrainings:
+        for text, names in _told(training_conflicts(s.pretraining_values(name))):
+            if text not in own:
+                yield names | {"PRETRAININGS"}, f'PRETRAININGS "{name}": {text}'
     yield from _weights_conflicts(s, trainings)
     yield from balance_conflicts({variant: s.balance_of(variant) for variant in s.variants}, trainings)
 

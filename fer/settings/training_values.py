@@ -54,6 +54,7 @@ class TrainingValues(Record):
     """Every value of a training, in the order of config.py, which explains each."""
 
     pretrained: bool = True
+    train_share: Annotated[float, Interval(gt=0, le=1)] = 1.0
     freeze: Freezing = "none"
     freeze_batch_norm: bool = False
     stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ()

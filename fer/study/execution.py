@@ -14,12 +14,13 @@ from fer.data.splits import SPLITS
 from fer.networks.names import UnavailableWeightsError
 from fer.runs.epoch_words import say_epoch
 from fer.runs.run import PlannedRun, Run, locked
-from fer.settings.settings import ModelRow, Settings
+from fer.settings.settings import ModelRow
 from fer.study.grid import GridPoint
 from fer.study.grid_progress import GridProgress
 from fer.study.label_noise import doubtful_rows
 from fer.study.plan import Study
 from fer.study.predictions import missing_predictions, prediction_files, score_run
+from fer.study.pretraining import FailedPretrainingError, pretrain_or_load
 from fer.study.variants import scored_faces, scored_variant, training_faces
 from utils import DiskFullError, InputError, environment, file_fingerprint, log, write_sealed, write_text
 
@@ -144,9 +145,13 @@ def _attempt(
             failed.unlink(missing_ok=True)
         except DiskFullError:
             raise  # the other runs would find the disk as full
-        except UnavailableWeightsError as error:
+        except (UnavailableWeightsError, FailedPretrainingError) as error:
+            unforeseen = isinstance(error, FailedPretrainingError) and not isinstance(error.__cause__, InputError)
             lost[_start_of(planned.run)] = failures[planned.name] = str(error)
-            log.error("%s failed, and so do the other runs that start from these weights: %s", planned.name, error)
+            log.error(
+                "%s failed, and so do the other runs that start from these weights: %s",
+                planned.name, error, exc_info=unforeseen,
+            )  # fmt: skip
             write_text(failed, f"{error}\n")
         except Exception as error:
             to_mend = isinstance(error, InputError)  # says in words what to do: a traceback would only hide it
@@ -206,7 +211,8 @@ def _fit(
     doubtful = doubtful_rows(study, planned)
     train, validation, counts = training_faces(study.datasets, samples, run, settings, doubtful)
     watched = None if oracle is None else Oracle(_oracle_faces(study, run), oracle.folder)
-    facts = fit(run, train, validation, folder, machine, _model_row(settings, run.model), watched, note_epoch)
+    row = _starting_row(study, run, machine)
+    facts = fit(run, train, validation, folder, machine, row, watched, note_epoch)
     if oracle is not None:
         on_test = {"best_epoch": facts["oracle_epoch"], "best_validation": facts["oracle_validation"]}
         loaded = _finish(study, oracle, facts | on_test, counts, machine)
@@ -247,9 +253,13 @@ def _finish(
     return network, expected
 
 
-def _model_row(settings: Settings, model: str) -> ModelRow:
-    """The row of a model with its weights_file as an absolute path."""
-    row = settings.models[model]
+def _starting_row(study: Study, run: Run, machine: Machine) -> ModelRow:
+    """The row of a run's network with the file it starts from as an absolute path; a pretraining is done now."""
+    settings = study.settings
+    row, before = settings.models[run.model], study.pretraining(run.train_on, run.variant, run.model)
+    if before is not None:
+        weights = pretrain_or_load(before, study.learnt_from(before.name), settings, machine)
+        return row.model_copy(update={"weights": before.row.weights, "weights_file": str(weights)})
     if row.weights_file is None:
         return row
     return row.model_copy(update={"weights_file": str(settings.resolve(row.weights_file))})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer.audit.near_groups import near_groups, with_groups_between
 from fer.data.copies import settle_copies_between
 from fer.data.folds import OFFICIAL, fold_names, is_out_of_fold, out_of_fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
@@ -20,8 +21,9 @@ from fer.networks.names import architecture_of
 from fer.runs.learning_rate import learning_rate
 from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
 from fer.settings.augmentation_rows import described
-from fer.settings.settings import Settings
+from fer.settings.settings import ModelRow, Settings
 from fer.settings.training_values import CLASSIC_HEADS, TrainingValues
+from fer.study.pretraining import PlannedPretraining, plan_pretraining, starting_row
 from fer.study.variants import draws_rows, picture_recipe
 from utils import InputError, file_fingerprint
 
@@ -46,7 +48,8 @@ class TrainingRows:
 class Study:
     """The settings and the samples of every active dataset, in one split (see data/folds.py).
 
-    `datasets`: those trained on or tested; `unlabelled`: those for pretraining alone, rows of split "unlabelled".
+    `datasets`: those trained on or tested; `unlabelled`: those for pretraining alone, rows of split "unlabelled";
+    `others`: those that are not active, and that a pretraining learns from.
     """
 
     settings: Settings
@@ -56,8 +59,10 @@ class Study:
     _folds: dict[str, Study] = field(default_factory=dict, repr=False)
     _grid: dict[str, Study] = field(default_factory=dict, repr=False)
     unlabelled: dict[str, DatasetSamples] = field(default_factory=dict)
+    others: dict[str, DatasetSamples] = field(default_factory=dict)
     _unseen: dict[tuple[tuple[str, ...], str], tuple[pd.DataFrame, str]] = field(default_factory=dict, repr=False)
     _noise: dict[str, tuple[PlannedRun, ...]] = field(default_factory=dict, repr=False)
+    _pretrainings: dict[tuple[Any, ...], PlannedPretraining | None] = field(default_factory=dict, repr=False)
 
     @property
     def models_folder(self) -> Path:
@@ -74,6 +79,18 @@ class Study:
             self._training[train_on] = TrainingRows(samples, rows, val)
         return self._training[train_on]
 
+    def learnt_from(self, pretraining: str) -> dict[str, DatasetSamples]:
+        """The datasets of a row of PRETRAININGS."""
+        names = self.settings.pretrainings[pretraining].datasets
+        return {name: (self.datasets | self.unlabelled | self.others)[name] for name in names}
+
+    def pretraining(self, train_on: tuple[str, ...], variant: str, model: str) -> PlannedPretraining | None:
+        """What a network learns before such a training, found once; None where it starts otherwise."""
+        asked = (train_on, variant, model)
+        if asked not in self._pretrainings:
+            self._pretrainings[asked] = _pretraining(self, *asked)
+        return self._pretrainings[asked]
+
     def at(self, fold: str) -> Study:
         """The same study with its datasets split as `fold` says."""
         if fold == self.fold:
@@ -81,12 +98,12 @@ class Study:
         if fold not in self._folds:
             split = {name: with_fold(data, fold, self.settings) for name, data in self.datasets.items()}
             settings = self.settings.model_copy(update=ASKED_ONCE) if is_out_of_fold(fold) else self.settings
-            self._folds[fold] = Study(settings, split, fold, unlabelled=self.unlabelled)
+            self._folds[fold] = Study(settings, split, fold, unlabelled=self.unlabelled, others=self.others)
         return self._folds[fold]
 
     def with_settings(self, settings: Settings) -> Study:
         """The same datasets and rows under other settings, which must leave the rows as they are."""
-        return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled)
+        return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled, others=self.others)
 
     def adopt(self, planned: PlannedRun, study: Study) -> None:
         """From now on a run belongs to `study`, a point of GRID, wherever it is trained, scored or asked about."""
@@ -123,9 +140,10 @@ class Study:
 def open_study(settings: Settings) -> Study:
     """Read every active dataset (from the cache where nothing changed)."""
     unlabelled = settings.active("unlabelled")
-    samples = {name: load_samples(name, settings) for name in settings.active_datasets}
+    samples = {name: load_samples(name, settings, near_groups) for name in settings.active_datasets}
     datasets = {name: data for name, data in samples.items() if name not in unlabelled}
-    return Study(settings, datasets, unlabelled={name: samples[name] for name in unlabelled})
+    others = {name: load_samples(name, settings) for name in settings.pretraining_datasets}
+    return Study(settings, datasets, unlabelled={name: samples[name] for name in unlabelled}, others=others)
 
 
 # ---------------------------------------------------------------- which runs
@@ -212,7 +230,8 @@ def _plan(
 ) -> PlannedRun:
     settings, whole = study.settings, study
     study = study.at(fold)
-    hyper = _hyperparameters(settings, variant, model)
+    before = study.pretraining(train_on, variant, model)
+    hyper = _hyperparameters(settings, variant, model, before)
     run = Run(
         train_on=train_on,
         variant=variant,
@@ -224,15 +243,24 @@ def _plan(
         selection=settings.training_of(model).select_by,
         hyper=hyper if not is_out_of_fold(fold) else replace(hyper, doubtful="keep"),
         balance_seed=settings.split_seed if draws_rows(variant, settings) else None,
+        pretrained_on=() if before is None else before.run.train_on,
     )
     recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
     doubted_by = {name: noise_runs(whole, name) for name in train_on} if run.hyper.doubtful != "keep" else {}
     return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder, doubted_by)
 
 
-def _hyperparameters(settings: Settings, variant: str, model: str) -> Hyperparameters:
-    row, values = settings.models[model], settings.training_of(model)
-    weights = _weights(settings, model)
+def _hyperparameters(
+    settings: Settings, variant: str, model: str, before: PlannedPretraining | None = None
+) -> Hyperparameters:
+    weights = _weights(settings, model) if before is None else before.tag
+    return _told(settings, variant, model, settings.models[model], settings.training_of(model), weights)
+
+
+def _told(
+    settings: Settings, variant: str, model: str, row: ModelRow, values: TrainingValues, weights: str | None
+) -> Hyperparameters:
+    """What one training is told, of a run or before it."""
     plain = values.model_dump()
     shared = {name: plain[name] for name in TrainingValues.model_fields if name not in RESOLVED}
     unread: dict[str, Any] = {
@@ -262,7 +290,7 @@ def _unread(values: TrainingValues, balance: str) -> list[str]:
     """Hyperparameters that nothing reads beside the others: they stand at their defaults, so they make no new run."""
     beta = ["effective_beta"] if balance != "effective_number" else []
     if values.head in CLASSIC_HEADS:
-        read = {*RESOLVED, "interpolation", "head", "head_c", "effective_beta", "doubtful"}
+        read = {*RESOLVED, "interpolation", "head", "head_c", "effective_beta", "doubtful", "train_share"}
         return [*sorted(set(TrainingValues.model_fields) - read), *beta]
     head = ["head_c", *(OF_AN_MLP if values.head != "mlp" else ())]
     head += ["head_weight_decay"] if values.head_weight_decay == values.weight_decay else []
@@ -298,6 +326,20 @@ def _weights(settings: Settings, model: str) -> str | None:
     return f"{tag}file:{file_fingerprint(path)}"
 
 
+def _pretraining(study: Study, train_on: tuple[str, ...], variant: str, model: str) -> PlannedPretraining | None:
+    """What a network learns before it is trained on `train_on`; None where it starts otherwise."""
+    settings = study.settings
+    name = settings.pretraining_of(model)
+    if name is None:
+        return None
+    row = starting_row(settings, model, name)
+    values = settings.pretraining_values(name)
+    hyper = _told(settings, variant, model, row, values, row.weights)
+    hyper = replace(hyper, interpolation=settings.training_of(model).interpolation)
+    targets = {dataset: study.datasets[dataset] for dataset in train_on}
+    return plan_pretraining(settings, name, variant, row, hyper, study.learnt_from(name), targets)
+
+
 def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     """Training and validation rows of each dataset in `train_on`.
 
@@ -305,5 +347,7 @@ def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.Da
     """
     tables = {name: study.datasets[name].samples for name in train_on}
     if len(train_on) > 1:
+        if study.settings.copies == "drop_near":
+            tables = with_groups_between(study.datasets, tables, study.settings)
         tables = settle_copies_between(tables, study.settings.copies, study.settings.split_seed)
     return {name: table[table["split"].isin(("train", "val"))] for name, table in tables.items()}

@@ -83,7 +83,8 @@ def _test_sets(study: Study, run: Run, name: str) -> Iterator[str]:
     if tested:
         yield name
     is_larger = len(study.datasets[name].samples) > tested
-    wanted = study.settings.cross_test == "all" and name not in run.train_on and is_larger
+    is_new = name not in (*run.train_on, *run.pretrained_on)
+    wanted = study.settings.cross_test == "all" and is_new and is_larger
     if wanted and len(study.unseen(run.train_on, name)[0]):
         yield whole(name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from http.client import HTTPException
+from importlib.util import find_spec
 from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -16,7 +17,9 @@ from urllib.request import Request, urlopen
 from fer.audit.label_noise import cleanlab_problem
 from fer.networks.names import UnavailableWeightsError, architecture_of, fetched_tag, network_problem, weights_source
 from fer.runs.run import PlannedRun, read_run_json
-from fer.settings.settings import Settings
+from fer.settings.pretraining_row import SUPERVISED, pretraining_of
+from fer.settings.settings import ModelRow, Settings
+from fer.study.pretraining import starting_row
 from utils import InputError, pick_device
 
 SHORT_TRY = 4.0  # seconds a server has to begin its answer
@@ -42,12 +45,30 @@ def model_problems(settings: Settings, models: Collection[str]) -> list[str]:
     """What keeps these rows of MODEL_CONFIG from being trained on this machine."""
     device = _device_problem(settings.device)
     unknown = {
-        name: network_problem(name, settings.models[name], settings.training_of(name).pretrained) for name in models
+        name: network_problem(name, _first_row(settings, name), settings.training_of(name).pretrained)
+        for name in models
     }
     files = [_file_problem(settings, name) for name in models]
     weights = _weights_problem(settings, [name for name, problem in unknown.items() if not problem])
     shapes = _shape_problems(settings, [name for name, problem in unknown.items() if not problem])
-    return [problem for problem in (device, *unknown.values(), *files, weights, *shapes) if problem]
+    lack = _missing_package(settings, models)
+    return [problem for problem in (device, *unknown.values(), *files, weights, lack, *shapes) if problem]
+
+
+def _first_row(settings: Settings, model: str) -> ModelRow:
+    """The row whose weights are asked for: that of the pretraining, where the network begins with one."""
+    name = settings.pretraining_of(model)
+    return settings.models[model] if name is None else starting_row(settings, model, name)
+
+
+def _missing_package(settings: Settings, models: Iterable[str]) -> str | None:
+    """What to install where a pretraining without labels is asked for and its package is not here."""
+    used = [settings.pretrainings[name] for model in models if (name := settings.pretraining_of(model)) is not None]
+    if all(row.method == SUPERVISED for row in used) or find_spec("lightly") is not None:
+        return None
+    from fer.pretraining.methods import MISSING
+
+    return MISSING
 
 
 def _shape_problems(settings: Settings, models: Iterable[str]) -> list[str]:
@@ -65,7 +86,8 @@ def _was_trained(settings: Settings, model: str) -> bool:
         stored = read_run_json(folder)
         if stored is not None and row.weights_file is None:
             hyper = stored["inputs"]["hyper"]
-            same = hyper["weights"] == fetched_tag(row, settings.training_of(model).pretrained)
+            tag = fetched_tag(row, settings.training_of(model).pretrained)
+            same = hyper["weights"] == tag if pretraining_of(tag) is None else pretraining_of(hyper["weights"])
             if same and hyper["architecture"] == architecture_of(model, row):
                 return True
     return False
@@ -93,7 +115,7 @@ def _file_problem(settings: Settings, model: str) -> str | None:
 
 def _weights_problem(settings: Settings, models: Iterable[str]) -> str | None:
     """One sentence for all pretrained weights that are neither here nor to be fetched."""
-    rows = {name: settings.models[name] for name in models}
+    rows = {name: _first_row(settings, name) for name in models}
     tags = {
         (architecture_of(name, row), fetched_tag(row, settings.training_of(name).pretrained))
         for name, row in rows.items()

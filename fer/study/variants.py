@@ -12,6 +12,7 @@ import pandas as pd
 from data_loader import FaceRows
 from fer.columns.files import NO_FACE
 from fer.data.samples import DatasetSamples
+from fer.data.splits import limit_per_split
 from fer.faces.balancing import EXTRAS_VERSION, changes_recipe, oversampled, undersampled, write_extras_or_load
 from fer.faces.class_shares import even_counts
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
@@ -221,6 +222,8 @@ def _one_dataset(
     is_train = wanted & (data.samples["split"] == "train")
     if run.variant != "raw" and settings.no_face == "reject":
         is_train &= _face_found(data, settings)
+    if run.hyper.train_share < 1:
+        is_train &= data.samples.index.isin(_share(data.samples[is_train], run).index)
     train = faces.rows_of(data.samples[is_train])
     val = faces.rows_of(data.samples[wanted & (data.samples["split"] == "val")])
     balanced = _balance(train, data, is_train, run, settings)
@@ -228,6 +231,11 @@ def _one_dataset(
         extra = {name for name in balanced.sample_ids if name.rpartition("+aug")[0] in doubtful}
         balanced = balanced.weighted(doubtful | extra, run.hyper.doubtful)
     return train, balanced, val
+
+
+def _share(rows: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """TRAIN_SHARE of training rows, each class in proportion, drawn by the run's seed."""
+    return limit_per_split(rows, max(round(run.hyper.train_share * len(rows)), 1), run.seed)
 
 
 def _face_found(data: DatasetSamples, settings: Settings) -> pd.Series:
