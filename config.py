@@ -20,6 +20,7 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "classes": layouts "folders" and "csv" only: their names for the seven expressions, as in {"1": "surprise",
 #   "contempt": None} (None leaves a class out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
 #   "table", "columns": layout "csv" only: which CSV of several, and its headers, as in {"path": "img", "label": "y"}
+#   "contempt": layouts "ferplus", "affectnet", "ckplus": left out if this is; or the expression it counts as: "disgust"
 #   "vote_rule": layout "ferplus" only: "majority", the official rule, if left out; "argmax", plain: other test sets
 #   "angles": layout "kdef" only: of "FL", "HL", "S", "HR", "FR" (full left to right); ("S",), straight, if left out
 #   "last_frames": layout "ckplus" only, sequences: 1 to 100 frames up to the peak take its label; 3 if left out
@@ -239,6 +240,9 @@ PLATEAU_FACTOR = 0.5  # above 0, below 1: what it is then multiplied by
 PATIENCE = 10
 STOP_BY = "loss"  # of validation; "accuracy", "macro_f1"
 LABEL_SMOOTHING = 0.0  # 0 up to below 1; 0.05 to 0.1 helps where labels are doubtful, as in FER2013
+# True: where people voted (FER+), training targets are the shares of their votes, not the class with the most; other
+# rows, validation and test keep their one class
+SOFT_LABELS = False
 # "cross_entropy"; "focal" minds what is still hard (Lin et al. 2017); "logit_adjustment" (Menon et al. 2021) and
 # "balanced_softmax" (Ren et al. 2020; the same at LOGIT_TAU = 1) allow for rare classes, in place of BALANCE
 LOSS = "cross_entropy"

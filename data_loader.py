@@ -37,7 +37,8 @@ class FaceRows:
 
     `packs`; then per face: `pack` (index in packs), `row` (row in that pack), `label`, `source`
     (number of the dataset in a combined run), all int64 [N]; `sample_ids` is a list of N names; `weight` float32 [N]:
-    what a face's loss is multiplied by, None where all count the same.
+    what a face's loss is multiplied by, None where all count the same. `shares`: what a training aims at in place of
+    `label`, float32 [N, classes], rows summing to one; None: labels.
     """
 
     packs: tuple[Pack, ...]
@@ -47,6 +48,7 @@ class FaceRows:
     source: np.ndarray
     sample_ids: tuple[str, ...]
     weight: np.ndarray | None = None
+    shares: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -66,7 +68,8 @@ class FaceRows:
         ids = tuple(self.sample_ids[i] for i in positions)
         pack, row, label, source = (column[positions] for column in (self.pack, self.row, self.label, self.source))
         weight = None if self.weight is None else self.weight[positions]
-        return FaceRows(self.packs, pack, row, label, source, ids, weight)
+        shares = None if self.shares is None else self.shares[positions]
+        return FaceRows(self.packs, pack, row, label, source, ids, weight, shares)
 
     @staticmethod
     def from_pack(pack: Pack, rows: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> FaceRows:
@@ -92,7 +95,17 @@ class FaceRows:
             np.concatenate(sources),
             tuple(name for part in parts for name in part.sample_ids),
             np.concatenate([part.weights for part in parts]) if any_weighs else None,
+            _shares_of(parts),
         )
+
+
+def _shares_of(parts: Sequence[FaceRows]) -> np.ndarray | None:
+    """The shares of all parts; of one without, all of its label. None where none has any."""
+    classes = next((part.shares.shape[1] for part in parts if part.shares is not None), None)
+    if classes is None:
+        return None
+    sure = np.eye(classes, dtype=np.float32)
+    return np.concatenate([sure[part.label] if part.shares is None else part.shares for part in parts])
 
 
 # ---------------------------------------------------------------- batches
@@ -109,7 +122,7 @@ Chunk = tuple["torch.Tensor", "torch.Tensor"]
 class BatchSource:
     """Map-style dataset whose items are whole batches, named by (epoch, batch number).
 
-    A batch is a list of (pixels uint8 [B, C, S, S], labels int64 [B]), one entry per picture shape,
+    A batch is a list of (pixels uint8 [B, C, S, S], labels int64 [B] or shares), one entry per picture shape,
     so that every picture is enlarged once, from its own pack size. Order and augmentation draws
     depend on (seed, epoch, batch number) alone, never on the number of workers. With `even_classes` as many rows as
     before are drawn with replacement, every class of a dataset equally likely.
@@ -132,7 +145,7 @@ class BatchSource:
     @property
     def batch_bytes(self) -> int:
         """Bytes of the largest batch there can be."""
-        of_a_face = max(int(np.prod(pack.shape[1:])) for pack in self.faces.packs) + self.faces.label.itemsize
+        of_a_face = max(int(np.prod(pack.shape[1:])) for pack in self.faces.packs) + self._targets[:1].nbytes
         return min(self.batch_size, len(self.faces)) * of_a_face
 
     def __getstate__(self) -> dict[str, Any]:
@@ -151,13 +164,17 @@ class BatchSource:
             if self.augmentation:
                 pixels = self._augment(pixels, (self.seed, epoch, number, int(index)))
             batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-            chunks.append((batch, torch.from_numpy(self.faces.label[part])))
+            chunks.append((batch, torch.from_numpy(self._targets[part])))
         return chunks
 
     def positions(self, epoch: int, number: int) -> np.ndarray:
         """Positions of a batch in the order its chunks hold them, pack by pack, int64 [B]."""
         drawn = np.array_split(self.order(epoch), len(self))[number]
         return drawn[np.argsort(self.faces.pack[drawn], kind="stable")]
+
+    @property
+    def _targets(self) -> np.ndarray:
+        return self.faces.label if self.faces.shares is None else self.faces.shares
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions of one epoch in the order they are drawn, int64 [N]."""

@@ -103,6 +103,7 @@ STATISTICS = {
 # ---------------------------------------------------------------- rows of the datasets, their audit, their pictures
 
 LISTED = ("sample_id", "path", "original_path", "label", "dataset", "split", "subject", "photo", *BOX, "confidence")
+SHARES = "shares"  # a further column where people voted
 DECODED = ("content", "face", "width", "height", "gray", "photo_content", "group")
 SAMPLES = (*LISTED, *DECODED, "delivered")
 LEFT = ("sample_id", "path", "step", "reason", "label", "split", "content", "face")
@@ -209,7 +210,7 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     _statistics("reliability", "bin of a reliability diagram"),
     _statistics("risk_coverage", "point of a risk–coverage curve"),
     _statistics("groups", "scored row × attribute × group"),
-    OutputFile("samples/<dataset>_samples.csv", "face in use", SAMPLES, NEAR),
+    OutputFile("samples/<dataset>_samples.csv", "face in use", SAMPLES, f"{NEAR}; of FER+ `shares` of its votes"),
     OutputFile("samples/<dataset>_rejected.csv", "face or line not in use", REJECTED, NEAR),
     OutputFile("samples/<dataset>_funnel.csv", "step", STEPS),
     OutputFile("samples/<dataset>_attributes.csv", "face in use, of RAF-DB's original layout", ATTRIBUTES),

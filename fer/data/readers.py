@@ -14,6 +14,7 @@ Columns of `Listing.samples`:
 | split | train, val or test where official; "" where the dataset has no split |
 | subject, photo | key of the person, key of the source photo; "" where unknown, or one photo a face |
 | box_left, box_top, box_right, box_bottom | the face in `path`, pixels, may leave it; NaN where not given |
+| shares | where people voted (FER+): the share of each expression, seven numbers in a text; else no such column |
 | confidence | of the box, as the dataset gives it (ExpW: 0 to 100); NaN where not given |
 """
 
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer.columns.files import LISTED
+from fer.columns.files import LISTED, SHARES
 from fer.layouts.file_states import file_states
 from fer.layouts.folders import visible_folders
 from fer.layouts.known_datasets import Counts, how_to_get, known_counts
@@ -205,8 +206,9 @@ def _complete(samples: pd.DataFrame, place: Place) -> pd.DataFrame:
     if place.row.subject is not None:
         samples = samples.assign(subject=_subjects(samples["path"], place))
         absent.pop("subject", None)
-    samples = samples.assign(dataset=place.name, **absent)[list(LISTED)]
-    types = dict.fromkeys(TEXT_COLUMNS, "str") | dict.fromkeys(FLOAT_COLUMNS, "float64") | {"label": "int64"}
+    also = [SHARES] if SHARES in samples else []
+    samples = samples.assign(dataset=place.name, **absent)[[*LISTED, *also]]
+    types = dict.fromkeys([*TEXT_COLUMNS, *also], "str") | dict.fromkeys(FLOAT_COLUMNS, "float64") | {"label": "int64"}
     return samples.astype(types).sort_values("sample_id", ignore_index=True)
 
 
@@ -280,7 +282,7 @@ def listing_signature(listing: Listing, root: Path) -> str:
     """
     samples = listing.samples
     digest = hashlib.blake2b(digest_size=16)
-    for column in TEXT_COLUMNS:
+    for column in (*TEXT_COLUMNS, *([SHARES] if SHARES in samples else [])):
         digest.update("\0".join(samples[column].to_list()).encode() + b"\n")
     digest.update(samples["label"].to_numpy(np.int64).tobytes())
     digest.update(samples[BOX_COLUMNS].to_numpy(np.float64).tobytes())

@@ -14,6 +14,7 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 | face | which face of it: `content`, and where its box is given ":" and that box; identifies rows in packs and keys |
 | photo_content | checksum of the file at `original_path`; "" where there is none or it cannot be opened |
 | width, height, gray | size of the delivered face in pixels; whether its three channels are equal |
+| shares | FER+: the share of the votes for each expression, see data/readers.py |
 | subject, photo, confidence, box_left, box_top, box_right, box_bottom | as far as the dataset tells |
 
 Splits are made once per dataset, in data/splits.py. Everything later filters.
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer.columns.files import LEFT
+from fer.columns.files import LEFT, SHARES
 from fer.data.copies import NEAR_COPY, NEAR_GROUP, settle_rows
 from fer.data.decoding import decode_all
 from fer.data.readers import Listing, listing_signature, read_dataset
@@ -64,7 +65,7 @@ SETTLED = ("copies", "conflicts")
 STEPS = ("in file", "confidence", "readable", *SETTLED, "limit")
 TEXT_COLUMNS = (
     "sample_id", "path", "original_path", "dataset", "split", "subject", "photo", "content", "face", "photo_content",
-    NEAR_GROUP,
+    NEAR_GROUP, SHARES,
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """AffectNet: the older lists in CSV, the files of numbers of 2021, and folders 0 to 7 as Kaggle's copies have them.
 
 Its test set is not public, so the validation set is what everybody reports: it is the test set here, and validation
-is carved from training. Contempt and the numbers that are no expression (none, uncertain, no face) are left out.
+is carved from training. The numbers that are no expression (none, uncertain, no face) are left out, and so is contempt
+unless the row counts it as another one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pandas as pd
 
 from fer.layouts.class_names import ClassMap, left_out, numbered
 from fer.layouts.folders import Reading, pictures, read_class_folders
-from fer.layouts.known_datasets import AFFECTNET_COUNTS
+from fer.layouts.known_datasets import AFFECTNET_CONTEMPT, AFFECTNET_COUNTS, with_contempt
 from fer.layouts.label_sheets import BOX_COLUMNS, CsvSheet, Place, reject
 
 AFFECTNET_IMAGES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
@@ -24,12 +25,16 @@ LIST_COLUMNS = {
     "width": ("face_width",), "height": ("face_height",),
 }  # fmt: skip
 NO_EXPRESSION: ClassMap = {"8": None, "9": None, "10": None}
-CLASSES: ClassMap = {**numbered("affectnet"), **NO_EXPRESSION}
 VAL_IS_TEST = "the validation set is the test set here, as in the literature; validation is taken from training"
 
 
-def _reading(samples: pd.DataFrame, rejected: list[dict[str, str]]) -> Reading:
-    return Reading(samples, rejected, [VAL_IS_TEST], AFFECTNET_COUNTS)
+def _classes(place: Place) -> ClassMap:
+    return {**numbered("affectnet", place.row.contempt), **NO_EXPRESSION}
+
+
+def _reading(place: Place, samples: pd.DataFrame, rejected: list[dict[str, str]]) -> Reading:
+    expected = with_contempt(AFFECTNET_COUNTS, place.row.contempt, AFFECTNET_CONTEMPT)
+    return Reading(samples, rejected, [VAL_IS_TEST], expected)
 
 
 def read_affectnet_lists(place: Place) -> Reading:
@@ -42,17 +47,17 @@ def read_affectnet_lists(place: Place) -> Reading:
         )
         sheet = CsvSheet(place, file, LIST_COLUMNS, tuple(LIST_COLUMNS))
         sheet.rows["split"] = split
-        _take_list(sheet, prefix)
+        _take_list(sheet, prefix, _classes(place))
         tables.append(sheet.rows)
         rejected += sheet.rejected
-    return _reading(pd.concat(tables, ignore_index=True)[["path", "label", "split", *BOX_COLUMNS]], rejected)
+    return _reading(place, pd.concat(tables, ignore_index=True)[["path", "label", "split", *BOX_COLUMNS]], rejected)
 
 
-def _take_list(sheet: CsvSheet, prefix: str) -> None:
+def _take_list(sheet: CsvSheet, prefix: str, classes: ClassMap) -> None:
     sheet.make_numbers(["left", "top", "width", "height"])
     numbers = sheet.rows["label"].to_list()
-    found = [CLASSES.get(number) for number in numbers]
-    sheet.rows["why"] = [left_out(f"expression {number}", number, CLASSES) for number in numbers]
+    found = [classes.get(number) for number in numbers]
+    sheet.rows["why"] = [left_out(f"expression {number}", number, classes) for number in numbers]
     sheet.rows["label"] = [-1 if label is None else label for label in found]
     sheet.reject(sheet.rows["label"] == -1, "{why}")
     sheet.reject((sheet.rows["width"] <= 0) | (sheet.rows["height"] <= 0), "empty box: {width:g} x {height:g}")
@@ -66,34 +71,34 @@ def _take_list(sheet: CsvSheet, prefix: str) -> None:
 
 def read_affectnet_arrays(place: Place) -> Reading:
     """`train_set/images/<id>.jpg` with `train_set/annotations/<id>_exp.npy`, a number or its text; crops."""
-    rows, rejected = [], []
+    rows, rejected, classes = [], [], _classes(place)
     for folder, split in (("train_set", "train"), *((name, "test") for name in AFFECTNET_VAL)):
         for name in pictures(place.base / folder / "images"):
             path = place.relative(place.base / folder / "images" / name)
             file = place.base / folder / "annotations" / f"{Path(name).stem}_exp.npy"
-            label, why = _read_array(file)
+            label, why = _read_array(file, classes)
             if label is None:
                 rejected.append(reject(f"{place.name}/{path}", path, why, split=split))
             else:
                 rows.append((path, label, split))
-    return _reading(pd.DataFrame(rows, columns=["path", "label", "split"]), rejected)
+    return _reading(place, pd.DataFrame(rows, columns=["path", "label", "split"]), rejected)
 
 
-def _read_array(file: Path) -> tuple[int | None, str]:
+def _read_array(file: Path, classes: ClassMap) -> tuple[int | None, str]:
     """Index in EMOTIONS, or None and why. Never unpickles: an array of objects is refused."""
     try:
         number = f"{float(str(np.load(file, allow_pickle=False).item())):g}"
     except (OSError, ValueError, EOFError) as error:
         return None, f"annotations/{file.name} cannot be read: {str(error)[:80] if file.exists() else 'no such file'}"
-    return CLASSES.get(number), left_out(f"expression {number}", number, CLASSES)
+    return classes.get(number), left_out(f"expression {number}", number, classes)
 
 
 def read_affectnet_folders(place: Place) -> Reading:
-    """`train/0..7/` and `val/0..7/` (or test/), AffectNet's numbers; contempt, 7, is left out."""
+    """`train/0..7/` and `val/0..7/` (or test/), AffectNet's numbers; 7 is contempt."""
     names = {"train": "train", "val": "test", "valid": "test", "test": "test"}
     splits = {place.base / name: split for name, split in names.items() if (place.base / name).is_dir()}
     if (place.base / "test").is_dir() and len(splits) > 2:
         splits = {folder: "val" if folder.name.startswith("val") else split for folder, split in splits.items()}
-    reading = read_class_folders(place, splits, CLASSES)
+    reading = read_class_folders(place, splits, _classes(place))
     has_own_test = (place.base / "test").is_dir()
     return Reading(reading.samples, reading.rejected, reading.notes + ([] if has_own_test else [VAL_IS_TEST]))

@@ -37,18 +37,19 @@ NUMBERINGS: dict[str, dict[str, str | None]] = {
 }
 
 
-def numbered(name: str) -> ClassMap:
-    """The numbers of NUMBERINGS as a class map."""
-    return {number: _label(emotion) for number, emotion in NUMBERINGS[name].items()}
+def numbered(name: str, contempt: str | None = None) -> ClassMap:
+    """The numbers of NUMBERINGS as a class map; `contempt`, which has none of the seven, counts as that expression."""
+    return {number: label_of(emotion or contempt) for number, emotion in NUMBERINGS[name].items()}
 
 
 def classes_of(row: Row) -> ClassMap:
     """The usual names, and over them those of the row's own "classes"."""
-    own = {name.strip().lower(): _label(emotion) for name, emotion in (row.classes or {}).items()}
+    own = {name.strip().lower(): label_of(emotion) for name, emotion in (row.classes or {}).items()}
     return {**NAMED_CLASSES, **own}
 
 
-def _label(emotion: str | None) -> int | None:
+def label_of(emotion: str | None) -> int | None:
+    """Index in EMOTIONS; None for a class that is left out."""
     return None if emotion is None else EMOTIONS.index(emotion)
 
 

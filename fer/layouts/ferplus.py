@@ -1,20 +1,23 @@
-"""FER+: ten votes a picture of FER2013, in fer2013new.csv, in the order of FER2013's own table of pixels.
+"""FER+: ten votes a picture of FER2013, as a table in the order of FER2013's own, or beside each picture in folders.
 
 "FER+" in the literature is at least three different test sets, so the rule that made a label is always said.
-Source of the majority rule: src/ferplus.py of microsoft/FERPlus.
+Source of the majority rule and of the folders' names: src/ of microsoft/FERPlus. `shares` of a picture are the votes
+that the rule counts for the seven expressions over their sum: soft labels, where SOFT_LABELS asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from fer.layouts.class_names import label_of
 from fer.layouts.emotions import EMOTIONS
 from fer.layouts.fer2013 import FER2013_USAGE, read_fer2013_table
 from fer.layouts.folders import Reading
-from fer.layouts.label_sheets import CsvSheet, Place
+from fer.layouts.label_sheets import CsvSheet, LabelSheet, Place
 from utils import InputError
 
 FERPLUS_VOTES = "fer2013new.csv"
@@ -25,12 +28,17 @@ VOTED = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")  # t
 UNKNOWN = VOTE_COLUMNS.index("unknown")
 
 
+def without_single_votes(votes: np.ndarray) -> np.ndarray:
+    """What the official rule counts of `votes` [N, 10]."""
+    return np.where(votes <= 1, 0, votes)
+
+
 def majority(votes: np.ndarray) -> np.ndarray:
     """int[N], columns of `votes` [N, 10]: single votes do not count; the first needs more than half of the others' sum.
 
     Where none has, "unknown", as in the official code.
     """
-    counted = np.where(votes <= 1, 0, votes)
+    counted = without_single_votes(votes)
     return np.where(counted.max(axis=1) > counted.sum(axis=1) / 2, counted.argmax(axis=1), UNKNOWN)
 
 
@@ -47,26 +55,83 @@ KNOWN_KEPT = {
 }
 
 
+# Folder, split and vote file as the official script leaves them: `fer0000000.png,"(0, 0, 48, 48)",4,0,0,1,3,2,0,0,0,0`
+FERPLUS_FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
+FERPLUS_LIST = "label.csv"
+
+
 def read_ferplus(place: Place) -> Reading:
-    """Pixels and Usage of FER2013's table, labels by the row's "vote_rule"; contempt is left out."""
+    """Pixels and Usage of FER2013's table, labels by the row's "vote_rule"."""
     pixels, sheet = read_fer2013_table(place), _vote_sheet(place)
     _refuse_shifted(place, pixels, sheet)
     sheet.make_numbers(list(VOTE_COLUMNS))
-    votes = sheet.rows[list(VOTE_COLUMNS)].to_numpy(dtype=float).reshape(-1, len(VOTE_COLUMNS))
-    chosen = VOTE_RULES[place.row.vote_rule](votes) if len(votes) else np.zeros(0, dtype=int)
-    sheet.rows["chosen"] = [VOTE_COLUMNS[index] for index in chosen]
     sheet.rows["split"] = [FER2013_USAGE.get(usage.lower(), "") for usage in sheet.rows["usage"]]
-    notes = [f"labels from votes by the rule {place.row.vote_rule!r}; soft labels are not used"]
-    notes += _ties(place, votes) + _unexpected(place, sheet.rows)
-    sheet.reject(sheet.rows["chosen"] == "unknown", "unknown by the votes, or no majority")
-    sheet.reject(sheet.rows["chosen"] == "NF", "no face by the votes")
-    sheet.reject(sheet.rows["chosen"] == "contempt", "contempt by the votes: left out, none of the seven expressions")
-    labels = {column: EMOTIONS.index(name) for column, name in zip(VOTE_COLUMNS, VOTED, strict=False)}
-    known = pd.Series([labels[name] for name in sheet.rows["chosen"]], index=_index(sheet), dtype="int64")
+    notes = _take_votes(place, [sheet])
+    voted = sheet.rows.set_index(_index(sheet))
     rows = _row_numbers(pixels.samples["path"])
-    voted = rows.isin(known.index)
-    samples = pixels.samples[voted].assign(label=known.loc[rows[voted]].to_numpy())
+    kept = rows.isin(voted.index)
+    found = voted.loc[rows[kept], ["label", "shares"]]
+    samples = pixels.samples[kept].assign(label=found["label"].to_numpy(), shares=found["shares"].to_numpy())
     return Reading(samples.reset_index(drop=True), [*pixels.rejected, *sheet.rejected], notes)
+
+
+def read_ferplus_folders(place: Place) -> Reading:
+    """`FER2013Train/fer0000000.png`, `FER2013Valid/`, `FER2013Test/`, each with its label.csv of votes."""
+    sheets = []
+    for folder, split in FERPLUS_FOLDERS.items():
+        if (place.base / folder / FERPLUS_LIST).exists():
+            sheet = _list_of(place, place.base / folder)
+            sheet.rows = sheet.rows.assign(
+                split=split, path=f"{place.relative(place.base / folder)}/" + sheet.rows["path"]
+            )
+            sheet.make_numbers(list(VOTE_COLUMNS))
+            sheets.append(sheet)
+    notes = _take_votes(place, sheets)
+    samples = pd.concat([sheet.rows for sheet in sheets], ignore_index=True)[["path", "label", "split", "shares"]]
+    return Reading(samples, [row for sheet in sheets for row in sheet.rejected], notes)
+
+
+def _list_of(place: Place, folder: Path) -> LabelSheet:
+    """The lines of a label.csv, which has no header; a line without a picture's name is rejected."""
+    columns = ("path", "box", *VOTE_COLUMNS)
+    sheet = CsvSheet(place, folder / FERPLUS_LIST, {name: (name,) for name in columns}, columns, header=columns)
+    sheet.reject(sheet.rows["path"] == "", "no name of a picture")
+    return sheet
+
+
+def _take_votes(place: Place, sheets: Sequence[LabelSheet]) -> list[str]:
+    """Give the rows of each sheet a `label` and `shares`, reject those without; returns notes."""
+    rule, contempt = place.row.vote_rule, place.row.contempt
+    notes = [f"labels from votes by the rule {rule!r}"]
+    every = pd.concat([sheet.rows for sheet in sheets], ignore_index=True)
+    votes = every[list(VOTE_COLUMNS)].to_numpy(dtype=float).reshape(-1, len(VOTE_COLUMNS))
+    notes += _ties(place, votes) + _unexpected(place, every.assign(chosen=_chosen(votes, rule)))
+    for sheet in sheets:
+        votes = sheet.rows[list(VOTE_COLUMNS)].to_numpy(dtype=float).reshape(-1, len(VOTE_COLUMNS))
+        sheet.rows["chosen"] = _chosen(votes, rule)
+        sheet.rows["shares"] = _shares(votes if rule == "argmax" else without_single_votes(votes), contempt)
+        sheet.reject(sheet.rows["chosen"] == "unknown", "unknown by the votes, or no majority")
+        sheet.reject(sheet.rows["chosen"] == "NF", "no face by the votes")
+        if contempt is None:
+            why = "contempt by the votes: left out, none of the seven expressions"
+            sheet.reject(sheet.rows["chosen"] == "contempt", why)
+        labels = {column: label_of(name) for column, name in zip(VOTE_COLUMNS, (*VOTED, contempt), strict=False)}
+        sheet.rows["label"] = [labels[name] for name in sheet.rows["chosen"]]
+    return notes
+
+
+def _chosen(votes: np.ndarray, rule: str) -> list[str]:
+    return [VOTE_COLUMNS[index] for index in VOTE_RULES[rule](votes)] if len(votes) else []
+
+
+def _shares(votes: np.ndarray, contempt: str | None) -> list[str]:
+    """Votes [N, 10] as shares of the seven expressions in the order of EMOTIONS, seven numbers with spaces between."""
+    of_seven = np.zeros((len(votes), len(EMOTIONS)))
+    for column, name in enumerate((*VOTED, contempt)):
+        if name is not None:
+            of_seven[:, EMOTIONS.index(name)] += votes[:, column]
+    shares = of_seven / np.maximum(of_seven.sum(axis=1, keepdims=True), 1)
+    return [" ".join(f"{share:.6g}" for share in row) for row in shares]
 
 
 def _vote_sheet(place: Place) -> CsvSheet:

@@ -55,9 +55,11 @@ AFFECTNET_COUNTS = {
     "train": _per_emotion(74874, 134415, 25459, 14090, 6378, 3803, 24882, order=AFFECTNET_ORDER),
     "test": _per_emotion(*[500] * 7, order=AFFECTNET_ORDER),
 }
+AFFECTNET_CONTEMPT = {"train": 3750, "test": 500}
 # Of 10 women; the sum, 213, is the owners'.
 JAFFE_COUNTS = _per_emotion(30, 29, 32, 31, 31, 30, 30)
 CK48_COUNTS = _per_emotion(135, 177, 75, 207, 84, 249, 0)
+CK48_CONTEMPT = 54
 
 # By "layout" in DATASETS. Counts: RAF-DB: training log of TCC-FER; ExpW: its authors; FER2013: counted, and the sums
 # over splits are those of its authors.
@@ -132,6 +134,12 @@ OWN_LAYOUTS = {
     "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
     "box_bottom) beside the pictures",
 }
+
+
+def with_contempt(counts: Counts, emotion: str | None, contempt: Mapping[str, int]) -> Counts:
+    """Counts where contempt (rows by split) counts as another emotion; as they are where it is left out."""
+    added = {} if emotion is None else {split: {emotion: counts[split][emotion] + contempt[split]} for split in counts}
+    return {split: {**found, **added.get(split, {})} for split, found in counts.items()}
 
 
 def how_to_get(layout: str) -> str:

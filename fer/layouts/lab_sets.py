@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer.layouts.class_names import NAMED_CLASSES, left_out, numbered
+from fer.layouts.class_names import NAMED_CLASSES, label_of, left_out, numbered
 from fer.layouts.emotions import EMOTIONS
 from fer.layouts.file_states import file_state
 from fer.layouts.folders import Reading, pictures, pictures_below, read_class_folders, visible_folders
-from fer.layouts.known_datasets import CK48_COUNTS, JAFFE_COUNTS
+from fer.layouts.known_datasets import CK48_CONTEMPT, CK48_COUNTS, JAFFE_COUNTS, with_contempt
 from fer.layouts.label_sheets import Place, reject
 
 ROWS = ["path", "label", "subject"]
@@ -80,11 +80,11 @@ CKPLUS_LABELS = ("Emotion", "emotion", "Emotion_labels/Emotion", "Emotion_labels
 
 def read_ck48(place: Place) -> Reading:
     """`CK+48/<class>/S010_004_00000017.png`: the last three frames of each labelled sequence, no neutral."""
-    reading = read_class_folders(place, {place.base: ""}, {**NAMED_CLASSES, "contempt": None})
+    reading = read_class_folders(place, {place.base: ""}, {**NAMED_CLASSES, "contempt": label_of(place.row.contempt)})
     names = [path.rpartition("/")[2] for path in reading.samples["path"].to_list()]
     found = [re.match(r"(S\d+)_", name) for name in names]
     reading.samples["subject"] = [match[1] if match else "" for match in found]
-    reading.expected = {"": CK48_COUNTS}
+    reading.expected = with_contempt({"": CK48_COUNTS}, place.row.contempt, {"": CK48_CONTEMPT})
     return reading
 
 
@@ -113,9 +113,8 @@ def _ckplus_counts(place: Place) -> Mapping[str, Mapping[str, int]] | None:
     if frames >= SHORTEST_SEQUENCE:
         return None
     neutral = 327 if place.row.neutral_frame else 0
-    return {
-        "": {emotion: count // CK48_FRAMES * frames for emotion, count in CK48_COUNTS.items()} | {"neutral": neutral}
-    }
+    labelled = with_contempt({"": CK48_COUNTS}, place.row.contempt, {"": CK48_CONTEMPT})[""]
+    return {"": {emotion: count // CK48_FRAMES * frames for emotion, count in labelled.items()} | {"neutral": neutral}}
 
 
 def _label_file(folder: Path) -> Path | None:
@@ -131,7 +130,7 @@ def _sequence(place: Place, folder: Path, sheet: Path) -> tuple[list[tuple[str, 
     frames = [name for name in pictures(folder) if Path(name).stem <= peak]
     paths = [place.relative(folder / name) for name in frames]
     last = paths[max(len(paths) - place.row.last_frames, 1 if len(paths) > 1 else 0) :]
-    label, why = _read_label(sheet)
+    label, why = _read_label(sheet, place.row.contempt)
     if not frames or Path(frames[-1]).stem != peak:
         label, why, last = None, f"the labelled frame {peak} is not there", [place.relative(folder)]
     rejected = [reject(f"{place.name}/{path}", path, why) for path in last if label is None]
@@ -141,7 +140,7 @@ def _sequence(place: Place, folder: Path, sheet: Path) -> tuple[list[tuple[str, 
     return taken, rejected
 
 
-def _read_label(sheet: Path) -> tuple[int | None, str]:
+def _read_label(sheet: Path, contempt: str | None) -> tuple[int | None, str]:
     """Index in EMOTIONS, or None and why: the file holds one number with spaces around it, `3.0000000e+00`."""
     problem = file_state(sheet).problem
     text = "" if problem else sheet.read_bytes().decode(errors="replace").strip()
@@ -149,5 +148,5 @@ def _read_label(sheet: Path) -> tuple[int | None, str]:
         number = f"{float(text):g}"
     except ValueError:
         return None, f"{sheet.name} {problem}" if problem else f"{sheet.name} holds {text[:20]!r}, no number"
-    classes = numbered("ckplus")
+    classes = numbered("ckplus", contempt)
     return classes.get(number), left_out(f"label {number}", number, classes)

@@ -37,6 +37,8 @@ class Row(Protocol):
     @property
     def columns(self) -> Mapping[Any, str]: ...
     @property
+    def contempt(self) -> str | None: ...
+    @property
     def vote_rule(self) -> str: ...
     @property
     def angles(self) -> tuple[str, ...]: ...
@@ -127,14 +129,21 @@ class CsvSheet(LabelSheet):
     """A table with a header, separated by comma, semicolon or tab; cells in quotes may hold line breaks.
 
     `rows` has the column `line`, and as text each of `names` (own name to the spellings of it in a header, case
-    ignored) that the table has. Raises InputError where one of `required` is missing.
+    ignored) that the table has. Raises InputError where one of `required` is missing. `header`: of a table without one.
     """
 
-    def __init__(self, place: Place, file: Path, names: Mapping[str, Sequence[str]], required: Sequence[str]):
+    def __init__(
+        self,
+        place: Place,
+        file: Path,
+        names: Mapping[str, Sequence[str]],
+        required: Sequence[str],
+        header: Sequence[str] = (),
+    ):
         text = self._open(place, file)
         separator = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        header = [cell.strip().lower() for cell in next(reader, [])]
+        header = [cell.strip().lower() for cell in header or next(reader, [])]
         found = {name: _position(header, spellings) for name, spellings in names.items()}
         taken = {name: position for name, position in found.items() if position is not None}
         absent = [f"{name} ({' or '.join(names[name])})" for name in required if name not in taken]

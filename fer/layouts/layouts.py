@@ -24,7 +24,7 @@ from fer.layouts.class_names import NAMED_CLASSES, classes_of, numbered
 from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
 from fer.layouts.fer2013 import FER2013_TABLES, read_fer2013_folders, read_fer2013_resplit, read_fer2013_table
-from fer.layouts.ferplus import FERPLUS_VOTES, read_ferplus
+from fer.layouts.ferplus import FERPLUS_LIST, FERPLUS_VOTES, read_ferplus, read_ferplus_folders
 from fer.layouts.folders import Reading
 from fer.layouts.lab_sets import CKPLUS_LABELS, CKPLUS_PICTURES, read_ck48, read_ckplus, read_jaffe, read_kdef
 from fer.layouts.label_sheets import Place, Row
@@ -65,7 +65,11 @@ LAYOUTS = {
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
     "ferplus": Layout(
         "ferplus", (FERPLUS_VOTES, " or ".join(FER2013_TABLES)), ("ferplus", "fer2013"), read_ferplus,
-        entries=("vote_rule",),
+        entries=("vote_rule", "contempt"),
+    ),
+    "ferplus folders": Layout(
+        "ferplus", tuple(f"{folder}/{FERPLUS_LIST}" for folder in ("FER2013Train", "FER2013Test")),
+        ("ferplus", "data"), read_ferplus_folders, entries=("vote_rule", "contempt"),
     ),
     "fer2013 resplit": Layout(
         "fer2013_resplit", ("train/<class>", "validation/<class>"), ("images",), read_fer2013_resplit
@@ -74,14 +78,15 @@ LAYOUTS = {
         "affectnet",
         (" or ".join(AFFECTNET_IMAGES), *(" or ".join(f"{start}{name}" for start in AFFECTNET_LISTS)
                                           for name in ("training.csv", "validation.csv"))),
-        ("affectnet",), read_affectnet_lists, boxes=True,
+        ("affectnet",), read_affectnet_lists, boxes=True, entries=("contempt",),
     ),
     "affectnet arrays": Layout(
-        "affectnet", ("train_set/images", "train_set/annotations"), ("affectnet",), read_affectnet_arrays
+        "affectnet", ("train_set/images", "train_set/annotations"), ("affectnet",), read_affectnet_arrays,
+        entries=("contempt",),
     ),
     "affectnet folders": Layout(
         "affectnet", ("train/<0..7>", "val/<0..7> or valid/<0..7> or test/<0..7>"), ("affectnet",),
-        read_affectnet_folders,
+        read_affectnet_folders, entries=("contempt",),
     ),
     "affwild2": Layout(
         "affwild2", ("cropped_aligned", " or ".join(AFFWILD2_LABELS)), ("aff-wild2", "affwild2"), read_affwild2,
@@ -95,9 +100,9 @@ LAYOUTS = {
     ),
     "ckplus original": Layout(
         "ckplus", (" or ".join(CKPLUS_PICTURES), " or ".join(CKPLUS_LABELS)), ("ck+", "ckplus"), read_ckplus,
-        entries=("last_frames", "neutral_frame"),
+        entries=("last_frames", "neutral_frame", "contempt"),
     ),
-    "ckplus 48": Layout("ckplus", ("<class>",), ("ck+48", "ck48"), read_ck48),
+    "ckplus 48": Layout("ckplus", ("<class>",), ("ck+48", "ck48"), read_ck48, entries=("contempt",)),
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ ADDED_LATER: dict[str, Any] = {
     "interpolation": "bilinear", "head": "linear",
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
-    "mixup": 0.0, "cutmix": 0.0,
+    "mixup": 0.0, "cutmix": 0.0, "soft_labels": False,
     "doubtful": "keep",
 }  # fmt: skip
 
@@ -91,6 +91,7 @@ class Hyperparameters:
     mixup: float = 0.0
     cutmix: float = 0.0
     doubtful: str | float = "keep"
+    soft_labels: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from annotated_types import Interval
 from pydantic import AfterValidator, StringConstraints, model_validator
 
+from fer.layouts.emotions import EMOTIONS
 from fer.layouts.ferplus import VOTE_RULES
 from fer.layouts.layouts import LAYOUTS
 from fer.settings.messages import quote
@@ -16,13 +17,16 @@ from fer.settings.value_types import Classes, PathText, Record, Several, Text, p
 if TYPE_CHECKING:
     Family: TypeAlias = str
     VoteRule: TypeAlias = str
+    Emotion: TypeAlias = str
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
     VoteRule = Literal[tuple(VOTE_RULES)]
+    Emotion = Literal[EMOTIONS]
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
 Role = Literal["train", "test", "unlabelled"]
 SOURCE = r"^(kaggle|huggingface):[\w.-]+/[\w.-]+$"
+VOTED = ("ferplus",)  # layouts in which people voted
 FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")  # the same pictures
 
 
@@ -40,6 +44,7 @@ class DatasetRow(Record):
     classes: Classes | None = None
     table: PathText | None = None
     columns: dict[ColumnName, Text] = {}
+    contempt: Emotion | None = None
     vote_rule: VoteRule = "majority"
     angles: Several[Angle] = ("S",)
     last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
@@ -98,6 +103,19 @@ def role_problems(
             {"COMBINATIONS", "DATASETS"},
             f'COMBINATIONS names {quote(name)}, whose "role" is {quote(roles[name])}: it is never trained on. '
             "Take it out there.",
+        )
+
+
+def soft_label_problems(
+    soft: bool, active: Sequence[str], rows: Mapping[str, DatasetRow]
+) -> Iterator[tuple[set[str], str]]:
+    """The conflict of soft labels with datasets on which nobody voted: the names it rests on, and the sentence."""
+    voted = [name for name in active if name in rows and rows[name].layout in VOTED and rows[name].role == "train"]
+    if soft and not voted:
+        yield (
+            {"SOFT_LABELS", "ACTIVE_DATASETS", "DATASETS", "MODEL_CONFIG", "RECIPES", "RECIPE"},
+            f"SOFT_LABELS = True needs a dataset with votes to train on (layout {' or '.join(map(quote, VOTED))}), and "
+            f"none of {', '.join(active)} is one. Add FER+, or set SOFT_LABELS = False.",
         )
 
 

@@ -26,7 +26,7 @@ from fer.metrics.metrics import counted
 from fer.settings.augmentation_rows import AUGMENTATIONS, AugmentationRow, unknown_augmentations
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.dataset_row import DatasetRow as DatasetRow
-from fer.settings.dataset_row import role_problems, same_pictures
+from fer.settings.dataset_row import role_problems, same_pictures, soft_label_problems
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point, written_out
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.pretraining_row import PretrainingRow, pretraining_of, pretraining_problems, values_of
@@ -310,6 +310,9 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
     yield from unknown_augmentations(s.augmentations, s.online_augmentation.values(), s.offline_augmentation)
     asked = {name: wanted for name, row in s.models.items() if (wanted := pretraining_of(row.weights)) is not None}
     yield from pretraining_problems(asked, s.pretrainings, s.datasets)
+    recipes = {name: row.recipe or s.recipe for name, row in s.models.items()}
+    soft = any(s.training_of(name).soft_labels for name, recipe in recipes.items() if recipe in (None, *s.recipes))
+    yield from soft_label_problems(soft, s.active_datasets, s.datasets)
     yield from _training_conflicts(s)
     yield from _noise_conflicts(s)
     if s.oracle and not s.evaluate_test:

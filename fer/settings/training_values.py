@@ -83,6 +83,7 @@ class TrainingValues(Record):
     patience: Count | None = 10
     stop_by: Literal["loss", "accuracy", "macro_f1"] = "loss"
     label_smoothing: BelowOne = 0.0
+    soft_labels: bool = False
     loss: Literal["cross_entropy", "focal", "logit_adjustment", "balanced_softmax"] = "cross_entropy"
     focal_gamma: Annotated[float, Interval(gt=0, le=10)] = 2.0
     logit_tau: Annotated[float, Interval(gt=0, le=10)] = 1.0

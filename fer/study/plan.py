@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fer.audit.near_groups import near_groups, with_groups_between
+from fer.columns.files import SHARES
 from fer.data.copies import settle_copies_between
 from fer.data.folds import OFFICIAL, fold_names, is_out_of_fold, out_of_fold_names, with_fold
 from fer.data.samples import DatasetSamples, load_samples
@@ -25,7 +26,7 @@ from fer.settings.settings import ModelRow, Settings
 from fer.settings.training_values import CLASSIC_HEADS, TrainingValues
 from fer.study.pretraining import PlannedPretraining, plan_pretraining, starting_row
 from fer.study.variants import draws_rows, picture_recipe
-from utils import InputError, file_fingerprint
+from utils import InputError, file_fingerprint, fingerprint
 
 # What the networks of LABEL_NOISE are scored on: the rows they are asked about, seen as they are.
 ASKED_ONCE: dict[str, Any] = {"evaluate_test": True, "oracle": False, "tta": ("none",), "test_variants": ("same",)}
@@ -246,8 +247,17 @@ def _plan(
         pretrained_on=() if before is None else before.run.train_on,
     )
     recipes = {name: picture_recipe(study.datasets[name], variant, run.hyper.input_size, settings) for name in train_on}
+    run, rows = _softened(run, study.training(train_on))
     doubted_by = {name: noise_runs(whole, name) for name in train_on} if run.hyper.doubtful != "keep" else {}
-    return plan_run(run, recipes, study.training(train_on).fingerprints, study.models_folder, doubted_by)
+    return plan_run(run, recipes, rows, study.models_folder, doubted_by)
+
+
+def _softened(run: Run, rows: TrainingRows) -> tuple[Run, dict[str, str]]:
+    """The run, without SOFT_LABELS where nobody voted; fingerprints of its rows, with the votes where they are used."""
+    voted = [name for name, table in rows.samples.items() if SHARES in table]
+    run = replace(run, hyper=replace(run.hyper, soft_labels=run.hyper.soft_labels and bool(voted)))
+    votes = {name: fingerprint(rows.samples[name][SHARES].tolist(), 32) for name in voted if run.hyper.soft_labels}
+    return run, {name: f"{known} {votes[name]}" if name in votes else known for name, known in rows.fingerprints.items()}
 
 
 def _hyperparameters(
@@ -334,7 +344,7 @@ def _pretraining(study: Study, train_on: tuple[str, ...], variant: str, model: s
         return None
     row = starting_row(settings, model, name)
     values = settings.pretraining_values(name)
-    hyper = _told(settings, variant, model, row, values, row.weights)
+    hyper = replace(_told(settings, variant, model, row, values, row.weights), soft_labels=False)
     hyper = replace(hyper, interpolation=settings.training_of(model).interpolation)
     targets = {dataset: study.datasets[dataset] for dataset in train_on}
     return plan_pretraining(settings, name, variant, row, hyper, study.learnt_from(name), targets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_loader import FaceRows
-from fer.columns.files import NO_FACE
+from fer.columns.files import NO_FACE, SHARES
 from fer.data.samples import DatasetSamples
 from fer.data.splits import limit_per_split
 from fer.faces.balancing import EXTRAS_VERSION, changes_recipe, oversampled, undersampled, write_extras_or_load
@@ -195,7 +195,7 @@ def training_faces(
                 f"{name}: {len(train)} training and {len(val)} validation pictures; both are needed. "
                 "Raise VAL_FRACTION, or leave the dataset out."
             )
-        parts.append(balanced)
+        parts.append(_with_shares(balanced, table) if run.hyper.soft_labels else balanced)
         validation[name] = val
         counts[name] = {
             "n_train": len(train),
@@ -204,6 +204,16 @@ def training_faces(
             "balanced": _per_class(balanced, drawn_evenly=run.balance == "weighted_sampler"),
         }
     return FaceRows.join(parts), validation, counts
+
+
+def _with_shares(faces: FaceRows, table: pd.DataFrame) -> FaceRows:
+    """The faces with the shares of the votes as targets, extra copies like their source; as they are without votes."""
+    if SHARES not in table:
+        return faces
+    votes = dict(zip(table["sample_id"], table[SHARES], strict=True))
+    texts = [votes[name if name in votes else name.rpartition("+aug")[0]] for name in faces.sample_ids]
+    shares = np.array([text.split() for text in texts], dtype=np.float32)
+    return replace(faces, shares=shares / shares.sum(axis=1, keepdims=True))
 
 
 def _per_class(faces: FaceRows, drawn_evenly: bool = False) -> list[int]:

@@ -78,6 +78,64 @@ def test_a_vote_that_is_no_number_is_named_with_its_line(tmp_path: Path) -> None
     assert len(listing.samples) == 2
 
 
+def shares_of(root: Path, **values: Any) -> dict[str, dict[str, float]]:
+    """By file name the shares above zero, as written."""
+    rows = read(root, "ferplus", **values).samples
+    return {
+        path.rpartition("/")[2]: {
+            name: float(part) for name, part in zip(EMOTIONS, text.split(), strict=True) if float(part)
+        }
+        for path, text in zip(rows["path"], rows["shares"], strict=True)
+    }
+
+
+def test_votes_are_kept_as_soft_labels_by_what_the_rule_counts(tmp_path: Path) -> None:
+    by_rule = {rule: shares_of(ferplus(tmp_path / rule), vote_rule=rule) for rule in ("majority", "argmax")}
+    assert by_rule["majority"]["fer2013.csv#1"] == {"happy": 1.0}  # four single votes do not count
+    assert by_rule["argmax"]["fer2013.csv#1"] == {
+        "happy": 0.6,
+        "neutral": 0.1,
+        "surprise": 0.1,
+        "sad": 0.1,
+        "angry": 0.1,
+    }
+    assert by_rule["majority"]["fer2013.csv#7"] == {"fear": 1.0}  # unknown is no expression
+    assert by_rule["argmax"]["fer2013.csv#0"] == {"neutral": 0.4, "sad": 0.1, "angry": 0.3, "disgust": 0.2}
+
+
+def test_contempt_counts_as_the_expression_the_row_names(tmp_path: Path) -> None:
+    listing = read(ferplus(tmp_path), "ferplus", contempt="disgust")
+    found = {row["path"]: (EMOTIONS[row["label"]], row["shares"]) for row in listing.samples.to_dict("records")}
+    assert found["fer2013.csv#4"] == ("disgust", "0 1 0 0 0 0 0")
+    assert "contempt" not in reasons(listing)
+
+
+def test_the_official_scripts_folders_are_read_like_the_table(tmp_path: Path) -> None:
+    """As src/generate_training_data.py writes them: no header, a box as one quoted cell, pictures beside the list."""
+    folders = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+    for usage, folder in folders.items():
+        named = [(name, cells) for used, name, cells, *_ in ROWS if used == usage and name]
+        write(
+            tmp_path / "data" / folder / "label.csv", *(f'{name},"(0, 0, 48, 48)",{cells}' for name, cells in named), ""
+        )
+        touch(tmp_path / "data" / folder, *(name for name, _ in named), "Thumbs.db", ".DS_Store")
+    (tmp_path / "data/FER2013Test/fer0000007.png").unlink()
+    listing = read(tmp_path, "ferplus", vote_rule="argmax")
+    found = {row["path"]: (EMOTIONS[row["label"]], row["split"]) for row in listing.samples.to_dict("records")}
+    assert found == {
+        "data/FER2013Train/fer0000000.png": ("neutral", "train"),
+        "data/FER2013Train/fer0000001.png": ("happy", "train"),
+        "data/FER2013Valid/fer0000003.png": ("surprise", "val"),
+        "data/FER2013Test/fer0000005.png": ("disgust", "test"),
+    }
+    table = shares_of(ferplus(tmp_path / "table"), vote_rule="argmax")
+    shares = shares_of(tmp_path, vote_rule="argmax")
+    assert shares["fer0000003.png"] == {"surprise": 0.5, "fear": 0.5}
+    assert {name: table[f"fer2013.csv#{int(name[3:10])}"] for name in shares} == shares
+    missing = listing.rejected[listing.rejected["path"].str.endswith("fer0000007.png")]
+    assert len(missing) == 1
+
+
 # ---------------------------------------------------------------- the copy that is split anew
 
 
