@@ -17,6 +17,7 @@ from fer.data.rejections import rejection_notes
 from fer.data.samples import read_samples
 from fer.data.splits import SPLITS
 from fer.data.whole_sets import is_whole
+from fer.layouts.layouts import LAYOUTS
 from fer.report.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts, read_history
 from fer.runs.run import ORACLE, read_run_json, run_lock
@@ -149,6 +150,7 @@ def protocol(study: StoredStudy, config: dict[str, Any]) -> list[str]:
         f"No face found: NO_FACE = {config.get('NO_FACE', UNKNOWN)}.",
         *_only_tested(study),
         *_whole_sets(study),
+        *_contempt(study, config),
         "All rows are used (LIMIT_PER_SPLIT = None)."
         if study.limit is None
         else f"Only part of the data is used: LIMIT_PER_SPLIT = {study.limit}.",
@@ -174,6 +176,18 @@ def _whole_sets(study: StoredStudy) -> list[str]:
         "that the network was not trained on, without pictures that stand in a dataset it was trained on: n can differ "
         "between training sets."
     ]
+
+
+def _contempt(study: StoredStudy, config: dict[str, Any]) -> list[str]:
+    """What became of contempt, in the datasets whose layout knows it; those of one's own say it in "classes"."""
+    rows = {name: row for name, row in config.get("DATASETS", {}).items() if name in study.datasets}
+    knowing = {layout.family for layout in LAYOUTS.values() if "contempt" in layout.entries}
+    words = [
+        f"in {name} {'left out' if row.get('contempt') is None else 'counted as ' + str(row['contempt'])}"
+        for name, row in rows.items()
+        if row.get("layout") in knowing
+    ]
+    return [f"Seven classes. Contempt is {', '.join(words)}."] if words else []
 
 
 def _said(config: dict[str, Any], name: str, sentences: dict[Any, str], what: str) -> str:

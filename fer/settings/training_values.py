@@ -190,7 +190,7 @@ KNOW_SHARES = ("logit_adjustment", "balanced_softmax")  # losses that correct fo
 
 
 def _fitted_once_conflicts(v: TrainingValues) -> Iterator[tuple[set[str], str]]:
-    plain = {"loss": "cross_entropy", "mixup": 0.0, "cutmix": 0.0}
+    plain = {"loss": "cross_entropy", "mixup": 0.0, "cutmix": 0.0, "soft_labels": False}
     for name, value in plain.items() if v.head in CLASSIC_HEADS else ():
         if (given := getattr(v, name)) != value:
             yield (

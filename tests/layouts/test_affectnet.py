@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layout_trees import by_name, problem, read, reasons, touch, write
+from layout_trees import by_name, problem, read, reasons, row_of, touch, write
 
 from fer.layouts.known_datasets import AFFECTNET_COUNTS
 from fer.settings.settings import EMOTIONS
@@ -33,6 +33,21 @@ def test_affectnet_lists(tmp_path: Path, lists: str) -> None:
     for words in ("expression 7 is left out", "expression 10 is left out", "empty box", "not all numbers", "same face"):
         assert words in reasons(listing)
     assert any("validation set is the test set" in note for note in listing.notes)
+
+
+def test_contempt_counts_as_the_expression_the_row_names(tmp_path: Path) -> None:
+    touch(tmp_path, "train/7/a.jpg", "train/0/b.jpg", "val/7/c.jpg")
+    listing = read(tmp_path, "affectnet", contempt="disgust")
+    assert {row["path"]: EMOTIONS[row["label"]] for row in listing.samples.to_dict("records")} == {
+        "train/7/a.jpg": "disgust", "train/0/b.jpg": "neutral", "val/7/c.jpg": "disgust",
+    }  # fmt: skip
+    assert 'belongs to layout "affectnet" or "ckplus" or "ferplus" only' in refused("folders", contempt="disgust")
+
+
+def refused(layout: str, **values: str) -> str:
+    with pytest.raises(ValueError) as caught:
+        row_of(layout, **values)
+    return str(caught.value)
 
 
 @pytest.mark.slow

@@ -81,6 +81,14 @@ def test_ck48(tmp_path: Path) -> None:
     assert listing.expected_counts is not None and sum(listing.expected_counts[""].values()) == 981 - 54
 
 
+def test_contempt_of_ck48_counts_as_the_expression_the_row_names(tmp_path: Path) -> None:
+    touch(tmp_path, "CK+48/contempt/S010_004_00000017.png", "CK+48/anger/S011_004_00000017.png")
+    listing = read(tmp_path, "ckplus", contempt="disgust")
+    assert {EMOTIONS[label] for label in listing.samples["label"]} == {"angry", "disgust"}
+    assert listing.rejected.empty
+    assert listing.expected_counts is not None and listing.expected_counts[""]["disgust"] == 177 + 54
+
+
 def ckplus(root: Path, emotion: str = "Emotion") -> Path:
     for subject, sequence, frames, label in (
         ("S005", "001", 11, "   3.0000000e+00\n"), ("S010", "004", 2, " 7.0000000e+00"),
