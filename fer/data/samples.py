@@ -170,7 +170,7 @@ def load_samples(name: str, settings: Settings, near_groups: NearGroups | None =
     if not (samples["split"] == wanted).any():
         raise InputError(f"{name}: no {words} picture is left of {len(listing.samples)} rows in {root}.")
     unusable = [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
-    notes = [*listing.notes, *unusable, *_thin_classes(name, row, samples)]
+    notes = [*listing.notes, *unusable, *_thin_classes(name, samples, row.role)]
     official = row.role != "train" or bool((listing.samples["split"] == "test").any())
     return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official)
 
@@ -295,7 +295,7 @@ def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _thin_classes(name: str, row: DatasetRow, samples: pd.DataFrame) -> list[str]:
+def _thin_classes(name: str, samples: pd.DataFrame, role: str = "train") -> list[str]:
     counts = (
         samples.groupby(["split", "label"])
         .size()
@@ -304,7 +304,7 @@ def _thin_classes(name: str, row: DatasetRow, samples: pd.DataFrame) -> list[str
     )
     notes = []
     for split, least, most, words in THIN:
-        if split not in SPLITS_OF_ROLE[row.role]:
+        if split not in SPLITS_OF_ROLE[role]:
             continue
         found = {EMOTIONS[label]: n for label, n in enumerate(counts.loc[split]) if least <= n <= most}
         if found:

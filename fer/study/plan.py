@@ -257,7 +257,9 @@ def _softened(run: Run, rows: TrainingRows) -> tuple[Run, dict[str, str]]:
     voted = [name for name, table in rows.samples.items() if SHARES in table]
     run = replace(run, hyper=replace(run.hyper, soft_labels=run.hyper.soft_labels and bool(voted)))
     votes = {name: fingerprint(rows.samples[name][SHARES].tolist(), 32) for name in voted if run.hyper.soft_labels}
-    return run, {name: f"{known} {votes[name]}" if name in votes else known for name, known in rows.fingerprints.items()}
+    return run, {
+        name: f"{known} {votes[name]}" if name in votes else known for name, known in rows.fingerprints.items()
+    }
 
 
 def _hyperparameters(
