@@ -15,21 +15,35 @@ if TYPE_CHECKING:
 
 FULL = "fp32"
 HALF = {"bf16": "bfloat16", "fp16": "float16"}  # and torch's name of each
+# Families built of depthwise convolutions, which bf16 halves in speed on a CPU with AMX (measured: mobilenetv3,
+# mobilenetv4, efficientnet_b0, shufflenet_v2, efficientvit_b0; the others are built alike)
+DEPTHWISE = (
+    "mobilenet", "efficientnet", "efficientvit", "shufflenet", "mnasnet", "fbnet", "lcnet", "tinynet", "mixnet",
+    "rexnet", "ghostnet", "spnasnet", "hardcorenas", "xception",
+)  # fmt: skip
 
 
-@lru_cache(maxsize=16)
-def resolved_precision(amp: str, device: str) -> str:
-    """ "fp32", "bf16" or "fp16" for the values of AMP and DEVICE on this machine.
+def resolved_precision(amp: str, device: str, architecture: str) -> str:
+    """ "fp32", "bf16" or "fp16" for the values of AMP and DEVICE on this machine, and the network's name.
 
-    AMP "auto" is half precision on CUDA and on CPUs with AMX tiles, where bf16 trains small networks about three times
-    faster; on CPUs without instructions for it, it is about ten times slower than fp32 (benchmarks/NOTES.md). A GPU
-    that would only emulate bf16 gets fp16. Torch is imported only where a GPU can be. Raises InputError when the named
-    device is not there.
+    AMP "auto" is half precision on CUDA and, except for depthwise networks, on CPUs with AMX: bf16 trains ResNets,
+    DenseNets and ViTs about twice as fast there; other CPUs are about ten times slower with it than with fp32
+    (benchmarks/NOTES.md). A GPU that would only emulate bf16 gets fp16. Torch is imported only where a GPU can be.
+    Raises InputError when the named device is not there.
     """
     if amp in HALF:
         return amp
-    if amp == "off" or (amp == "auto" and device == "mps"):
+    if amp == "off":
         return FULL
+    if on_gpu := _precision_of_gpu(device):
+        return on_gpu
+    tiles = device != "mps" and cpu_has_amx() and not any(family in architecture for family in DEPTHWISE)
+    return "bf16" if amp == "on" or tiles else FULL
+
+
+@lru_cache(maxsize=16)
+def _precision_of_gpu(device: str) -> str | None:
+    """The half precision of the CUDA device that `device` means here; None where it means another."""
     if device.startswith("cuda") or (device == "auto" and _has_gpu_driver()):
         import torch
 
@@ -37,9 +51,10 @@ def resolved_precision(amp: str, device: str) -> str:
         if picked.type == "cuda":
             with torch.cuda.device(picked):
                 return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if amp == "on" or cpu_has_amx() else FULL
+    return None
 
 
+@lru_cache(maxsize=1)
 def cpu_has_amx() -> bool:
     """Whether this CPU multiplies bf16 in tiles (AMX: Intel Xeons since 2023); known on Linux only, else False."""
     try:

@@ -291,7 +291,7 @@ def _told(
         batch_size=row.batch_size,
         augmentation=augmentation,
         augment_engine=settings.augment_engine if augmentation else "albumentations",
-        precision=resolved_precision(settings.amp, settings.device),
+        precision=resolved_precision(settings.amp, settings.device, architecture_of(model, row)),
         learning_rate=learning_rate(values, weights is not None),
         **(shared | unread),
     )

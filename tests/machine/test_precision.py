@@ -22,9 +22,9 @@ REAL_CPU_HAS_AMX = precision.cpu_has_amx
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
     """What one pretended machine gave must not answer for another."""
-    resolved_precision.cache_clear()
+    precision._precision_of_gpu.cache_clear()
     yield
-    resolved_precision.cache_clear()
+    precision._precision_of_gpu.cache_clear()
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, bf16: bool) -> None:
@@ -46,31 +46,34 @@ def test_what_each_setting_means(
 ) -> None:
     """A GPU that only emulates bf16 (before Ampere) gets fp16."""
     pretend_gpu(monkeypatch, bf16)
-    assert resolved_precision(amp, device) == expected
+    assert resolved_precision(amp, device, "resnet50") == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_without_a_gpu_auto_is_fp32_and_a_named_gpu_is_refused() -> None:
-    assert resolved_precision("auto", "auto") == "fp32"
+    assert resolved_precision("auto", "auto", "resnet50") == "fp32"
     with pytest.raises(InputError, match="not available"):
-        resolved_precision("auto", "cuda")
+        resolved_precision("auto", "cuda", "resnet50")
 
 
 @pytest.mark.parametrize(
     ("flags", "found"), [("fpu amx_bf16 amx_tile amx_int8", True), ("fpu avx512f avx512_bf16", False), ("", False)]
 )
 def test_only_a_cpu_with_tiles_for_bf16_trains_in_it(monkeypatch: pytest.MonkeyPatch, flags: str, found: bool) -> None:
+    REAL_CPU_HAS_AMX.cache_clear()
     monkeypatch.setattr(Path, "read_text", lambda _: f"processor\t: 0\nflags\t\t: {flags}\n")
     assert REAL_CPU_HAS_AMX() is found
     monkeypatch.setattr(precision, "cpu_has_amx", REAL_CPU_HAS_AMX)
-    assert resolved_precision("auto", "cpu") == ("bf16" if found else "fp32")
-    assert resolved_precision("off", "cpu") == "fp32"
+    assert resolved_precision("auto", "cpu", "resnet50") == ("bf16" if found else "fp32")
+    assert resolved_precision("off", "cpu", "resnet50") == "fp32"
+    assert resolved_precision("auto", "cpu", "tf_efficientnetv2_s") == "fp32"
+    REAL_CPU_HAS_AMX.cache_clear()
 
 
 @pytest.mark.slow
 def test_it_is_settled_without_torch_where_there_is_no_gpu() -> None:
     code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = p.cpu_has_amx = lambda: False\n"
-    code += "print(p.resolved_precision('auto', 'auto'), p.resolved_precision('on', 'cpu'), 'torch' in sys.modules)"
+    code += "print(*(p.resolved_precision(*how, 'resnet50') for how in (('auto', 'auto'), ('on', 'cpu'))), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["fp32", "bf16", "False"]
 
