@@ -292,6 +292,6 @@ TENSORBOARD = False  # True writes the training histories for TensorBoard too (u
 
 DEVICE = "auto"  # "auto" = GPU if there is one; or "cpu", "mps", "cuda", "cuda:1"
 WORKERS = "auto"  # processes beside the main one that prepare pictures, 0 to 256; "auto" = by CPU cores
-# Half precision: "auto" where it is faster (NVIDIA GPUs; CPUs with AMX, MobileNets and the like aside), "on", "off". It shapes
-# the weights, so a run made there is not one made elsewhere; "off", "bf16" or "fp16" pins it for a study on both
+# Half precision: "auto" where it is faster (NVIDIA GPUs; CPUs with AMX, MobileNets and the like aside), "on", "off".
+# It shapes the weights, so a run made there is not one made elsewhere; "off", "bf16" or "fp16" pins it for all
 AMP = "auto"
