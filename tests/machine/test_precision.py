@@ -73,7 +73,7 @@ def test_only_a_cpu_with_tiles_for_bf16_trains_in_it(monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_it_is_settled_without_torch_where_there_is_no_gpu() -> None:
     code = "from fer.machine import precision as p; import sys; p._has_gpu_driver = p.cpu_has_amx = lambda: False\n"
-    code += "found = [p.resolved_precision(amp, device, 'resnet50') for amp, device in (('auto', 'auto'), ('on', 'cpu'))]\n"
+    code += "found = [p.resolved_precision(*how, 'resnet50') for how in (('auto', 'auto'), ('on', 'cpu'))]\n"
     code += "print(*found, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["fp32", "bf16", "False"]
