@@ -48,7 +48,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model", nargs="+", default=["best"], metavar="RUN",
-        help="folder of a run, or how its name starts; best: the highest validation macro-F1; several: their mean",
+        help="folder of a run, or how its name starts; best: what validation chose; several: their mean",
     )  # fmt: skip
     model.add_argument("--output", type=Path, metavar="DIR", help="where runs lie (OUTPUT_DIR of config.py)")
     model.add_argument("--onnx", type=Path, metavar="FILE", help="an exported model; torch is not needed for crops")

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from PIL import Image
 
+from fer.inference.best_run import best_run, trained_runs
 from fer.inference.face_recipe import Looking
 from fer.inference.grad_cam import strip
 from fer.inference.output import drawn
 from fer.inference.predictor import Answer, Predictor
 from fer.inference.reading import read_pixels
-from fer.inference.trained_model import TrainedModel, best_run, load_model, read_record, trained_runs
+from fer.inference.trained_model import TrainedModel, load_model, read_record
 from fer.layouts.pictures import UnreadablePicture
 from utils import InputError
 

@@ -105,11 +105,13 @@ class Predictor:
         named = [one if isinstance(one, Picture) else Picture(Path(one)) for one in pictures]
         find = partial(faces_of, recipes=self.recipes, looking=self.looking)
         waiting: list[tuple[str, list[Face], str]] = []
+        count = 0
         for picture, (faces, problem) in zip(named, prepared(named, find, workers), strict=True):
             waiting.append((str(picture.path), faces, problem))
-            if sum(len(one[1]) for one in waiting) >= BATCH:
+            count += len(faces)
+            if count >= BATCH or len(waiting) >= BATCH:  # pictures without a face are answered in time, too
                 yield from self._answers(waiting)
-                waiting = []
+                waiting, count = [], 0
         yield from self._answers(waiting)
 
     def predict_pixels(self, pixels: np.ndarray, name: str = "") -> Answer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from glob import glob
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from fer.layouts.pictures import UnreadablePicture, open_picture
 from utils import InputError
 
 AT_ONCE = 8  # pictures a worker takes at a time
+AHEAD = 4  # such parts for each worker, done before they are asked for
 WORTH_WORKERS = 48  # pictures; fewer are done before another process has loaded its libraries
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 
@@ -66,17 +69,31 @@ def prepared(pictures: Sequence[Picture], find: Find, workers: int) -> Iterator[
         yield from (_prepare(find, picture) for picture in pictures)
         return
     context = multiprocessing.get_context("spawn")
+    parts = (pictures[first : first + AT_ONCE] for first in range(0, len(pictures), AT_ONCE))
     with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
         try:
-            with children_without_ctrl_c():
-                found = pool.map(_prepare, [find] * len(pictures), pictures, chunksize=AT_ONCE)
-            yield from found
+            with children_without_ctrl_c():  # processes are started with the first pictures
+                waiting = deque(_submitted(pool, find, parts, workers * AHEAD))
+            while waiting:
+                yield from waiting.popleft().result()
+                waiting += _submitted(pool, find, parts, 1)
         except BrokenProcessPool as error:
             raise InputError(
                 f"A process that finds faces died, most likely out of memory. Use --workers {workers - 1}."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, find: Find, parts: Iterator[Sequence[Picture]], count: int
+) -> list[Future[list[Found]]]:
+    """The next `count` parts, handed to the processes: no more than these wait in memory, however many there are."""
+    return [pool.submit(_prepare_all, find, part) for part in islice(parts, count)]
+
+
+def _prepare_all(find: Find, pictures: Sequence[Picture]) -> list[Found]:
+    return [_prepare(find, picture) for picture in pictures]
 
 
 def _prepare(find: Find, picture: Picture) -> Found:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fer.inference.best_run import best_run
 from fer.inference.face_recipe import FaceRecipe, recipe_of, refuse_other_versions
-from fer.runs.run import ADDED_LATER, ORACLE, Hyperparameters, PlannedRun, Run, read_run_json
+from fer.runs.run import ADDED_LATER, Hyperparameters, PlannedRun, Run, read_run_json
 from fer.settings.settings import EMOTIONS
 from fer.statistics.calibration import fit_temperature
 from fer.study.verify import finished_run
-from utils import InputError, log
+from utils import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from data_loader import NetworkInput
 
 BEST = "best"
-CHOSEN_BY = "val_macro_f1"  # of the kept epoch; of several training sets their mean
 
 
 @dataclass
@@ -83,39 +83,6 @@ def model_folder(name: str, output: Path) -> Path:
     if (Path(name) / "run.json").is_file() or (Path(name) / "checkpoint.pth").is_file():
         return Path(name)
     return finished_run(name, output / "saved_models")
-
-
-def best_run(output: Path) -> Path:
-    """The finished run whose kept epoch has the highest validation macro-F1; an oracle's epoch was not chosen there.
-
-    Scores of different validation sets are not of equal difficulty: the choice is said where it is made.
-    """
-    scores = {folder: score for folder in trained_runs(output) if (score := _score(folder)) is not None}
-    if not scores:
-        raise InputError(nothing_trained(output))
-    folder = max(scores, key=lambda one: (scores[one], one.name))
-    log.info("best of %d runs by validation macro-F1 (%.3f): %s", len(scores), scores[folder], folder.name)
-    return folder
-
-
-def trained_runs(output: Path) -> list[Path]:
-    """Folders of the finished runs under `output`, by name."""
-    return sorted(path.parent for path in (output / "saved_models").glob("*/run.json"))
-
-
-def nothing_trained(output: Path) -> str:
-    """What to say where no network is there to use."""
-    return (
-        f"{output} holds no finished run. Train one with `python main.py`, or try drawn faces: "
-        "`python main.py --demo`, then --output saidas/demo (its networks know nothing of real faces)."
-    )
-
-
-def _score(folder: Path) -> float | None:
-    record = read_run_json(folder)
-    if record is None or record["run"]["selection"] == ORACLE:
-        return None
-    return (record["facts"].get("best_validation") or {}).get(CHOSEN_BY)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import onnx
 import pytest
 
 import predict
+from fer.inference.best_run import trained_runs
 from fer.inference.onnx_export import CHECKED_FACES
 from fer.inference.onnx_model import METADATA, load_onnx
 from fer.inference.predictor import Predictor
-from fer.inference.trained_model import load_model, trained_runs
+from fer.inference.trained_model import load_model
 from fer.machine.extras import need_extra
 from fer.settings.settings import EMOTIONS, PROJECT, Settings
 from fer.study.execution import execute

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -17,10 +21,12 @@ from PIL import Image
 
 import predict
 from evaluation import load_predictions, soft_vote
+from fer.inference.best_run import best_run, trained_runs
+from fer.inference.face_recipe import Face
 from fer.inference.output import PANEL
 from fer.inference.predictor import Predictor, load_models
-from fer.inference.reading import Picture
-from fer.inference.trained_model import load_model, trained_runs
+from fer.inference.reading import AHEAD, AT_ONCE, Picture, prepared
+from fer.inference.trained_model import load_model
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.settings.settings import EMOTIONS, Settings
 from fer.study.execution import execute
@@ -135,13 +141,28 @@ def write_study_and_report(study: Study) -> None:
     report(study.settings.output_path, "png")
 
 
-def test_best_is_what_validation_chose(cropped: Study) -> None:
-    output = cropped.settings.output_path
+def test_best_without_tables_is_what_scored_highest_when_its_epoch_was_chosen(cropped: Study, tmp_path: Path) -> None:
+    output = shutil.copytree(cropped.settings.output_path, tmp_path / "elsewhere")
+    (output / "validation_results.csv").unlink(missing_ok=True)
     scores = {
         folder.name: read_sealed(folder / "run.json")["facts"]["best_validation"]["val_macro_f1"]
         for folder in trained_runs(output)
     }
     assert scores[load_model("best", output).name] == max(scores.values())
+
+
+def test_best_is_what_the_tables_choose_not_the_luckiest_seed(cropped: Study, tmp_path: Path) -> None:
+    write_study_and_report(cropped)
+    output = shutil.copytree(cropped.settings.output_path, tmp_path / "elsewhere")
+    path = output / "validation_results.csv"
+    table = pd.read_csv(path, keep_default_na=False)
+    single = (table["variant"] != "") & (table["members"] == "") & (table["tta"] == "none")
+    planted = {("raw", "1"): 0.9, ("raw", "2"): 0.1, ("preprocessed", "1"): 0.6, ("preprocessed", "2"): 0.7}
+    wanted = table["variant"] + "/" + table["seed"].astype(str)
+    for (variant, seed), score in planted.items():
+        table.loc[single & (wanted == f"{variant}/{seed}"), "macro_f1"] = score
+    table.to_csv(path, index=False)
+    assert best_run(output).name == run_of(cropped, "preprocessed", 2)
 
 
 # ---------------------------------------------------------------- the command line
@@ -276,3 +297,20 @@ def spoil_recipe(folder: Path) -> None:
 def test_without_a_network_it_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(tmp_path, "--image", "any.png") == 2
     assert "python main.py --demo" in capsys.readouterr().err
+
+
+def touch_and_find_nothing(views: list[np.ndarray], box: object = None, folder: str = "") -> list[Face]:
+    (Path(folder) / uuid4().hex).touch()
+    return []
+
+
+def test_pictures_wait_in_small_numbers_however_many_there_are(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    pictures = [Picture(tmp_path / "one.png")] * 400
+    found = prepared(pictures, partial(touch_and_find_nothing, folder=str(seen)), workers=2)
+    next(found)
+    time.sleep(2)  # for processes that would go on ahead
+    assert len(list(seen.iterdir())) <= (2 * AHEAD + 1) * AT_ONCE
+    assert len(list(found)) == len(pictures) - 1
