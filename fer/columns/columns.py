@@ -63,6 +63,7 @@ COLUMNS: tuple[Column, ...] = (
     count("n_train n_val", "rows", "training rows before balancing; validation rows (temperatures are fitted to)"),
     count("n_test n_rows", "rows", "test rows scored; validation rows scored"),
     count("n_classes", "", "classes present among the rows scored"),
+    text("classes_shared", "classes that both the training and the test rows have, with spaces between"),
     count("limit_per_split", "rows", "LIMIT_PER_SPLIT; empty: none"),
     flag("sample_data", "True where drawn faces are part of the row"),
     # scores

@@ -33,10 +33,10 @@ FACTS = (
     "latency_ms",
 )  # fmt: skip
 RESULTS = (
-    *RESULT_KEYS, "section", *RUN, "members", *COUNTS, *METRICS, "tta_gain", "optimism", *COPIES, *CONFIDENT, *FACTS,
-    "limit_per_split", "sample_data",
+    *RESULT_KEYS, "section", *RUN, "members", *COUNTS, "classes_shared", *METRICS, "tta_gain", "optimism", *COPIES,
+    *CONFIDENT, *FACTS, "limit_per_split", "sample_data",
 )  # fmt: skip
-TEST_ONLY = ("section", "optimism", *COPIES, *CONFIDENT)
+TEST_ONLY = ("section", "classes_shared", "optimism", *COPIES, *CONFIDENT)
 VALIDATION = tuple("n_rows" if name == "n_test" else name for name in RESULTS if name not in TEST_ONLY)
 CLASSES = (*RESULT_KEYS, "class", "precision", "recall", "f1", "auc", "support")
 FUNNEL = ("dataset", "step", "removed", "kept", "found", "sample_data")

@@ -46,6 +46,7 @@ from fer.settings.settings import EMOTIONS
 from utils import fingerprint, read_csv, write_changed
 
 WORDS = ("train_on", "variant", "test_variant", "model", "balance", "mixing")
+ACROSS = ("cross", "leave_one_out")  # sections whose tables say which classes training and test rows share
 SECTION_TITLES = {
     "individual": "Individual: trained and tested on one dataset",
     "combined": "Combined: trained on several datasets, tested on each and on their union",
@@ -104,14 +105,30 @@ def _section_table(output: Path, results: pd.DataFrame, section: str, marks: Mar
     columns = [Column(_heading(word), ("",)) for word in words]
     columns.append(Column(f"validation {_metric_words(marks.metric)}", ("",), is_number=True))
     columns += [Column(name, (_tta_words(tta),), is_number=True) for tta in policies for name in HEADLINE.values()]
+    blocks = [_test_block(results, rows, wide, test, words, policies, marks) for test in tests]
+    if section in ACROSS:
+        columns.append(Column("classes", ("",)))
+        blocks = [_with_classes(block, rows, test) for block, test in zip(blocks, tests, strict=True)]
     columns.append(Column("n", ("",), is_number=True))
     return PaperTable(
         name=f"comprehensive_{section}",
         title=SECTION_TITLES[section],
         caption=" ".join([_caption(rows), *_choice_words(marks), _bold_words(marks)]),
         columns=tuple(columns),
-        blocks=tuple(_test_block(results, rows, wide, test, words, policies, marks) for test in tests),
+        blocks=tuple(blocks),
     )
+
+
+def _with_classes(block: Block, rows: pd.DataFrame, test: tuple[str, str]) -> Block:
+    """The block with a cell before the last: how many classes both training and test rows have, and which lack."""
+    shared = dict(_tested(rows, *test)[["train_on", "classes_shared"]].itertuples(index=False, name=None))
+    shown = []
+    for row in block.rows:
+        names = str(shared.get(row.cells[0].text, "")).split()
+        lacking = ", ".join(name for name in EMOTIONS if name not in names)
+        words = f"{len(names)} of {len(EMOTIONS)}{f', not {lacking}' if lacking else ''}" if names else ""
+        shown.append(replace(row, cells=(*row.cells[:-1], text_cell(words), row.cells[-1])))
+    return replace(block, rows=tuple(shown))
 
 
 def _test_block(

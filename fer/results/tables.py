@@ -155,15 +155,26 @@ def _result_row(study: StoredStudy, one: Scores) -> dict[str, Any]:
     row |= {"limit_per_split": study.limit} | one.metrics
     parts = parts_of(study.output, one.test_on)
     if one.run is None:
-        empty = dict.fromkeys(("section", "members", "variant", "split", "balance", "mixing", "selection"), "")
+        empty = dict.fromkeys(
+            ("section", "members", "classes_shared", "variant", "split", "balance", "mixing", "selection"), ""
+        )
         alone = {"train_on": one.test_on, "model": MAJORITY, "sample_data": study.is_sample(*parts)}
         return row | empty | alone
     facts = {name: one.run.facts.get(name) for name in FACTS}
     described = {name: one.run.run[name] for name in RUN} | {"train_on": one.run.train_on}
     rows = {"n_train": one.run.rows("n_train"), "n_val": one.run.rows("n_val")}
     kind = {"section": section_of(one.run, parts, study.trained_on), "members": " / ".join(one.run.members)}
+    kind["classes_shared"] = " ".join(_shared_classes(one))
     sample = study.is_sample(*parts, *one.run.run["train_on"])
     return row | kind | described | rows | facts | {"sample_data": sample}
+
+
+def _shared_classes(one: Scores) -> list[str]:
+    """The classes of which the run has training rows and the scored set has any."""
+    assert one.run is not None
+    trained = np.sum([counts["original"] for counts in one.run.counts.values()], axis=0)
+    both = zip(EMOTIONS, trained, one.classes["support"], strict=True)
+    return [name for name, learned, tested in both if learned and tested]
 
 
 def section_of(run: StoredRun, tested: tuple[str, ...], trained_on: tuple[str, ...]) -> str:

@@ -81,6 +81,7 @@ def test_a_study_with_it_has_its_scores_baseline_and_intervals(
     assert networks["n_test"].tolist() == [7, 7, 7]
     # the picture copied from alpha is a copy for those that learned from alpha, and for no other
     assert networks["n_copies"].to_dict() == {"alpha": 1, "beta": 0, "alpha+beta": 1}
+    assert set(networks["classes_shared"]) == {"angry fear happy sad"}
     baseline = web[web["model"] == "majority_class"].iloc[0]
     counts = pd.Series(WEB).add(pd.Series({EMOTIONS[trained["label"]]: 1}), fill_value=0)
     assert baseline["accuracy"] == pytest.approx(counts.max() / 7)
@@ -92,6 +93,7 @@ def test_a_study_with_it_has_its_scores_baseline_and_intervals(
     assert "web" not in set(pd.read_csv(settings.output_path / "validation_results.csv")["test_on"])
     page = (settings.output_path / "report.html").read_text(encoding="utf-8")
     assert "only tested" in page.lower()
+    assert "4 of 7, not disgust, surprise, neutral" in page
 
 
 @pytest.fixture
