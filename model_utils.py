@@ -22,7 +22,7 @@ import fer.networks.simple_cnn
 import fer.networks.small_networks  # noqa: F401  (they register the project's own networks with timm)
 from data_loader import NetworkInput
 from fer.networks.heads import HeadPlan, own_head, replace_classifier
-from fer.networks.local_weights import fill, refuse_unfilled, tensors_of
+from fer.networks.local_weights import fill, named_as, refuse_unfilled, tensors_of
 from fer.networks.names import UnavailableWeightsError, architecture_of
 from fer.networks.torchvision_networks import (
     create_torchvision,
@@ -177,20 +177,22 @@ def _pretrained(architecture: str, row: ModelRow, options: dict[str, Any]) -> nn
 
 def _from_file(architecture: str, file: Path, options: dict[str, Any]) -> nn.Module:
     """A timm network, or one of networks/small_networks.py, filled from a state dict; its head stays fresh."""
-    state = tensors_of(load_state(file))  # refuses anything but a state dict before timm reads it
     draws = torch.get_rng_state()
+    start = timm.create_model(architecture, **options).state_dict()
+    state = named_as(load_state(file), start)
+    if not state:
+        raise InputError(f"{file} holds no tensors. Name a state dict or a safetensors file of {architecture}.")
+    torch.set_rng_state(draws)  # what follows draws as if nothing had been built before
     if timm.get_pretrained_cfg(architecture) is None:
         network = timm.create_model(architecture, **options)
         fill(network, state, head_names(network))
     else:
-        overlay = {"file": str(file), "custom_load": False}
+        overlay = {"state_dict": dict(state), "custom_load": False}
         try:
             network = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         except RuntimeError as error:
             raise InputError(f"{file} is not of this network, {architecture}: {str(error)[:300]}") from error
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(draws)
-        start = timm.create_model(architecture, **options).state_dict()
+        network.pretrained_cfg = {**network.pretrained_cfg, "state_dict": None}  # type: ignore[dict-item]
     refuse_unfilled(network, start, state, head_names(network), file)
     return network
 
@@ -208,12 +210,16 @@ def _torchvision_network(
     file = row.weights_file if pretrained else None
     network = create_torchvision(name, None if file else tag, row.input_size, row.options, row.channels)
     replace_head(network, classes, dropout)
+    is_gray = False
     if file is not None:
-        state, head = tensors_of(load_state(Path(file))), head_names(network)
+        state, head = named_as(load_state(Path(file)), network.state_dict()), head_names(network)
+        is_gray = next((value.shape[1] for value in state.values() if value.ndim == 4), row.channels) == 1
+        if is_gray and row.channels == 1:  # a file of this project: its first layer is gray already
+            gray_input(network)
         start = {key: value.clone() for key, value in network.state_dict().items()}
         fill(network, state, head)
         refuse_unfilled(network, start, state, head, Path(file))
-    if row.channels == 1:
+    if row.channels == 1 and not is_gray:
         gray_input(network)
     return network, network_input(row, *input_statistics(name, row.channels))
 

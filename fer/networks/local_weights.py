@@ -1,9 +1,10 @@
-"""Does a local file of weights fit a network? What of it was filled, and which parameters kept their random start."""
+"""Does a local file of weights fit a network? What of it was filled, and which tensors kept their random start."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch import nn
 
 from utils import InputError, log
 
-ENOUGH = 0.9  # of the parameters below the head must come from the file; less is another network's file
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # where training programs put the tensors, as timm
+ENOUGH = 0.9  # of the tensors below the head, and of their values, must come from the file; less is another network's
+STATISTICS = ("running_mean", "running_var")  # of a BatchNorm: learnt too, though no parameters
+# Where training programs put the tensors, as timm; the last two as DINO, whose teacher is the better network.
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student")
 
 
 def tensors_of(state: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -21,6 +24,21 @@ def tensors_of(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     inner = next((state[name] for name in WRAPPERS if isinstance(state.get(name), dict)), state)
     found = {name: value for name, value in inner.items() if torch.is_tensor(value)}
     return {name.removeprefix("module."): value for name, value in found.items()}
+
+
+def named_as(state: dict[str, Any], own: Collection[str]) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict under the names of a network, of which `own` are all.
+
+    Programs name them "backbone.…", "encoder_q.…", "model.backbone.…": the prefix is taken off behind which most of the
+    network's names stand (of several alike the first), and what stands beside it, as projection heads, is left out.
+    """
+    tensors = tensors_of(state)
+    found: Counter[str] = Counter()
+    for name in tensors:
+        places = [0, *(place + 1 for place, sign in enumerate(name) if sign == ".")]
+        found.update(name[:place] for place in places if name[place:] in own)
+    prefix = max(found, key=lambda one: (found[one], one == ""), default="")
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def fill(network: nn.Module, state: dict[str, torch.Tensor], head: set[str]) -> None:
@@ -37,25 +55,31 @@ def fill(network: nn.Module, state: dict[str, torch.Tensor], head: set[str]) -> 
 def refuse_unfilled(
     network: nn.Module, start: dict[str, torch.Tensor], state: dict[str, torch.Tensor], head: set[str], file: Path
 ) -> None:
-    """Raise InputError when less than ENOUGH of the parameters below the head came from `file`.
+    """Raise InputError when less than ENOUGH of the network below the head came from `file`; say what did.
 
-    `start`: the same network before it was filled; `state`: the file's tensors. A parameter was filled when it is
-    no longer what it was, or is in the file as it is. (Names alone do not tell: timm renames those of old files.)
+    `start`: the same network before it was filled; `state`: the file's tensors. A tensor was filled when it is no
+    longer what it was, or is in the file as it is. (Names alone do not tell: timm renames those of old files.)
     """
-    below = {name: value.detach() for name, value in network.named_parameters() if name not in head}
+    learnt = {name for name, _ in network.named_parameters() if name not in head}
+    state_now = network.state_dict()
+    below = {name: value for name, value in state_now.items() if name in learnt or name.endswith(STATISTICS)}
     missing = [
         name
         for name, value in below.items()
-        if torch.equal(value, start[name]) and not (name in state and _same(value, state[name]))
+        if _same(value, start[name]) and not (name in state and _same(value, state[name]))
     ]
-    filled = 1 - _count(below[name] for name in missing) / max(_count(below.values()), 1)
+    values = 1 - _count(below[name] for name in missing) / max(_count(below.values()), 1)
+    filled = min(values, 1 - len(missing) / max(len(below), 1))
     if filled < ENOUGH:
         raise InputError(
-            f"{file} is not of this network: {filled:.0%} of its parameters below the head came from the file, "
+            f"{file} is not of this network: {filled:.0%} of it below the head came from the file, "
             f"{ENOUGH:.0%} are needed. {_mismatches(missing, below, state)} Name the file of this architecture."
         )
+    said = f"{len(below) - len(missing)} of {len(below)} tensors below the head came from {file}"
     if missing:
-        log.warning("%s fills %.1f %% of the network. %s", file, 100 * filled, _mismatches(missing, below, state))
+        log.warning("%s. %s", said, _mismatches(missing, below, state))
+    else:
+        log.info("%s", said)
 
 
 def _same(value: torch.Tensor, stored: torch.Tensor) -> bool:
