@@ -44,6 +44,8 @@ STEPS = (
     Step("memory", "main process below 1,000 MB, a worker below 400 MB at 92,000 pictures", "", "--sizes 98"),
     Step("growth", "every stage grows linearly with the pictures", "", "--images 98 --times 1"),
     Step("figures", "the figures of 36 runs in 150 s and 1 GB, again in seconds", "", "--seeds 1"),
+    Step("label_noise", "of 10 and 30 % planted label noise on drawn faces, how much is found",
+         "", "--pictures 140 --epochs 1 --folds 2 --shares 0.1"),
     Step("interval_coverage", "95 % intervals hold the truth, equal networks differ in 5 %",
          "--simulations 200", "--simulations 4"),
 )  # fmt: skip
