@@ -138,7 +138,7 @@ def _note_precision(settings: Settings, runs: list[PlannedRun]) -> None:
     if half and settings.amp in ("auto", "on"):
         log.info(
             'precision: %s, by AMP = "%s" on this machine. It shapes the weights: runs made where it gives another one '
-            "(a CPU: fp32) are other runs. AMP = \"off\" or \"%s\" pins it.",
+            "(most CPUs: fp32) are other runs. AMP = \"off\" or \"%s\" pins it.",
             ", ".join(half), settings.amp, half[0],
         )  # fmt: skip
 
