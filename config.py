@@ -33,7 +33,8 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 DATASETS = {
     # path: the folder as its owner ships it
     # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
-    # "csv": a table with the columns path and label, "pictures": no labels, "ferplus", "fer2013_resplit" (Kaggle's
+    # "csv": a table with the columns path and label, "pictures": no labels, "train_folders": <class>/… to
+    # learn from only (generated faces), "ferplus", "fer2013_resplit" (Kaggle's
     # jonathanoheix), "affectnet", "affwild2", "jaffe", "kdef", "ckplus" (persons are known from file names)
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
     "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},

@@ -40,7 +40,6 @@ from fer.console.terminal import console as new_console
 from fer.data.attributes import write_attributes
 from fer.data.samples import DatasetSamples
 from fer.faces.packs import PackPixels, pack_or_load
-from fer.layouts.known_datasets import known_counts
 from fer.settings.settings import EMOTIONS, Settings
 from utils import InputError, file_fingerprint, log, read_csv, read_sealed, write_json, write_sealed, write_text
 
@@ -261,7 +260,7 @@ def unexpected_counts(data: DatasetSamples) -> list[dict[str, Any]]:
 
     Splits made here are counted with the official one they were carved from ("" where there is none).
     """
-    known = {} if data.row.sample else known_counts(data.row.layout) or {}
+    known = data.expected or {}
     if not known.keys() & {"", "test"}:
         return []  # a test set carved here came from more than one of its splits
     rows, lines = data.readable, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,21 @@ from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
 from utils import file_fingerprint, progress
 
+LEAST_CONTRAST = 5.0  # standard deviation in gray levels; a weak JPEG of one tone has less
 
-def decode_all(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+
+def decode_all(rows: pd.DataFrame, root: Path, refuse_blank: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode every picture once; add content, face, width, height, gray.
 
-    Returns the readable rows and the unreadable ones with step and reason.
+    Returns the readable rows and the unreadable ones with step and reason; with `refuse_blank`, pictures of one tone
+    count as unreadable.
     """
     names = rows.groupby("path", sort=False).indices
     boxes = rows[BOX_COLUMNS].to_numpy(dtype=float)
     facts: dict[int, dict] = {}
     with ThreadPoolExecutor() as pool:
-        jobs = pool.map(_decode_picture, [root] * len(names), names, [boxes[i] for i in names.values()])
+        decode = partial(_decode_picture, root, refuse_blank)
+        jobs = pool.map(decode, names, [boxes[i] for i in names.values()])
         for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
             facts.update(zip(positions, found, strict=True))
     table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
@@ -44,13 +49,15 @@ def _photo_content(file: Path) -> str:
     return "" if file_state(file).problem else file_fingerprint(file, 32)
 
 
-def _decode_picture(root: Path, path: str, boxes: np.ndarray) -> list[dict]:
+def _decode_picture(root: Path, refuse_blank: bool, path: str, boxes: np.ndarray) -> list[dict]:
     """Facts about each face (row of `boxes` [K, 4], NaN for the whole picture) of one picture."""
     unread = {"content": "", "face": "", "width": 0, "height": 0, "gray": False}
     try:
         picture = open_picture(root, path)
     except UnreadablePicture as error:
         return [unread | {"reason": str(error)}] * len(boxes)
+    if refuse_blank and np.asarray(picture.convert("L")).std() < LEAST_CONTRAST:
+        return [unread | {"reason": "blank: a picture of one tone"}] * len(boxes)
     content, facts = content_hash(picture), []
     for box in boxes:
         try:

@@ -42,6 +42,8 @@ from fer.data.splits import (
     connected_groups,
     limit_per_split,
 )
+from fer.layouts.known_datasets import Counts
+from fer.layouts.layouts import LAYOUTS
 from fer.settings.settings import EMOTIONS, DatasetRow, Settings
 from utils import (
     InputError,
@@ -89,6 +91,7 @@ class DatasetSamples:
     notes: tuple[str, ...]
     official_test: bool
     fold: str = "official"
+    expected: Counts | None = None  # the known number of rows per split and emotion of a whole copy
     # What was read of its prepared faces, see study/variants.py; all its folds share it.
     prepared: dict[tuple[str, str], tuple[Path, pd.DataFrame]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -172,7 +175,8 @@ def load_samples(name: str, settings: Settings, near_groups: NearGroups | None =
     unusable = [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
     notes = [*listing.notes, *unusable, *_thin_classes(name, samples, row.role)]
     official = row.role != "train" or bool((listing.samples["split"] == "test").any())
-    return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official)
+    expected = listing.expected_counts
+    return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official, expected=expected)
 
 
 # ---------------------------------------------------------------- cache
@@ -259,7 +263,7 @@ def read_samples(path: Path) -> pd.DataFrame:
 def _select_samples(
     listing: Listing, row: DatasetRow, root: Path, settings: Settings, near_groups: NearGroups | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    decoded, unreadable = decode_all(listing.samples, root)
+    decoded, unreadable = decode_all(listing.samples, root, LAYOUTS[listing.layout].has_blank)
     if settings.copies == "drop_near" and row.role == "train":
         assert near_groups is not None, "near copies are found by a room after this one"
         decoded[NEAR_GROUP] = near_groups(str(decoded["dataset"].iloc[0]), decoded, root, settings)

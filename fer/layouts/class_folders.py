@@ -31,6 +31,15 @@ def read_plain_folders(place: Place) -> Reading:
     return reading
 
 
+def read_train_folders(place: Place) -> Reading:
+    """Class folders to learn from only, as of drawn or generated faces: whatever the split folder, all are training."""
+    names = [name for name in visible_folders(place.base) if name.lower() in SPLIT_OF_NAME]
+    folders = [place.base / name for name in names] or [place.base]
+    reading = read_class_folders(place, dict.fromkeys(folders, "train"), classes_of(place.row))
+    reading.notes.append("all pictures are training pictures: this dataset has no test set")
+    return reading
+
+
 NO_LABEL = -1
 
 

@@ -130,6 +130,8 @@ KNOWN_DATASETS = {
 OWN_LAYOUTS = {
     "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "
     'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
+    "train_folders": "put pictures into train/<class>/ or <class>/, as Kaggle mejiaescobarchris/"
+    "fer-stable-diffusion-dataset is said to hold them (its layout was not seen here)",
     "pictures": "put pictures into it, in folders of any name",
     "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
     "box_bottom) beside the pictures",

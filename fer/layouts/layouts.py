@@ -19,7 +19,7 @@ from fer.layouts.affectnet import (
     read_affectnet_lists,
 )
 from fer.layouts.affwild2 import AFFWILD2_LABELS, read_affwild2
-from fer.layouts.class_folders import read_pictures, read_plain_folders
+from fer.layouts.class_folders import read_pictures, read_plain_folders, read_train_folders
 from fer.layouts.class_names import NAMED_CLASSES, classes_of, numbered
 from fer.layouts.csv_table import read_csv_table
 from fer.layouts.expw import EXPW_LABELS, read_expw_folders, read_expw_original
@@ -45,6 +45,7 @@ class Layout:
     read: Callable[[Place], Reading]
     boxes: bool = False  # it gives boxes of faces and their confidence
     labelled: bool = True  # False: pictures alone, for pretraining
+    has_blank: bool = False  # its owners ship pictures of one tone, which are left out
     entries: tuple[str, ...] = ()  # of its row in DATASETS, which rows of other layouts do not have
 
 
@@ -62,6 +63,10 @@ LAYOUTS = {
         entries=("classes",),
     ),
     "pictures": Layout("pictures", ("*",), (), read_pictures, labelled=False),
+    "train folders": Layout(
+        "train_folders", ("train/<class> or training/<class> or <class>",), ("images", "dataset", "data"),
+        read_train_folders, entries=("classes",),
+    ),
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
     "ferplus": Layout(
         "ferplus", (FERPLUS_VOTES, " or ".join(FER2013_TABLES)), ("ferplus", "fer2013"), read_ferplus,
@@ -96,7 +101,7 @@ LAYOUTS = {
         "jaffe", ("[A-Z][A-Z].[A-Z][A-Z][0-9]*.*",), ("jaffe", "jaffedbase", "images"), read_jaffe
     ),
     "kdef": Layout(
-        "kdef", ("[AB][FM][0-9][0-9]*",), ("kdef_and_akdef", "kdef"), read_kdef, entries=("angles",)
+        "kdef", ("[AB][FM][0-9][0-9]*",), ("kdef_and_akdef", "kdef"), read_kdef, entries=("angles",), has_blank=True,
     ),
     "ckplus original": Layout(
         "ckplus", (" or ".join(CKPLUS_PICTURES), " or ".join(CKPLUS_LABELS)), ("ck+", "ckplus"), read_ckplus,

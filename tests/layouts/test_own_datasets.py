@@ -39,6 +39,19 @@ def test_numbered_class_folders(tmp_path: Path, split: str) -> None:
     assert "does not have a layout" in problem(tmp_path, "folders")
 
 
+def test_train_folders_are_training_pictures_whatever_their_split_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "dataset/train/happy/a.PNG", "dataset/test/feliz/b.jpg", "dataset/train/sad/.DS_Store")
+    touch(tmp_path, "dataset/train/sad/c.webp", "dataset/train/grid/d.png", "dataset/train/sad/c.webp~")
+    listing = read(tmp_path, "train_folders", classes={"feliz": "happy"})
+    found = {row["path"]: (EMOTIONS[row["label"]], row["split"]) for row in listing.samples.to_dict("records")}
+    assert found == {
+        "dataset/train/happy/a.PNG": ("happy", "train"), "dataset/test/feliz/b.jpg": ("happy", "train"),
+        "dataset/train/sad/c.webp": ("sad", "train"),
+    }  # fmt: skip
+    assert listing.rejected["path"].to_list() == ["dataset/train/grid/d.png"]
+    assert any("no test set" in note for note in listing.notes)
+
+
 def test_affectnets_numbers_leave_contempt_out(tmp_path: Path) -> None:
     touch(tmp_path, *(f"train/{number}/{number}.jpg" for number in range(8)), "test/0/x.jpg")
     listing = read(tmp_path, "folders", classes="affectnet")
