@@ -11,7 +11,7 @@ import pandas as pd
 from fer.columns.files import SETUP
 from fer.data.folds import OFFICIAL
 from fer.results.ensembles import with_derived
-from fer.results.not_learned import below_majority
+from fer.results.not_learned import below_majority, with_adjusted_loss
 from fer.results.scores import MAJORITY
 from fer.results.study_files import StoredStudy, read_study
 from fer.results.tables import read_results, read_validation
@@ -67,7 +67,8 @@ def read_evidence(output: Path) -> Evidence:
     statistics = {name: _statistics(output, name) for name in ("intervals", "seeds", "effects", "comparisons")}
     majority = per_training(results[results["run"] == MAJORITY])
     tables = {"test": _honest(results), "validation": _honest(validation), "majority": majority} | statistics
-    weak = frozenset(row["run"] for table in (results, validation) for row in below_majority(table))
+    adjusted = with_adjusted_loss(study)
+    weak = frozenset(row["run"] for table in (results, validation) for row in below_majority(table, adjusted))
     return Evidence(study, **tables, not_learned=weak, audit=_audit(output))
 
 

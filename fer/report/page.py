@@ -28,7 +28,7 @@ from fer.report.run_sections import run_sections
 from fer.report.sections import Material, sections
 from fer.report.table_formats import TEMPLATES, PaperTable, environment
 from fer.results.ensembles import with_derived
-from fer.results.not_learned import not_learned
+from fer.results.not_learned import not_learned, with_adjusted_loss
 from fer.results.study_files import StoredStudy, read_study
 from fer.results.tables import CLASS_TEXTS, read_results, read_validation
 from fer.runs.epoch_words import PROGRESS
@@ -68,7 +68,7 @@ def _contents(study: StoredStudy, tables: list[PaperTable] | None) -> dict[str, 
     if tables is None:
         tables = _or_problem(lambda: _paper_tables(output), "The tables are not shown", problems) or []
     material = Material(
-        study, read_json(output / "study.json"), states, findings, tables, figures, _not_learned(output),
+        study, read_json(output / "study.json"), states, findings, tables, figures, _not_learned(output, study),
         _sample_words(study), problems,
     )  # fmt: skip
     running = {one.name for one in states if one.state == "running"}
@@ -141,9 +141,9 @@ def _sample_words(study: StoredStudy) -> str:
     return "all datasets are drawn faces" if len(drawn) == len(study.datasets) else f"drawn faces: {', '.join(drawn)}"
 
 
-def _not_learned(output: Path) -> list[str]:
+def _not_learned(output: Path, study: StoredStudy) -> list[str]:
     """Networks at or below the majority class; what cannot be read is told among the tables."""
     try:
-        return not_learned(read_results(output), read_validation(output))
+        return not_learned(read_results(output), read_validation(output), with_adjusted_loss(study))
     except InputError:
         return []

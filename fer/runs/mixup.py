@@ -27,7 +27,8 @@ def mixed(
     """
     draws = np.random.default_rng((*key, STREAM))
     cut = hyper.cutmix > 0 and (hyper.mixup == 0 or draws.random() < 0.5)
-    own = draws.beta(*[hyper.cutmix if cut else hyper.mixup] * 2)
+    alpha = hyper.cutmix if cut else hyper.mixup
+    own = draws.beta(alpha, alpha)
     order = torch.from_numpy(draws.permutation(len(pixels))).to(pixels.device)
     if cut:
         top, bottom, left, right = _box(draws, pixels.shape[-1], 1 - own)

@@ -10,7 +10,8 @@ import pytest
 from fake_study import FakeStudy
 
 from fer.report.page import write_report
-from fer.results.not_learned import not_learned
+from fer.results.not_learned import not_learned, with_adjusted_loss
+from fer.results.study_files import read_study
 from fer.results.tables import read_results, read_validation, write_tables
 from fer.settings.settings import EMOTIONS
 
@@ -51,6 +52,19 @@ def test_a_balanced_training_is_judged_by_balanced_accuracy(tmp_path: Path) -> N
     assert "balanced accuracy 14.3 %" in sentence and "seed 42)" in sentence
     results["balanced_accuracy"] += 0.1 * (results["model"] == "tiny")
     assert not_learned(results, validation) == []
+
+
+@pytest.mark.slow
+def test_so_is_a_training_whose_loss_allows_for_rare_classes(tmp_path: Path) -> None:
+    study = FakeStudy(tmp_path)
+    results, validation = tables_of(study, 1)
+    results["balanced_accuracy"] += 0.1 * (results["model"] == "tiny")
+    assert len(not_learned(results, validation)) == 1
+    stored = read_study(tmp_path)
+    assert with_adjusted_loss(stored) == frozenset()
+    for run in stored.runs:
+        run.run["hyper"]["loss"] = "logit_adjustment"
+    assert not_learned(results, validation, with_adjusted_loss(stored)) == []
 
 
 @pytest.mark.slow

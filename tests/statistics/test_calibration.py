@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
+from fer.results.study_files import StoredRun
 from fer.statistics.bootstrap import draw_groups
 from fer.statistics.calibration import (
     brier_score,
@@ -18,6 +22,7 @@ from fer.statistics.calibration import (
     thinned,
     with_temperature,
 )
+from fer.statistics.calibration_tables import class_priors
 
 CLASSES = 7
 
@@ -131,3 +136,30 @@ def test_a_thinned_curve_keeps_its_end() -> None:
     assert len(coverage) == 100
     assert (coverage[-1], risk[-1]) == (1.0, curve.risk[-1])
     assert len(thinned(risk_coverage(*world(7)))[0]) == 7
+
+
+NATURAL = [50, 20, 10, 10, 5, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("balance", "hyper", "trained"),
+    [
+        ("none", {}, None),
+        ("weights", {}, [1, 1, 1, 1, 1, 1, 0]),
+        # n (1 - 0.5) / (1 - 0.5^n): weights of nearly one but for the two classes of five
+        ("effective_number", {"effective_beta": 0.5}, [n / (1 - 0.5**n) if n else 0 for n in NATURAL]),
+        ("none", {"loss": "logit_adjustment"}, [1, 1, 1, 1, 1, 1, 0]),
+        ("none", {"loss": "logit_adjustment", "logit_tau": 0.5}, [n**0.5 for n in NATURAL]),
+    ],
+)
+def test_the_shares_trained_on_follow_balance_and_loss(
+    balance: str, hyper: dict[str, Any], trained: list[float] | None
+) -> None:
+    counts = {"studio": {"original": NATURAL, "balanced": NATURAL}}
+    run = StoredRun("run", Path("run"), {"balance": balance, "mixing": "natural", "hyper": hyper}, counts, {})
+    found = class_priors(run)
+    if trained is None:
+        assert found is None
+    else:
+        assert found is not None and found[0] == pytest.approx(np.array(NATURAL) / 100)
+        assert found[1] == pytest.approx(np.array(trained) / sum(trained))
