@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -83,7 +84,8 @@ def paper_tables(output: Path, results: pd.DataFrame, classes: pd.DataFrame) -> 
     marks, results = Marks(output), with_intervals(output, per_training(results), list(HEADLINE))
     sections = [section for section in SECTIONS if (results["section"] == section).any()]
     found = [_section_table(output, results, section, marks) for section in sections]
-    found += [*_copies_tables(results, marks), *_class_tables(results, classes, marks)]
+    found += [*_parts_tables(COPIES, results, marks), *_parts_tables(CONFIDENT, results, marks)]
+    found += [*_class_tables(results, classes, marks)]
     return found + ([_cost_table(results)] if (results["section"] != "").any() else [])
 
 
@@ -259,46 +261,68 @@ def warnings_of(rows: pd.DataFrame) -> list[str]:
     return notes
 
 
-# ---------------------------------------------------------------- copies, per class, and cost
-
-WITH_AND_WITHOUT = {
-    "accuracy": "all pictures",
-    "accuracy_without_copies": "without an identical copy",
-    "accuracy_without_near_copies": "without a near copy either",
-    "accuracy_copies": "identical copies",
-}
-COPY_COUNTS = {"n_copies": "identical copies, n", "n_near_copies": "near copies among the rest, n"}
+# ---------------------------------------------------------------- parts of the test rows, per class, and cost
 
 
-def _copies_tables(results: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
-    """Accuracy on all test pictures, on those without an identical copy in training, and on the copies, if any."""
-    rows = results[results["n_copies"].fillna(0) > 0].astype(dict.fromkeys(COPY_COUNTS, float))
+class Parts(NamedTuple):
+    """A table of accuracy on parts of the test rows: what each column of results.csv is called in it."""
+
+    name: str
+    title: str
+    caption: str
+    accuracies: dict[str, str]
+    counts: dict[str, str]
+
+
+COPIES = Parts(
+    "copies",
+    "What copies in training are worth",
+    "Accuracy. Identical copies: test pictures with identical pixels in training or validation as delivered. "
+    "Of those without one, some have a near copy there (mirrored, resized, re-encoded), counted by the audit.",
+    {
+        "accuracy": "all pictures",
+        "accuracy_without_copies": "without an identical copy",
+        "accuracy_without_near_copies": "without a near copy either",
+        "accuracy_copies": "identical copies",
+    },
+    {"n_copies": "identical copies, n", "n_near_copies": "near copies among the rest, n"},
+)
+CONFIDENT = Parts(
+    "confident",
+    "On test rows whose label is not doubted",
+    "Accuracy. Left out are rows whose label LABEL_NOISE doubts: what is hard for networks leaves with what is wrong, "
+    "so every network gains. Compare networks by it, never with a published number.",
+    {"accuracy": "all pictures", "accuracy_confident": "label not doubted"},
+    {"n_confident": "label not doubted, n"},
+)
+
+
+def _parts_tables(parts: Parts, results: pd.DataFrame, marks: Marks) -> Iterator[PaperTable]:
+    """Accuracy on all test pictures and on parts of them, where there is such a part."""
+    counts = list(parts.counts)
+    rows = results[results[counts[0]].fillna(0) > 0].astype(dict.fromkeys(counts, float))
     if rows.empty:
         return
     words = [*_words_that_vary(rows), "tta"]
     keys = [*SHOWN_SETUP, "tta"]
     columns = [Column(_heading(w)) for w in words]
-    columns += [Column(name, is_number=True) for name in (*WITH_AND_WITHOUT.values(), *COPY_COUNTS.values(), "n")]
+    columns += [Column(name, is_number=True) for name in (*parts.accuracies.values(), *parts.counts.values(), "n")]
     blocks = []
     for (test_on, kind), part in rows.groupby(["test_on", "rows"], sort=True):
         grouped = part.groupby(keys)
-        means, deviations = grouped[[*WITH_AND_WITHOUT, *COPY_COUNTS]].mean(), grouped[list(WITH_AND_WITHOUT)].std()
+        means, deviations = grouped[[*parts.accuracies, *counts]].mean(), grouped[list(parts.accuracies)].std()
         table = means.join(deviations.add_suffix(" sd")).assign(n=grouped.size()).reset_index()
         table = by_validation(table.assign(rows=str(kind)), marks.validation, ["rows"], str(test_on))
-        shown = tuple(_copies_row(record, words) for record in table.to_dict("records"))
+        shown = tuple(_parts_row(parts, record, words) for record in table.to_dict("records"))
         blocks.append(Block(_tested_words(part, str(test_on), str(kind)), shown))
-    caption = (
-        "Accuracy. Identical copies: test pictures with identical pixels in training or validation as delivered. "
-        "Of those without one, some have a near copy there (mirrored, resized, re-encoded), counted by the audit. "
-        f"{' '.join([_caption(rows), *_choice_words(marks)])}"
-    )
-    yield PaperTable("copies", "What copies in training are worth", caption, tuple(columns), tuple(blocks))
+    caption = f"{parts.caption} {' '.join([_caption(rows), *_choice_words(marks)])}"
+    yield PaperTable(parts.name, parts.title, caption, tuple(columns), tuple(blocks))
 
 
-def _copies_row(record: dict, words: list[str]) -> Row:
+def _parts_row(parts: Parts, record: dict, words: list[str]) -> Row:
     cells = [text_cell(_named(record, word)) for word in words]
-    cells += [number_cell(record[part], record[f"{part} sd"], factor=100) for part in WITH_AND_WITHOUT]
-    cells += [number_cell(record[count], digits=0) for count in COPY_COUNTS]
+    cells += [number_cell(record[part], record[f"{part} sd"], factor=100) for part in parts.accuracies]
+    cells += [number_cell(record[count], digits=0) for count in parts.counts]
     cells += [_count_cell([record["n"]])]
     return Row(tuple(cells), "oracle" if record["selection"] == ORACLE else "")
 

@@ -109,7 +109,7 @@ def _data_to_cost(one: Material) -> Iterable[Section]:
     reads = test_reads(one.output)
     unknown = "How often each test set was scored is not known: test_reads.csv is missing or damaged."
     runs = [run for run in study.runs if not run.members]
-    results = one.paper("comprehensive", "copies")
+    results = one.paper("comprehensive", "copies", "confident")
     yield Section("data", "Data", answers.data(counts, one.sample), [page_table(data_table(study, counts))])
     yield Section(
         "protocol", "Protocol", answers.protocol(study, config), [page_table(reads)] if reads else [],

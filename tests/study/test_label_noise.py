@@ -230,6 +230,7 @@ def test_planted_noise_is_found_dropped_from_training_alone_and_left_in_the_test
     assert result["accuracy_confident"] > result["accuracy"]
     assert (tmp_path / "out/audit/alpha_doubtful_labels.png").is_file()
     assert (tmp_path / "out/eda/label_noise.png").is_file()
+    assert "not doubted" in (tmp_path / "out/tables/confident.md").read_text(encoding="utf-8")
     assert "labels doubted by networks" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
     _turned_off_nothing_is_left(config, tmp_path / "out")
 
@@ -237,4 +238,5 @@ def test_planted_noise_is_found_dropped_from_training_alone_and_left_in_the_test
 def _turned_off_nothing_is_left(config: Path, output: Path) -> None:
     assert main(["--config", str(config), "--set", "LABEL_NOISE=None", "--set", 'DOUBTFUL="keep"']) == 0
     assert not list((output / "audit").glob("*label*"))
+    assert not (output / "tables/confident.md").exists()
     assert pd.read_csv(output / "results.csv")["n_confident"].isna().all()
