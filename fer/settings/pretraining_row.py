@@ -82,6 +82,12 @@ def pretraining_problems(
             )
     for name, row in rows.items():
         for dataset in row.datasets:
+            if dataset in datasets and row.method == SUPERVISED and datasets[dataset].role == "unlabelled":
+                yield (
+                    {"PRETRAININGS", "DATASETS"},
+                    f'PRETRAININGS "{name}" learns labels, and {quote(dataset)} has none ("role": "unlabelled"). '
+                    'Name another dataset, or a method without labels such as "simclr".',
+                )
             if dataset not in datasets:
                 yield (
                     {"PRETRAININGS", "DATASETS"},

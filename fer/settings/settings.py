@@ -310,6 +310,12 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
     yield from unknown_augmentations(s.augmentations, s.online_augmentation.values(), s.offline_augmentation)
     asked = {name: wanted for name, row in s.models.items() if (wanted := pretraining_of(row.weights)) is not None}
     yield from pretraining_problems(asked, s.pretrainings, s.datasets)
+    for name in asked:
+        if s.models[name].weights_file is not None:
+            yield (
+                {"MODEL_CONFIG"},
+                f'MODEL_CONFIG "{name}" starts from a pretraining and names a "weights_file" too. Leave one out.',
+            )
     recipes = {name: row.recipe or s.recipe for name, row in s.models.items()}
     soft = any(s.training_of(name).soft_labels for name, recipe in recipes.items() if recipe in (None, *s.recipes))
     yield from soft_label_problems(soft, s.active_datasets, s.datasets)

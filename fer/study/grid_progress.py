@@ -22,7 +22,8 @@ from utils import duration, log, write_json
 def trained_pictures(study: Study, run: Run) -> int:
     """Pictures an epoch of a run trains on, after balancing."""
     tables = study.at(run.split).training(run.train_on).samples.values()
-    return sum(trained_rows(table.loc[table["split"] == "train", "label"].to_numpy(), run.balance) for table in tables)
+    labels = [table.loc[table["split"] == "train", "label"].to_numpy() for table in tables]
+    return round(run.hyper.train_share * sum(trained_rows(one, run.balance) for one in labels))
 
 
 @dataclass
@@ -92,7 +93,7 @@ class GridProgress:
         return self.speeds.get(run.model, usual) * self._pictures(run)
 
     def _pictures(self, run: Run) -> int:
-        key = run.train_on, run.split, run.balance
+        key = run.train_on, run.split, run.balance, run.hyper.train_share
         if key not in self.pictures:  # asked for every run to come, after every epoch
             self.pictures[key] = max(trained_pictures(self.study, run), 1)
         return self.pictures[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,10 +22,11 @@ from fer.runs.run import PlannedRun, what_made_it_new
 from fer.settings.settings import DatasetRow, Settings
 from fer.study.dataset_check import check_datasets, known_labels
 from fer.study.disk_need import describe_needs, most_space, needed_space
-from fer.study.plan import Study, describe_idle
+from fer.study.plan import Study, describe_idle, planned_pretrainings
 from fer.study.plan_estimate import describe_estimate, estimate_plan
 from fer.study.predictions import missing_predictions
 from fer.study.preflight import problems_before_start
+from fer.study.pretraining import PlannedPretraining
 from fer.study.speed import speed_book
 from utils import InputError, log
 
@@ -117,13 +119,17 @@ def print_plan(study: Study, runs: list[PlannedRun], only_summary: bool = False)
     With `only_summary`, runs are only counted where any is to do, and nothing is timed that was not timed before.
     """
     to_do = [planned for planned in runs if not planned.finished]
+    before = planned_pretrainings(study, runs).values()
     if not only_summary:
+        _print_pretrainings(before)
         _print_runs(study, runs)
     to_score = sum(planned.finished and bool(missing_predictions(study, planned)) for planned in runs)
     done = len(runs) - len(to_do) - to_score
     if only_summary and done == len(runs):
         return  # nothing to do: what was found says more
     log.info("plan: %d runs, %d done, %d to score, %d to do", len(runs), done, to_score, len(to_do))
+    if before:
+        log.info("before them: %d pretrainings, %d done", len(before), sum(one.finished for one in before))
     _note_precision(study.settings, runs)
     book = speed_book(study.settings, measure=not only_summary)
     for line in describe_estimate(estimate_plan(study, runs, book)):
@@ -141,6 +147,21 @@ def _note_precision(settings: Settings, runs: list[PlannedRun]) -> None:
             "(most CPUs: fp32) are other runs. AMP = \"off\" or \"%s\" pins it.",
             ", ".join(half), settings.amp, half[0],
         )  # fmt: skip
+
+
+def _print_pretrainings(planned: Collection[PlannedPretraining]) -> None:
+    """Each with the faces it learns from and how far it is; nothing where there is none."""
+    table = Table(title=f"{len(planned)} pretrainings, before the runs that start from them")
+    for column in ("pretraining", "faces", "epochs", "state"):
+        table.add_column(column, overflow="fold")
+    for one in planned:
+        state = "to continue" if (one.folder / "checkpoint.pth").is_file() else "to do"
+        table.add_row(
+            f"{one.name}: {one.folder.name}", f"{one.count:,}", str(one.run.hyper.epochs),
+            "done" if one.finished else state,
+        )  # fmt: skip
+    if planned:
+        new_console().print(table)
 
 
 def _print_runs(study: Study, runs: list[PlannedRun]) -> None:

@@ -352,6 +352,16 @@ def _pretraining(study: Study, train_on: tuple[str, ...], variant: str, model: s
     return plan_pretraining(settings, name, variant, row, hyper, study.learnt_from(name), targets)
 
 
+def planned_pretrainings(study: Study, runs: Iterable[PlannedRun]) -> dict[Path, PlannedPretraining]:
+    """What the networks of `runs` learn first, each once, by its folder."""
+    found = {}
+    for planned in runs:
+        run = planned.run
+        if run.pretrained_on and (before := study.of(planned).pretraining(run.train_on, run.variant, run.model)):
+            found[before.folder] = before
+    return found
+
+
 def training_samples(study: Study, train_on: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     """Training and validation rows of each dataset in `train_on`.
 

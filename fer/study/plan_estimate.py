@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fer.faces.prepared import worker_count
 from fer.runs.run import ORACLE, PlannedRun, Run, read_run_json
+from fer.settings.pretraining_row import SUPERVISED
 from fer.settings.settings import EMOTIONS
 from fer.study.disk_need import packed_shape, packs_to_make, unmade_extras, unprepared, wanted_pictures
-from fer.study.plan import Study
+from fer.study.plan import Study, planned_pretrainings
 from fer.study.predictions import missing_predictions, scored_sets
+from fer.study.pretraining import PlannedPretraining
 from fer.study.speed import NetworkSpeed, SpeedBook, network_speed, picture_speed
 from fer.views.policies import TTA_POLICIES
 from utils import DAY, canonical_json, duration, environment
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from training import Machine
 
 PREPARING, PACKING, TRAINING, TESTING, FIGURES = "preparing faces", "packing", "training", "testing", "figures"
+PRETRAINING = "pretraining"
 # Seconds that the figures of one run on one test set take: 65 s for 36 runs × 3 test sets, two cores (docs/results.md).
 FIGURES_OF_A_TEST = 65 / 108
 LONG = DAY / 2  # seconds from which a CPU's user is told of the study for CPUs
@@ -61,15 +65,20 @@ def estimate_plan(study: Study, runs: list[PlannedRun], book: SpeedBook) -> Esti
     found.device = machine.device.type
     _add_pictures(found, study, open_runs, book)
     here = environment(machine.device)
+    first: dict[Path, float] = {}
     for planned in open_runs:
         speed = _finished_speed(study, planned.run, here) or _timed_speed(study, planned.run, machine, book)
         if speed is None:
             found.untimed.add(planned.run.model)
             continue
         if not planned.finished:
+            if before := next(iter(planned_pretrainings(study, [planned]).values()), None):
+                first.setdefault(before.folder, _pretraining_seconds(before, speed))
             found.add(TRAINING, _training_seconds(study, planned, runs, speed))
         found.add(TESTING, _scored_pictures(study, planned) * speed.test)
         found.add(FIGURES, FIGURES_OF_A_TEST * len(study.datasets))
+    if first:
+        found.add(PRETRAINING, sum(first.values()))
     return found
 
 
@@ -146,7 +155,13 @@ def _training_seconds(study: Study, planned: PlannedRun, runs: list[PlannedRun],
     tables = study.training(run.train_on).samples.values()
     rows = sum(trained_rows(table.loc[table["split"] == "train", "label"].to_numpy(), run.balance) for table in tables)
     val_rows = sum(int((table["split"] == "val").sum()) for table in tables)
-    return run.hyper.epochs * (rows * speed.train + val_rows * speed.test) + watching
+    return run.hyper.epochs * (run.hyper.train_share * rows * speed.train + val_rows * speed.test) + watching
+
+
+def _pretraining_seconds(planned: PlannedPretraining, speed: NetworkSpeed) -> float:
+    """At the speed of a run's training; 0 where it is done. Without labels a face is seen twice a step."""
+    views = 1 if planned.asked.method == SUPERVISED else 2
+    return 0.0 if planned.finished else planned.run.hyper.epochs * planned.count * views * speed.train
 
 
 def trained_rows(labels: np.ndarray, balance: str) -> int:

@@ -11,14 +11,19 @@ import pytest
 import torch
 from conftest import TINY_MODEL
 
+import fer.study.preflight as preflight
 import fer.study.pretraining as pretraining_module
 from fer.pretraining.rows import rows_to_learn_from
+from fer.results.tables import write_tables
 from fer.runs.fit_state import start_state
 from fer.runs.run import Run, read_run_json
 from fer.settings.settings import Settings
 from fer.study.execution import _starting_row, execute, write_study
-from fer.study.plan import Study, open_study, planned_runs
+from fer.study.inspection import print_plan
+from fer.study.plan import Study, open_study, planned_pretrainings, planned_runs
+from fer.study.plan_estimate import _pretraining_seconds
 from fer.study.pretraining import PlannedPretraining
+from fer.study.speed import NetworkSpeed
 from model_utils import load_state
 from training import make_machine
 from utils import InputError, read_csv, read_json
@@ -225,3 +230,53 @@ def test_a_share_of_the_labels_leaves_validation_and_pretraining_whole(settings_
     assert counts["n_train"] == sum(counts["original"])
     assert all(abs(few - 0.5 * many) <= 1 for few, many in zip(counts["original"], whole, strict=True))
     assert only(study)[1].count == len(all_rows)
+
+
+# ---------------------------------------------------------------- the plan
+
+
+@pytest.mark.slow
+def test_the_plan_says_what_is_learnt_first_and_how_long_it_takes(
+    settings_with: Callable[..., Settings], capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = open_study(settings_with(SEEDS=(1, 2), row={"epochs": 31}))
+    runs = planned_runs(study)
+    print_plan(study, runs)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 pretrainings, before the runs that start from them" in said and " 31 " in said
+    assert "before them: 1 pretrainings, 0 done" in caplog.text
+    speed = NetworkSpeed(train=0.5, test=0.0)
+    before = only_of(study)
+    assert _pretraining_seconds(before, speed) == 31 * len(study.datasets["alpha"].rows("train")) * 2 * 0.5
+
+
+def only_of(study: Study) -> PlannedPretraining:
+    (before,) = planned_pretrainings(study, planned_runs(study)).values()
+    return before
+
+
+@pytest.mark.slow
+def test_a_missing_package_is_told_before_the_start(
+    settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    settings = settings_with()
+    assert any("uv sync --extra ssl" in problem for problem in preflight.problems_before_start(settings))
+    labelled = settings_with(row={"method": "supervised"})
+    assert preflight.problems_before_start(labelled) == []
+
+
+@pytest.mark.slow
+def test_columns_of_copies_mind_what_was_learnt_first(settings_with: Callable[..., Settings]) -> None:
+    """A test picture of gamma stands among what was learnt from, though not among what was trained on."""
+    settings = settings_with("alpha", "beta", "gamma", ACTIVE_DATASETS=("alpha", "gamma"), row={"datasets": ("beta",)},
+                             EXPERIMENTS=("individual",))  # fmt: skip
+    source = Path(settings.datasets["gamma"].path) / "test/happy/happy_000.png"
+    shutil.copy(source, Path(settings.datasets["beta"].path) / "train/happy/seen_before.png")
+    study = open_study(settings)
+    runs = [one for one in planned_runs(study) if one.run.train_on == ("alpha",)]
+    assert execute(study, runs) == {}
+    write_study(study, runs)
+    results, _ = write_tables(settings.output_path)
+    table = results[(results["test_on"] == "gamma") & (results["model"] == "first")]
+    assert set(table["n_copies"]) == {1}
