@@ -23,7 +23,8 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "contempt": layouts "ferplus", "affectnet", "ckplus": left out if this is; or the expression it counts as: "disgust"
 #   "vote_rule": layout "ferplus" only: "majority", the official rule, if left out; "argmax", plain: other test sets
 #   "angles": layout "kdef" only: of "FL", "HL", "S", "HR", "FR" (full left to right); ("S",), straight, if left out
-#   "last_frames": layout "ckplus" only, sequences: 1 to 100 frames up to the peak take its label; 3 if left out
+#   "last_frames": layouts "ckplus" (sequences: up to the peak) and "mmi" (around the middle of a clip): so many frames,
+#   1 to 100, take the label; 3 if left out
 #   "neutral_frame": the same: True, as if left out, takes the first frame of each labelled sequence as neutral
 #   "every_frame": layout "affwild2" only: one frame in so many, 1 or more; 30, about one a second, if left out
 #   "role": "train" if left out; "test": only ever tested on, whatever its size: its official test rows, or all rows
@@ -35,7 +36,7 @@ DATASETS = {
     # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
     # "csv": a table with the columns path and label, "pictures": no labels, "train_folders": <class>/… to
     # learn from only (generated faces), "ferplus", "fer2013_resplit" (Kaggle's
-    # jonathanoheix), "affectnet", "affwild2", "jaffe", "kdef", "ckplus" (persons are known from file names)
+    # jonathanoheix), "affectnet", "affwild2", "jaffe", "kdef", "ckplus", "mmi" (persons are known from file names)
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face
     "rafdb": {"path": "datasets/RAF-DB", "layout": "rafdb", "faces": "whole"},
     "expw": {"path": "datasets/ExpW", "layout": "expw", "faces": "box"},

@@ -126,6 +126,11 @@ KNOWN_DATASETS = {
         "unpack cohn-kanade-images/ and Emotion/ there, or CK+48/ of the copy",
         copies="Kaggle shawon10/ckplus",
     ),
+    "mmi": KnownDataset(
+        "MMI", f"page: {UNKNOWN}", UNKNOWN,
+        "its owners (Pantic, Valstar et al.) give it on request; which form: unknown",
+        "put Sessions/ there, a folder a session",
+    ),
 }  # fmt: skip
 OWN_LAYOUTS = {
     "folders": "put pictures into train/<class>/, val/<class>/ and test/<class>/; other names of classes, or numbers, "

@@ -28,6 +28,7 @@ from fer.layouts.ferplus import FERPLUS_LIST, FERPLUS_VOTES, read_ferplus, read_
 from fer.layouts.folders import Reading
 from fer.layouts.lab_sets import CKPLUS_LABELS, CKPLUS_PICTURES, read_ck48, read_ckplus, read_jaffe, read_kdef
 from fer.layouts.label_sheets import Place, Row
+from fer.layouts.mmi import MMI_SESSIONS, read_mmi
 from fer.layouts.rafdb import RAFDB_CLASSES, RAFDB_LABELS, read_rafdb_kaggle, read_rafdb_original
 
 
@@ -107,6 +108,7 @@ LAYOUTS = {
         "ckplus", (" or ".join(CKPLUS_PICTURES), " or ".join(CKPLUS_LABELS)), ("ck+", "ckplus"), read_ckplus,
         entries=("last_frames", "neutral_frame", "contempt"),
     ),
+    "mmi": Layout("mmi", (MMI_SESSIONS,), ("mmi",), read_mmi, entries=("last_frames", "neutral_frame")),
     "ckplus 48": Layout("ckplus", ("<class>",), ("ck+48", "ck48"), read_ck48, entries=("contempt",)),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Opening one source picture safely: whole, upright, 8 bits, gray or RGB, or a short reason why not.
 
-A picture is named by its dataset's root and a path relative to it: a file, or one row of FER2013's
-table, written `fer2013.csv#<row>` (row 0 is the first line below the header).
+A picture is named by its dataset's root and a path relative to it: a file, one row of FER2013's table, written
+`fer2013.csv#<row>` (row 0 is the first line below the header), or one frame of a clip, `S001-001.avi#<frame>`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fer.layouts.file_states import file_state
+from fer.layouts.video_frames import read_frame
 
 # Another library may have switched this on; half a face with a gray rest must never reach a network.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -26,6 +27,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 MIN_SIDE = 8  # pixels; anything smaller shows no expression
 LEAST_INSIDE = 0.5  # share of a box that has to lie in its picture; beyond it there is nothing to see
 TABLE_SIDE = 48  # FER2013's tables hold 48 x 48 values a row
+_FRAME = re.compile(r"(?P<file>.+\.(?:avi|mpg|mpeg|mp4))#(?P<frame>\d+)", re.IGNORECASE | re.DOTALL)
 _TABLE_ROW = re.compile(r"(?P<file>.+\.csv)#(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 
 Box = tuple[float, float, float, float]
@@ -47,8 +49,11 @@ def open_picture(root: Path, path: str) -> Image.Image:
     nothing about the picture.
     """
     row = _TABLE_ROW.fullmatch(path)
+    frame = _FRAME.fullmatch(path)
     if row:
         picture = _open_table_row(root / row["file"], int(row["row"]))
+    elif frame:
+        picture = _open_frame(root / frame["file"], int(frame["frame"]))
     else:
         picture = _decode(_read_bytes(root / path))
     _refuse_small(picture.size, "")
@@ -57,7 +62,7 @@ def open_picture(root: Path, path: str) -> Image.Image:
 
 def picture_file(path: str) -> str:
     """The file that a sample's `path` stands in: `fer2013.csv` for `fer2013.csv#7`, else `path` itself."""
-    row = _TABLE_ROW.fullmatch(path)
+    row = _TABLE_ROW.fullmatch(path) or _FRAME.fullmatch(path)
     return row["file"] if row else path
 
 
@@ -101,6 +106,16 @@ def _read_bytes(file: Path) -> bytes:
     if not data:
         raise UnreadablePicture("the file is empty (0 bytes)")
     return data
+
+
+def _open_frame(file: Path, number: int) -> Image.Image:
+    problem = file_state(file).problem
+    if problem:
+        raise UnreadablePicture(problem)
+    picture = read_frame(file, number)
+    if picture is None:
+        raise UnreadablePicture(f"the clip has no frame {number} that can be read")
+    return picture
 
 
 def _decode(data: bytes) -> Image.Image:
