@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,12 @@ def every_message_is_logged() -> None:
     log.propagate = True
 
 
-@pytest.fixture(autouse=True)
-def no_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")  # before any fixture that trains for a whole module
+def no_amx() -> Iterator[None]:
     """The same numbers on every CPU: AMP "auto" is fp32 in this process, also where bf16 would be faster."""
-    monkeypatch.setattr(precision, "cpu_has_amx", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "cpu_has_amx", lambda: False)
+        yield
 
 
 @pytest.fixture
