@@ -24,7 +24,7 @@ from utils import InputError
 
 AT_ONCE = 8  # pictures a worker takes at a time
 AHEAD = 4  # such parts for each worker, done before they are asked for
-# Pictures for each worker beyond the first. Loading its libraries takes 3.6 s, the faces of a picture of 250 px 0.027 s:
+# Pictures for each worker beyond the first. Loading its libraries takes 3.6 s, the faces of a picture (250 px) 0.027:
 # with fewer than 270 pictures one process is done before two are.
 WORTH_WORKERS = 250
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}

@@ -220,7 +220,8 @@ def test_rotated_by_exif_and_animated_pictures_are_read_as_training_reads_them(f
     assert plain == turned == film and plain
 
 
-def test_workers_find_the_same_faces_in_the_same_order(faces: Study) -> None:
+def test_workers_find_the_same_faces_in_the_same_order(faces: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer.inference.reading.WORTH_WORKERS", 48)
     predictor = Predictor(load_models([run_of(faces, "preprocessed")], faces.settings.output_path))
     pictures = [row.path for row in rows_as_pictures(faces, "wild", "test")][:10] * 10
     assert list(predictor.predict(pictures, workers=2)) == list(predictor.predict(pictures))
