@@ -31,9 +31,7 @@ from fer.study.execution import execute
 from fer.study.label_noise import out_of_fold_answers
 from fer.study.plan import Study, noise_runs, open_study
 
-NETWORK = {
-    "batch_size": 32, "weights": None, "input_size": 48, "channels": 1, "options": {"widths": [24, 32, 64, 128]},
-}  # fmt: skip
+NETWORK = {"batch_size": 32, "weights": None, "input_size": 32, "channels": 1}  # and the training: those of the demo
 
 
 def run(options: dict[str, Any]) -> list[harness.Row]:
@@ -52,10 +50,9 @@ def drawn_faces(folder: Path, pictures: int, epochs: int, folds: int) -> Setting
     values: dict[str, Any] = {
         "ACTIVE_DATASETS": ("studio",), "DATASETS": {"studio": row}, "OUTPUT_DIR": str(folder / "out"),
         "DATASETS_DIR": str(folder / "datasets"), "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",),
-        "MODEL_CONFIG": {"small_residual": NETWORK}, "PRETRAINED": False, "EPOCHS": epochs, "PATIENCE": None,
-        "ONLINE_AUGMENTATION": "strong", "AUGMENT_ENGINE": "batch", "OPTIMIZER": "sgd", "LEARNING_RATE": 0.1,
-        "SCHEDULE": "onecycle", "WEIGHT_DECAY": 5e-4, "SELECT_BY": "last", "DEVICE": "cpu", "WORKERS": 0,
-        "LABEL_NOISE": "small_residual", "NOISE_FOLDS": folds,
+        "MODEL_CONFIG": {"tiny_residual": NETWORK}, "PRETRAINED": False, "EPOCHS": epochs, "PATIENCE": None,
+        "LEARNING_RATE": 3e-3, "SCHEDULE": "onecycle", "SELECT_BY": "last", "DEVICE": "cpu", "WORKERS": 0,
+        "LABEL_NOISE": "tiny_residual", "NOISE_FOLDS": folds,
     }  # fmt: skip
     return check_settings(values)
 

@@ -86,12 +86,14 @@ def most_space(settings: Settings, labels: dict[str, np.ndarray], splits: int, b
         count = extras if variant == "augmented" else faces
         pixels += count * side * side * (3 if variant == "raw" else gray_or_colour)
     prepared = faces + extras if variants != {"raw"} else 0
-    weights = sum(BYTES_OF_A_WEIGHT * parameter_count(book, name, row) for name, row in settings.models.items())
+    sizes = {name: BYTES_OF_A_WEIGHT * parameter_count(book, name, row) for name, row in settings.models.items()}
+    weights = sum(sizes.values())
+    judging = settings.noise_folds * len(labels) * sizes.get(settings.label_noise or "", 0)
     trainings = len(list(trainings_of(settings))) * len(settings.variants) * len(settings.seeds) * splits
     needs = [
         Need(PREPARED, settings.datasets_path, prepared * (settings.face_size**2 * gray_or_colour + HEADER)),
         Need(PACKS, settings.output_path, pixels),
-        Need(WEIGHTS, settings.output_path, weights * trainings * (2 if settings.oracle else 1)),
+        Need(WEIGHTS, settings.output_path, weights * trainings * (2 if settings.oracle else 1) + judging),
     ]
     return [need for need in needs if need.size]
 

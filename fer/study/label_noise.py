@@ -35,7 +35,7 @@ from fer.runs.run import NOISE_VERSION, PlannedRun
 from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study, noise_runs
 from fer.study.predictions import missing_predictions, prediction_files
-from utils import fingerprint, log, read_sealed, write_sealed, write_text
+from utils import InputError, fingerprint, log, read_sealed, write_sealed, write_text
 
 TABLE, MATRIX, FACTS = "label_noise.csv", "label_noise_matrix.csv", "label_noise.json"
 Answers = dict[str, tuple[pd.DataFrame, np.ndarray]]  # per part of a dataset: rows, probabilities [N, C]
@@ -66,10 +66,15 @@ def doubtful_rows(study: Study, planned: PlannedRun) -> frozenset[str]:
     """sample_id of the rows whose label is doubted among those that `planned` may learn from.
 
     Empty where it treats them like any other. A label that CONFLICTS = "majority" changed is not the one judged.
+    Raises InputError where what judges them is not done.
     """
     doubtful: set[str] = set()
     for name in planned.run.train_on if planned.run.hyper.doubtful != "keep" else ():
         runs = [need for need in planned.needs if is_out_of_fold(need.run.split) and need.run.train_on == (name,)]
+        if not _is_ready(study, runs):
+            raise InputError(
+                f"{planned.name} needs the runs of LABEL_NOISE on {name}. Run main.py: it makes them first."
+            )
         rows, probabilities = out_of_fold_answers(study, name, runs)[TRAINED]
         doubted = rows[find_doubt(rows["label"].to_numpy(), probabilities).is_doubtful]
         used = study.datasets[name].samples

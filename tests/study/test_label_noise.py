@@ -12,12 +12,14 @@ import pytest
 
 from fer.audit.label_noise import find_doubt, most_doubtful, ranked
 from fer.columns.files import LABEL_NOISE, LABEL_NOISE_MATRIX
+from fer.data.copies import NEAR_GROUP
 from fer.data.folds import UNREAD, out_of_fold_names, with_fold
 from fer.data.samples import load_samples
 from fer.settings.settings import EMOTIONS, Settings
+from fer.study.execution import execute
 from fer.study.plan import Study, needed_runs, open_study, planned_runs
 from fer.study.variants import training_faces
-from main import main
+from main import main, plan_of
 from utils import InputError
 
 Make = Callable[..., Settings]
@@ -82,10 +84,10 @@ def with_copies(settings: Settings) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("copies", ["keep", "drop"])
+@pytest.mark.parametrize("copies", ["keep", "drop", "drop_near"])
 def test_no_network_saw_a_row_it_is_asked_about_nor_a_copy(tiny_settings: Make, copies: str) -> None:
     settings = with_copies(tiny_settings(COPIES=copies, NOISE_FOLDS=4))
-    data = load_samples("alpha", settings)
+    data = open_study(settings).datasets["alpha"]
     tested = set(data.rows("test")["sample_id"])
     asked: list[str] = []
     for name in out_of_fold_names(settings):
@@ -94,6 +96,8 @@ def test_no_network_saw_a_row_it_is_asked_about_nor_a_copy(tiny_settings: Make, 
         assert tested <= set(told["sample_id"])
         assert set(seen["content"]).isdisjoint(told["content"])
         assert set(seen["split"]) == {"train", "val"}
+        if copies == "drop_near":
+            assert set(seen[NEAR_GROUP]).isdisjoint(told[NEAR_GROUP])
         asked += [one for one in told["sample_id"] if one not in tested]
     assert sorted(asked) == sorted(set(data.unsettled["sample_id"]) - tested)
 
@@ -162,6 +166,31 @@ def test_only_doubtful_training_rows_are_treated_apart(tiny_settings: Make, doub
     assert is_chosen.any() == (doubtful != "drop")
     expected = np.where(is_chosen, 0.25, 1) if doubtful == 0.25 else np.ones(len(train))
     assert np.array_equal(train.weights, expected)
+
+
+@pytest.mark.slow
+def test_points_of_a_grid_share_the_networks_that_judge(tiny_settings: Make) -> None:
+    study = open_study(tiny_settings(LABEL_NOISE="tiny_plain", GRID={"DOUBTFUL": ("keep", "drop", 0.5)}))
+    _, _, all_runs = plan_of(study)
+    assert [planned.run.split for planned in all_runs] == [*(f"noise{n}" for n in range(5)), *["official"] * 3]
+    assert [planned.run.hyper.doubtful for planned in all_runs[5:]] == ["keep", "drop", 0.5]
+    for planned in all_runs[6:]:
+        assert [need.name for need in planned.needs] == [one.name for one in all_runs[:5]]
+        for need in planned.needs:  # its test rows, which the point leaves alone, are scored for the study
+            assert study.of(planned).of(need) is study.at(need.run.split)
+
+
+@pytest.mark.slow
+def test_a_run_whose_judges_fail_is_not_trained(tiny_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = open_study(tiny_settings(LABEL_NOISE="tiny_plain", DOUBTFUL="drop"))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("pretended")
+
+    monkeypatch.setattr("fer.study.execution._train", fail)
+    failures = execute(study, every(study))
+    assert len(failures) == 6
+    assert "has to be finished first" in failures[planned_runs(study)[0].name]
 
 
 # ---------------------------------------------------------------- a whole study
