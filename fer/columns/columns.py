@@ -196,6 +196,8 @@ COLUMNS: tuple[Column, ...] = (
         "on validation rows, after the epoch",
     ),
     number("train_loss val_loss", "nats", "mean cross-entropy of the epoch, with label smoothing"),
+    number("loss", "", "mean over the batches of an epoch without labels, by its method's own loss"),
+    number("feature_spread", "", "of features of length 1: deviation × root of their number; near 0: all faces alike"),
     number("learning_rate", "", "of the epoch's last step"),
     number("seconds", "s", "of the epoch, validation included"),
     count("micro_batch", "rows", "rows at a time; fewer than the batch after an out-of-memory"),

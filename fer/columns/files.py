@@ -44,6 +44,7 @@ TEST_READS = ("test_on", "run", "first_scored")
 FINDINGS = ("rule", "sentence", "short", "strength", "see", "estimate", "low", "high", "n", "seeds", "dataset")
 TRAIN_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 VALIDATION_SCORES = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")
+PRETRAINING_HISTORY = ("epoch", "loss", "feature_spread", "learning_rate", "seconds", "images_per_second")
 HISTORY = (
     "epoch", "train_loss", *(f"train_{name}" for name in TRAIN_SCORES), "images_per_second", "val_loss",
     *(f"val_{name}" for name in VALIDATION_SCORES), "learning_rate", "seconds", "peak_gpu_mb", "peak_ram_mb",
@@ -231,6 +232,10 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile(
         "saved_models/<run>/predictions/*.npz", "a scored set: sample_ids, labels int64[N], probabilities float32[N, C]"
     ),
+    OutputFile("pretrainings/<pretraining>/history.csv", "epoch without labels", PRETRAINING_HISTORY,
+               "supervised: as of a run"),
+    OutputFile("pretrainings/<pretraining>/weights.pth", "what runs start from: state dict, what input it expects"),
+    OutputFile("pretrainings/<pretraining>/pretraining.json", "what shaped the weights, faces per dataset, minutes"),
     OutputFile("study.json", "the runs of the plan, the settings, which predictions belong to it"),
     OutputFile("cache/figures.json", "figures: section, caption, text in their place, run (fer/figures/manifest.py)"),
     OutputFile("left_out.json, left_out_pictures.json, <audit, tables>/left_out.json", "what was not made, in words"),

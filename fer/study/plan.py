@@ -104,7 +104,9 @@ class Study:
 
     def with_settings(self, settings: Settings) -> Study:
         """The same datasets and rows under other settings, which must leave the rows as they are."""
-        return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled, others=self.others)
+        added = [name for name in settings.pretraining_datasets if name not in self.others]
+        others = self.others | {name: load_samples(name, settings) for name in added}
+        return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled, others=others)
 
     def adopt(self, planned: PlannedRun, study: Study) -> None:
         """From now on a run belongs to `study`, a point of GRID, wherever it is trained, scored or asked about."""

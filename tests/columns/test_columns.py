@@ -37,6 +37,7 @@ ELSEWHERE = (
     "audit/label_noise.csv",
     "audit/label_noise_matrix.csv",
     "tables/grid_classes.csv",
+    "pretrainings/<pretraining>/history.csv",
 )
 
 

@@ -12,6 +12,7 @@ import torch
 
 import fer.pretraining.self_supervised as self_supervised
 from data_loader import FaceRows
+from fer.columns.files import PRETRAINING_HISTORY
 from fer.pretraining.methods import METHODS
 from fer.pretraining.self_supervised import Task, pretrain, rate_at
 from fer.runs.run import Run
@@ -47,6 +48,7 @@ def test_the_loss_falls_and_faces_stay_apart(
 ) -> None:
     pretrain(task(tiny_settings(), method, epochs=12), faces, tmp_path, CPU)
     history = read_csv(tmp_path / "history.csv")
+    assert tuple(history.columns) == PRETRAINING_HISTORY
     assert history["loss"].iloc[-3:].mean() < history["loss"].iloc[0]
     assert history["feature_spread"].iloc[-1] > 0.1
 

@@ -19,6 +19,7 @@ from fer.runs.fit_state import start_state
 from fer.runs.run import Run, read_run_json
 from fer.settings.settings import Settings
 from fer.study.execution import _starting_row, execute, write_study
+from fer.study.grid import added_runs, grid_points
 from fer.study.inspection import print_plan
 from fer.study.plan import Study, open_study, planned_pretrainings, planned_runs
 from fer.study.plan_estimate import _pretraining_seconds
@@ -59,6 +60,7 @@ def put_copy(settings: Settings, picture: str, dataset: str, place: str) -> str:
     """Copy a picture of alpha to another place of a dataset; returns the sample_id it will have there."""
     source = Path(settings.datasets["alpha"].path) / picture
     target = Path(settings.datasets[dataset].path) / place
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
     return f"{dataset}/{place}"
 
@@ -106,6 +108,19 @@ def test_limited_rows_are_held_out_all_the_same(settings_with: Callable[..., Set
     row = seen.index[seen["split"] == "train"][0]
     data.samples.loc[row, "content"] = left["content"].iloc[0]
     assert row not in rows_to_learn_from({"alpha": data}, {})["alpha"].index
+
+
+@pytest.mark.slow
+def test_labels_of_another_set_are_chosen_by_none_of_the_test_pictures(settings_with: Callable[..., Settings]) -> None:
+    settings = settings_with("alpha", "beta", ACTIVE_DATASETS=("alpha",),
+                             row={"method": "supervised", "datasets": ("beta",)})  # fmt: skip
+    place = put_copy(settings, "test/happy/happy_000.png", "beta", "val/happy/copy.png")
+    put_copy(settings, "train/sad/sad_000.png", "beta", "val/sad/harmless.png")
+    study = open_study(settings)
+    assert place in set(study.others["beta"].rows("val")["sample_id"])
+    chosen_by = only(study)[1].samples["beta"]
+    chosen_by = chosen_by[chosen_by["split"] == "val"]
+    assert set(chosen_by["sample_id"]) == {"beta/val/sad/harmless.png"}
 
 
 # ---------------------------------------------------------------- keys
@@ -280,3 +295,17 @@ def test_columns_of_copies_mind_what_was_learnt_first(settings_with: Callable[..
     results, _ = write_tables(settings.output_path)
     table = results[(results["test_on"] == "gamma") & (results["model"] == "first")]
     assert set(table["n_copies"]) == {1}
+
+
+@pytest.mark.slow
+def test_a_grid_may_compare_pretrainings(settings_with: Callable[..., Settings]) -> None:
+    settings = settings_with("alpha", "beta", ACTIVE_DATASETS=("alpha",),
+                             GRID={"PRETRAININGS.faces.datasets": (("alpha",), ("beta",))})  # fmt: skip
+    study = open_study(settings)
+    runs = planned_runs(study)
+    added = added_runs(study, runs, grid_points(study, runs))
+    assert len(added) == 1
+    assert [one.samples.keys() for one in planned_pretrainings(study, [*runs, *added]).values()] == [
+        {"alpha"},
+        {"beta"},
+    ]
