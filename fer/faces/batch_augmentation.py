@@ -149,6 +149,7 @@ def _resampled(some: torch.Tensor, places: torch.Tensor, draws: Draws) -> torch.
 def _grid(draws: Draws, places: torch.Tensor, side: int) -> torch.Tensor:
     """Where in the old picture each pixel of the new one lies, float [n, S, S, 2] of -1 to 1, x before y."""
     import torch
+    from torch.nn.functional import affine_grid
 
     angle, size = -torch.deg2rad(draws.far("rotation")[places]), 1 + draws.far("zoom")[places]
     # Coordinates span 2 over the side, hence twice the share.
@@ -157,22 +158,19 @@ def _grid(draws: Draws, places: torch.Tensor, side: int) -> torch.Tensor:
         for axis in (0, 1)
     )
     cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
-    middles = (2 * torch.arange(side) + 1) / side - 1
-    x = middles - right[:, None]  # [n, S]
-    y = middles - down[:, None]
-    across = (cos[:, None] * x)[:, None, :] + (sin[:, None] * y)[:, :, None]
-    along = (cos[:, None] * y)[:, :, None] - (sin[:, None] * x)[:, None, :]
-    grid = torch.stack([across, along], 3)
-    return grid / _distances(draws, places, middles) if "perspective" in draws.changes else grid
+    rows = [cos, sin, -cos * right - sin * down, -sin, cos, sin * right - cos * down]
+    grid = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(places), 1, side, side], align_corners=False)
+    return grid / _distances(draws, places, side) if "perspective" in draws.changes else grid
 
 
-def _distances(draws: Draws, places: torch.Tensor, middles: torch.Tensor) -> torch.Tensor:
+def _distances(draws: Draws, places: torch.Tensor, side: int) -> torch.Tensor:
     """How far each pixel is from the eye, 1 in the middle, as if the face turned: float [n, S, S, 1].
 
     A distance of 1 + 2 d at an edge moves it by about the share d of the side.
     """
     import torch
 
+    middles = (2 * torch.arange(side) + 1) / side - 1
     signs = 1 - 2.0 * torch.randint(2, (2, draws.count), generator=draws.stream("perspective", 1))
     right, down = (2 * draws.far("perspective", axis)[places] * signs[axis][places] for axis in (0, 1))
     return (1 + right[:, None, None] * middles + down[:, None, None] * middles[:, None])[..., None]
