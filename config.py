@@ -142,7 +142,7 @@ AUGMENTATIONS = {
 # Drawn anew for every picture in every epoch: "none" or a row of AUGMENTATIONS
 ONLINE_AUGMENTATION = {"raw": "none", "preprocessed": "none", "augmented": "strong"}
 OFFLINE_AUGMENTATION = "light"  # the row that changes the extra copies on disk of variant "augmented"
-AUGMENT_ENGINE = "albumentations"  # online; "batch": whole batches on the device, 2 to 4 times as fast, other draws
+AUGMENT_ENGINE = "albumentations"  # online; "batch": whole batches on the device, about twice as fast, other draws
 
 # ---------------------------------------------------------------- models
 

@@ -83,12 +83,14 @@ def draw_picture_figures(study: Study, runs: list[PlannedRun], plot_format: str,
     `runs` is the present plan. What cannot be drawn is warned of and listed in left_out_pictures.json.
     """
     from fer.figures.attention import attention_jobs
+    from fer.figures.augmentations import augmentation_example_jobs
     from fer.figures.pictures import mistake_jobs, rejected_jobs, sample_jobs
 
     output = study.settings.output_path
     stored = read_study(output)
     kinds = {
         "sample": sample_jobs(study, stored, runs),
+        "augmentation example": augmentation_example_jobs(study, stored, runs),
         "rejected": rejected_jobs(study, stored),
         "mistake": mistake_jobs(study, stored),
         "attention": attention_jobs(study, stored),

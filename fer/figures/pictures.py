@@ -112,7 +112,7 @@ def draw_samples(
     """The grid of one dataset. Raises InputError when a picture is gone."""
     split = NEEDED[data.row.role][0]
     shown = data.rows(split).sort_values("face", kind="stable")
-    prepared = _faces_of(study, data, "preprocessed", size, split) if len(variants) > 1 else None
+    prepared = faces_of(study, data, "preprocessed", size, split) if len(variants) > 1 else None
     saved = saved_faces(data, study.settings) if prepared is not None else {}
     balanced = _balanced_faces(study, data, run) if run else None
     has_extras = balanced is not None and any("+aug" in name for name in balanced.places)
@@ -311,7 +311,7 @@ def _seed_and_split(entry: PredictionEntry) -> tuple[int, str]:
 def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, title: list[str], size: int) -> Figure:
     """A row per true class, the most confident errors first. Raises InputError when the predictions are damaged."""
     found = read_predictions(entry)
-    faces = _faces_of(study, data, entry.test_variant, size)
+    faces = faces_of(study, data, entry.test_variant, size)
     confidence = found.probabilities.max(axis=1)
     rows = []
     for label, emotion in enumerate(EMOTIONS):
@@ -329,7 +329,8 @@ def _mistake(faces: PackedPixels, found: Predictions, place: int) -> CaptionedPi
     return CaptionedPicture(faces[str(found.sample_ids[place])], "\n".join(words))
 
 
-def _faces_of(study: Study, data: DatasetSamples, variant: str, size: int, split: str = "test") -> PackedPixels:
+def faces_of(study: Study, data: DatasetSamples, variant: str, size: int, split: str = "test") -> PackedPixels:
+    """The faces of a split as a variant shows them."""
     return PackedPixels(scored_faces(data, split, variant, size, study.settings))
 
 

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from data_loader import FaceRows
 from evaluation import Predictions
 from fer.faces.packs import Pack
-from fer.figures import pictures
+from fer.figures import augmentations, pictures
 from fer.figures.draw import draw_picture_figures
 from fer.figures.pictures import CaptionedPicture, PackedPixels, PictureRow, plot_picture_rows
 from fer.figures.selection import masked, plot_detection_rates, plot_funnel
@@ -47,7 +47,7 @@ def texts(figure: Any) -> list[str]:
 def test_samples_are_drawn_without_a_finished_run_and_once(tiny_settings: Callable[..., Settings]) -> None:
     study, runs = opened(tiny_settings("alpha", VARIANTS=("augmented",)))
     first = drawn(study, runs)
-    assert set(first) == {"sample_grids/alpha_samples.png"}
+    assert set(first) == {"sample_grids/alpha_samples.png", "sample_grids/alpha_augmentation.png"}
     assert drawn(study, runs) == first
 
 
@@ -70,6 +70,34 @@ def test_a_grid_shows_the_same_faces_in_each_group(
         raw = [picture.pixels for picture in row.pictures[:2] if picture.pixels is not None]
         assert raw
         assert all(any(np.array_equal(pixels, face) for face in found) for pixels in raw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["albumentations", "batch"])
+def test_each_set_in_use_is_shown_on_a_face_of_each_emotion(
+    tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """A row that only darkens: every version is darker than its face, and the set of the copies stands beside."""
+    row = {"brightness": (-0.3, -0.2)}
+    study, runs = opened(
+        tiny_settings(
+            "alpha", VARIANTS=("augmented",), AUGMENTATIONS={"dim": row}, ONLINE_AUGMENTATION="dim",
+            AUGMENT_ENGINE=engine,
+        )
+    )  # fmt: skip
+    seen: list[Any] = []
+    monkeypatch.setattr(augmentations, "plot_picture_rows", lambda *shown: seen.append(shown))
+    (job,) = augmentations.augmentation_example_jobs(study, read_study(study.settings.output_path), runs)
+    job.draw(*job.sources, title=job.title, **job.details)
+    _, rows, headings = seen[0]
+    batch = " (batch)" if engine == "batch" else ""
+    assert headings == [(1, "as it is"), (4, f"in training: brightness{batch}"), (4, "extra copies: light")]
+    assert [row.words for row in rows] == list(EMOTIONS)
+    for one in rows:
+        face, *dimmed = [float(picture.pixels.mean()) for picture in one.pictures[:5]]
+        assert max(dimmed) < face - 20
+        assert len({round(mean, 1) for mean in dimmed}) > 1
+    assert not job.is_key
 
 
 @pytest.mark.slow
