@@ -15,9 +15,11 @@ from test_runs import RUN
 from data_loader import BatchSource, FaceRows
 from fer.faces.class_shares import class_weights, even_counts
 from fer.faces.packs import Pack
+from fer.results.study_files import StoredRun
 from fer.runs.losses import Loss, as_labels, as_shares, drawn_shares, make_loss
 from fer.runs.run import Run
 from fer.settings.settings import check_settings
+from fer.statistics.calibration_tables import class_priors
 from fer.study.plan import _hyperparameters
 from utils import InputError
 
@@ -126,6 +128,31 @@ def test_shares_are_those_of_the_pictures_drawn() -> None:
     faces = faces_of([80, 30], [0] * 100 + [1] * 10)
     assert drawn_shares(faces, "natural")[:2] == pytest.approx([80 / 110, 30 / 110])
     assert drawn_shares(faces, "balanced")[:2] == pytest.approx([0.4, 0.6])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("run", "learned"),
+    [
+        (run_with(), COUNTS),
+        (run_with("weights"), [1] * 7),
+        (run_with("effective_number", effective_beta=0.9), [n / (1 - 0.9**n) for n in COUNTS]),
+        (run_with(loss="logit_adjustment"), [1] * 7),
+        (run_with(loss="logit_adjustment", logit_tau=0.5), [n**0.5 for n in COUNTS]),
+    ],
+)
+def test_where_pictures_tell_nothing_the_shares_trained_for_are_learned(run: Run, learned: list[float]) -> None:
+    """Seven logits alone, fitted to the end: the best they can say is known, and calibration takes it for known."""
+    faces, logits = faces_of(COUNTS), torch.zeros(7, requires_grad=True)
+    loss, labels = make_loss(run, faces, CPU), torch.from_numpy(faces.label)
+    for _ in range(400):
+        (slope,) = torch.autograd.grad(loss(logits.expand(len(labels), 7), labels) / loss.norm(labels), logits)
+        logits = (logits - 2 * slope).detach().requires_grad_()
+    found = logits.detach().softmax(0).numpy()
+    assert found == pytest.approx(np.array(learned) / sum(learned), abs=2e-3)
+    counts = {"studio": {"original": COUNTS, "balanced": COUNTS}}
+    priors = class_priors(StoredRun("run", Path("run"), run.describe(), counts, {}))
+    assert found == pytest.approx(np.array(COUNTS) / 100 if priors is None else priors[1], abs=2e-3)
 
 
 def test_labels_and_shares_become_each_other() -> None:
