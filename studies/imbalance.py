@@ -5,6 +5,8 @@
 A study over strategies is one table of GRID: its points stand in tables/grid.csv and, class by class, in
 tables/grid_classes.csv and figures/grid/classes.png. ExpW, or another one by --set 'ACTIVE_DATASETS=("rafdb",)'. Much
 of the data is kept for validation, which alone compares the points; no epoch is chosen on it.
+
+Measured with 1,156 training pictures: 27 runs, 19 minutes on two busy cores; the numbers are in docs/results.md.
 """
 
 ACTIVE_DATASETS = ("expw",)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Raise when the same inputs would be drawn another way.
-FIGURES_VERSION = 7
+FIGURES_VERSION = 8
 DPI = 120
 # No date and no program name in the files: equal figures have equal bytes.
 METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
