@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import TINY_MODEL
 
+import fer.pretraining.self_supervised as self_supervised
 import fer.study.preflight as preflight
 import fer.study.pretraining as pretraining_module
 from fer.pretraining.rows import rows_to_learn_from
@@ -25,6 +26,7 @@ from fer.study.plan import Study, open_study, planned_pretrainings, planned_runs
 from fer.study.plan_estimate import _pretraining_seconds
 from fer.study.pretraining import PlannedPretraining
 from fer.study.speed import NetworkSpeed
+from fer.study.verify import verify_run
 from model_utils import load_state
 from training import make_machine
 from utils import InputError, read_csv, read_json
@@ -309,3 +311,32 @@ def test_a_grid_may_compare_pretrainings(settings_with: Callable[..., Settings])
         {"alpha"},
         {"beta"},
     ]
+
+
+@pytest.mark.slow
+def test_a_stopped_study_goes_on_with_its_pretraining_and_verifies(
+    settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the second of three epochs, it ends with the weights of one that never was; --verify agrees."""
+
+    def stop(_: object, state: self_supervised.State) -> None:
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    settings = settings_with(row={"epochs": 3})
+    study = open_study(settings)
+    runs = planned_runs(study)
+    monkeypatch.setattr(self_supervised, "_say", stop)
+    with pytest.raises(KeyboardInterrupt):
+        execute(study, runs)
+    monkeypatch.undo()
+    before = only_of(study)
+    assert (before.folder / "checkpoint.pth").is_file() and not before.finished
+    assert execute(study, runs) == {}
+    resumed = load_state(before.weights)["state_dict"]
+    shutil.rmtree(settings.output_path)
+    again = open_study(settings)
+    assert execute(again, planned_runs(again)) == {}
+    whole = load_state(only_of(again).weights)["state_dict"]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert verify_run(runs[0].name, settings).identical
