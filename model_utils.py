@@ -192,7 +192,7 @@ def _from_file(architecture: str, file: Path, options: dict[str, Any]) -> nn.Mod
             network = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         except RuntimeError as error:
             raise InputError(f"{file} is not of this network, {architecture}: {str(error)[:300]}") from error
-        network.pretrained_cfg = {**network.pretrained_cfg, "state_dict": None}  # type: ignore[dict-item]
+        network.pretrained_cfg = {**network.pretrained_cfg, "state_dict": None}  # type: ignore[assignment, dict-item]
     refuse_unfilled(network, start, state, head_names(network), file)
     return network
 
