@@ -38,6 +38,7 @@ def planted_answers(rows: int = 700, wrong: float = 0.1) -> tuple[np.ndarray, np
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True), is_wrong
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_found_with_what_they_should_be_and_how_many_there_are() -> None:
     labels, probabilities, is_wrong = planted_answers()
     found = find_doubt(labels, probabilities)
@@ -47,6 +48,7 @@ def test_wrong_labels_are_found_with_what_they_should_be_and_how_many_there_are(
     assert found.joint.sum(axis=1) == pytest.approx(np.bincount(labels))
 
 
+@pytest.mark.slow
 def test_a_class_without_a_row_is_never_suggested() -> None:
     labels, probabilities, _ = planted_answers()
     kept = labels != 1
@@ -55,6 +57,19 @@ def test_a_class_without_a_row_is_never_suggested() -> None:
     assert found.joint[1].sum() == found.joint[:, 1].sum() == 0
     alone = find_doubt(np.full(5, 3), probabilities[:5])
     assert not alone.is_doubtful.any() and alone.share == 0
+
+
+@pytest.mark.slow  # the import of cleanlab is
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(25))
+def test_few_rows_and_any_probabilities_are_judged(seed: int) -> None:
+    draws = np.random.default_rng(seed)
+    labels = draws.integers(0, draws.integers(1, 8), draws.integers(1, 40))
+    probabilities = draws.dirichlet(np.full(7, (0.02, 0.3, 3)[seed % 3]), len(labels)).astype(np.float32)
+    found = find_doubt(labels, probabilities)
+    assert found.joint.sum() == pytest.approx(len(labels), abs=4)  # whole rows, rounded
+    assert not (found.is_doubtful & (found.suggested == labels)).any()
+    assert np.all(np.bincount(labels, ~found.is_doubtful, 7)[np.unique(labels)] >= 1)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
