@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import fer.runs.fit_state as fit_state
 from fer.settings.augmentation_rows import AUGMENTATIONS
 from fer.settings.settings import check_settings
+from fer.settings.training_values import KNOW_SHARES
 from fer.study.plan import open_study, planned_runs
 from fer.study.variants import training_faces
 from training import Machine, fit
@@ -40,9 +41,9 @@ ARITHMETIC = {
     "AMP": ["off", "on", "bf16"], "FREEZE_BATCH_NORM": [True], "LAYER_DECAY": [0.5],
     "LOSS": ["focal", "logit_adjustment", "balanced_softmax"], "FOCAL_GAMMA": [0.5], "LOGIT_TAU": [0.5],
     "EFFECTIVE_BETA": [0.9], "MIXUP": [0.2], "CUTMIX": [1.0], "INTERPOLATION": ["model"], "HEAD": ["mlp"],
-    "HEAD_WIDTHS": [(8,)],
-    "HEAD_BATCH_NORM": [False], "HEAD_DROPOUT": [0.0], "HEAD_WEIGHT_DECAY": [0.01, 0.1], "HEAD_C": [2.0],
-    "WEIGHT_DECAY_ON": ["weights"], "GRADIENT_CLIP": [0.1], "WARMUP_EPOCHS": [1], "STOP_BY": ["accuracy"],
+    "HEAD_WIDTHS": [(8,)], "HEAD_BATCH_NORM": [False], "HEAD_DROPOUT": [0.0], "HEAD_WEIGHT_DECAY": [0.01, 0.1],
+    "HEAD_C": [2.0], "WEIGHT_DECAY_ON": ["weights"], "GRADIENT_CLIP": [0.1], "WARMUP_EPOCHS": [1],
+    "STOP_BY": ["accuracy"],
     "STAGES": [({"epochs": 1, "freeze": {"last_blocks": 1}, "learning_rate": 0.1},
                 {"epochs": 1, "freeze": "none", "learning_rate": 0.01})],
 }  # fmt: skip
@@ -85,6 +86,8 @@ class Trainings:
             values["EXPERIMENTS"] = ("individual",)
         if values["VARIANTS"] == ("augmented",):
             values["BALANCE"] = "oversample"  # without extra copies it is "preprocessed" under another name
+        if values["BALANCE"] != "none" and values.get("LOSS") in KNOW_SHARES:
+            del values["LOSS"]  # refused together
         if not values.get("EVALUATE_TEST", True):
             values["ORACLE"] = False
         return values
