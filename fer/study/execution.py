@@ -137,6 +137,7 @@ def _attempt(
         failed = planned.folder / "failed.txt"
         try:
             if not planned.finished:
+                _pretrain(study, planned.run)  # before its time is taken
                 grid.start(planned)
                 score_run(study, planned, _train(study, planned, grid.runs, grid.note_epoch))
                 grid.end()
@@ -251,6 +252,15 @@ def _finish(
         },
     )
     return network, expected
+
+
+def _pretrain(study: Study, run: Run) -> None:
+    """Do what a run starts from, where it is not there yet."""
+    from training import make_machine
+
+    before = study.pretraining(run.train_on, run.variant, run.model)
+    if before is not None and not before.finished:
+        pretrain_or_load(before, study.learnt_from(before.name), study.settings, make_machine(study.settings))
 
 
 def _starting_row(study: Study, run: Run, machine: Machine) -> ModelRow:

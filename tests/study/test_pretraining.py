@@ -175,7 +175,9 @@ def test_a_run_starts_from_the_tensors_of_its_pretraining(settings_with: Callabl
 
 
 @pytest.mark.slow
-def test_a_study_pretrains_once_and_compares_with_scratch(settings_with: Callable[..., Settings]) -> None:
+def test_a_study_pretrains_once_and_compares_with_scratch(
+    settings_with: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
     rows = {
         "first": FIRST,
         "scratch": TINY_MODEL | {"architecture": "tiny_plain"},
@@ -185,6 +187,8 @@ def test_a_study_pretrains_once_and_compares_with_scratch(settings_with: Callabl
     study = open_study(settings)
     runs = planned_runs(study)
     assert execute(study, runs) == {}
+    said = caplog.text
+    assert said.index("pretraining faces, epoch 2 of 2") < said.index("run 1 of 6")  # its time is not the run's
     write_study(study, runs)
     folders = list((settings.output_path / "pretrainings").iterdir())
     assert len(folders) == 1
