@@ -14,6 +14,7 @@ import fer.study.disk_need as disk_need
 import fer.study.inspection as inspection
 import fer.study.speed as speed
 import main as program
+from fer.data.readers import read_dataset
 from fer.faces.balancing import oversampled, undersampled
 from fer.settings.settings import PROJECT, Settings, load_settings
 from fer.study.disk_need import CHECKPOINTS, PACKS, PREPARED, WEIGHTS, needed_space
@@ -215,7 +216,7 @@ def test_the_check_says_the_most_it_can_take_and_writes_nothing(
     labels = {"alpha": study.datasets["alpha"].samples["label"].to_numpy()}
     most = {need.kind: need.size for need in disk_need.most_space(settings, labels, 1, book)}
     assert all(need.size <= most[need.kind] for need in needed_space(study, runs, book) if need.kind != CHECKPOINTS)
-    assert inspection._splits(settings, inspection.read_dataset("alpha", *_place(settings))) == 1
+    assert inspection._splits(settings, read_dataset("alpha", *_place(settings))) == 1
 
 
 def _place(settings: Settings) -> tuple:
