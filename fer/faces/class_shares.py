@@ -22,8 +22,9 @@ def even_counts(labels: np.ndarray, classes: int) -> list[int]:
 def class_weights(balance: str, counts: np.ndarray, beta: float) -> np.ndarray | None:
     """Weight of each class in the loss by its rows, float64 [C], 0 for a class without any; None: none are asked for.
 
-    "weights": inverse frequency, with a mean of one over the rows. "effective_number": (1 - β) / (1 - β^n) of n rows
-    (Cui et al. 2019, eq. 4), with a mean of one over the classes that are there.
+    `counts` [C], whole or not: of the rows an epoch draws. "weights": inverse frequency, with a mean of one over the
+    rows. "effective_number": (1 - β) / (1 - β^n) of n rows (Cui et al. 2019, eq. 4), with a mean of one over the
+    classes that are there.
     """
     if balance not in ("weights", "effective_number"):
         return None

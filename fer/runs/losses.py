@@ -86,10 +86,11 @@ def as_labels(target: torch.Tensor) -> torch.Tensor:
 def make_loss(run: Run, faces: FaceRows, device: torch.device) -> Loss:
     """The loss of `run` over its training rows."""
     hyper, offset = run.hyper, None
-    counts = np.bincount(faces.label, minlength=len(EMOTIONS))
-    weight = class_weights(run.balance, counts, hyper.effective_beta)
+    drawn = class_masses(faces, run.mixing)
+    weight = class_weights(run.balance, drawn, hyper.effective_beta)
     if hyper.loss == "logit_adjustment":
-        offset = torch.from_numpy(hyper.logit_tau * np.log(drawn_shares(faces, run.mixing))).float().to(device)
+        shares = np.where(drawn > 0, drawn, 1) / drawn.sum()  # one picture's, so that every logarithm is finite
+        offset = torch.from_numpy(hyper.logit_tau * np.log(shares)).float().to(device)
     return Loss(
         weight=None if weight is None else torch.from_numpy(weight).float().to(device),
         offset=offset,
@@ -99,11 +100,14 @@ def make_loss(run: Run, faces: FaceRows, device: torch.device) -> Loss:
     )
 
 
-def drawn_shares(faces: FaceRows, mixing: str) -> np.ndarray:
-    """Share of each class in what an epoch draws, float64 [C]; with balanced mixing the mean over the datasets.
+def class_masses(faces: FaceRows, mixing: str) -> np.ndarray:
+    """How many pictures of each class an epoch draws, float64 [C]; with balanced mixing as many of each dataset.
 
-    No class has less than one picture's share, so that its logarithm is finite.
+    A picture people voted on counts for each class by its share, and one whose row has a weight by that.
     """
-    parts = [faces.label] if mixing == "natural" else [faces.label[faces.source == s] for s in np.unique(faces.source)]
-    shares = np.mean([np.bincount(part, minlength=len(EMOTIONS)) / len(part) for part in parts], axis=0)
-    return np.maximum(shares, 1 / len(faces))
+    shares = np.eye(len(EMOTIONS))[faces.label] if faces.shares is None else faces.shares.astype(float)
+    masses = shares * faces.weights[:, None]
+    if mixing == "natural":
+        return masses.sum(axis=0)
+    means = [masses[faces.source == source].mean(axis=0) for source in np.unique(faces.source)]
+    return np.mean(means, axis=0) * len(faces)

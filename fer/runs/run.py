@@ -34,6 +34,9 @@ ADDED_LATER: dict[str, Any] = {
     "doubtful": "keep",
 }  # fmt: skip
 
+# Raise when a loss that reads how frequent the classes are counts them otherwise, in the runs of `_counts_draws`.
+CLASS_MASSES_VERSION = 2  # 1 counted labels, whatever their votes and weights and however datasets are mixed
+
 # Raise when the same probabilities would call other labels doubtful.
 NOISE_VERSION = 1
 
@@ -178,7 +181,15 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
         "recipes": recipes,
         "rows": rows,
     }
+    if _counts_draws(run):
+        inputs["class_masses_version"] = CLASS_MASSES_VERSION
     return json.loads(canonical_json(inputs))  # as it comes back from run.json: tuples are lists
+
+
+def _counts_draws(run: Run) -> bool:
+    """Whether the loss reads how frequent the classes are where that is not the number of their labels."""
+    reads = run.balance in ("weights", "effective_number") or run.hyper.loss == "logit_adjustment"
+    return reads and (run.mixing == "balanced" or run.hyper.soft_labels or isinstance(run.hyper.doubtful, float))
 
 
 def _augmentation_version(hyper: Hyperparameters) -> int | None:

@@ -88,13 +88,13 @@ def class_priors(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None:
     """
     natural = np.sum([counts["original"] for counts in run.counts.values()], axis=0).astype(float)
     balanced = [np.asarray(counts["balanced"], dtype=float) for counts in run.counts.values()]
-    if run.run["mixing"] == "balanced":
-        balanced = [counts / counts.sum() for counts in balanced]
     trained = np.sum(balanced, axis=0)
+    if run.run["mixing"] == "balanced":
+        trained = np.mean([counts / counts.sum() for counts in balanced], axis=0) * trained.sum()
     hyper = ADDED_LATER | (run.run.get("hyper") or {})
-    weights = class_weights(run.run["balance"], natural, hyper["effective_beta"])
+    weights = class_weights(run.run["balance"], trained, hyper["effective_beta"])
     if weights is not None:
-        trained = natural * weights
+        trained = trained * weights
     if hyper["loss"] == "logit_adjustment":
         trained = np.where(natural > 0, (trained / trained.sum()) ** (1 - hyper["logit_tau"]), 0.0)
     natural, trained = natural / natural.sum(), trained / trained.sum()

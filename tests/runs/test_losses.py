@@ -16,8 +16,8 @@ from data_loader import BatchSource, FaceRows
 from fer.faces.class_shares import class_weights, even_counts
 from fer.faces.packs import Pack
 from fer.results.study_files import StoredRun
-from fer.runs.losses import Loss, as_labels, as_shares, drawn_shares, make_loss
-from fer.runs.run import Run
+from fer.runs.losses import Loss, as_labels, as_shares, class_masses, make_loss
+from fer.runs.run import Run, key_inputs
 from fer.settings.settings import check_settings
 from fer.statistics.calibration_tables import class_priors
 from fer.study.plan import _hyperparameters
@@ -123,11 +123,15 @@ def test_effective_numbers_lie_between_no_weights_and_inverse_frequency() -> Non
     assert near_all / near_all[0] == pytest.approx(inverse / inverse[0], rel=1e-4)
 
 
-def test_shares_are_those_of_the_pictures_drawn() -> None:
+def test_classes_have_the_masses_of_the_pictures_drawn() -> None:
     """Of 80 pictures of class 0 and 20 of 1 in one dataset, and 10 of class 1 in another."""
     faces = faces_of([80, 30], [0] * 100 + [1] * 10)
-    assert drawn_shares(faces, "natural")[:2] == pytest.approx([80 / 110, 30 / 110])
-    assert drawn_shares(faces, "balanced")[:2] == pytest.approx([0.4, 0.6])
+    assert class_masses(faces, "natural").tolist() == [80, 30, 0, 0, 0, 0, 0]
+    assert class_masses(faces, "balanced")[:2] == pytest.approx([0.4 * 110, 0.6 * 110])
+    votes = np.tile(np.array([0.5, 0, 0, 0, 0, 0.5, 0], dtype=np.float32), (110, 1))
+    halved = replace(faces, shares=votes, weight=np.repeat(np.array([1, 0.5], dtype=np.float32), [100, 10]))
+    assert class_masses(halved, "natural").tolist() == [52.5, 0, 0, 0, 0, 52.5, 0]
+    assert class_masses(halved, "balanced").tolist() == pytest.approx([41.25, 0, 0, 0, 0, 41.25, 0])
 
 
 @pytest.mark.slow
@@ -153,6 +157,64 @@ def test_where_pictures_tell_nothing_the_shares_trained_for_are_learned(run: Run
     counts = {"studio": {"original": COUNTS, "balanced": COUNTS}}
     priors = class_priors(StoredRun("run", Path("run"), run.describe(), counts, {}))
     assert found == pytest.approx(np.array(COUNTS) / 100 if priors is None else priors[1], abs=2e-3)
+
+
+UNLIKE = [[150, 30, 30, 40, 30, 10, 10], [2, 4, 4, 4, 4, 20, 2]]  # two datasets
+LABELS_OF_BOTH = np.concatenate([np.repeat(np.arange(7), counts) for counts in UNLIKE])
+VOTES = np.eye(7, dtype=np.float32)[LABELS_OF_BOTH]
+VOTES[:100] = [0.6, 0, 0, 0, 0, 0.4, 0]
+DOUBTED = np.where(np.arange(len(VOTES)) < 75, 0.2, 1).astype(np.float32)
+
+
+def learned_from_draws(run: Run, faces: FaceRows) -> np.ndarray:
+    """What seven logits alone learn from 50 epochs as they are drawn: a loss of shares is linear in them."""
+    loss, logits = make_loss(run, faces, CPU), torch.zeros(1, 7)
+    source = BatchSource(faces, 16, shuffle=True, mixing=run.mixing)  # type: ignore[arg-type]
+    drawn = np.concatenate([source.order(epoch) for epoch in range(50)])
+    shares = np.eye(7, dtype=np.float32)[faces.label] if faces.shares is None else faces.shares
+    target = torch.from_numpy((shares * faces.weights[:, None])[drawn].mean(axis=0, keepdims=True))
+    for _ in range(1000):
+        logits.requires_grad_()
+        (slope,) = torch.autograd.grad(loss(logits, target) / loss.norm(target), logits)
+        logits = (logits - 2 * slope).detach()
+    return logits.softmax(1).numpy()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [run_with("weights"), run_with(loss="logit_adjustment")])
+@pytest.mark.parametrize(
+    ("mixing", "held"),
+    [("natural", {}), ("balanced", {}), ("natural", {"shares": VOTES}), ("natural", {"weight": DOUBTED}),
+     ("balanced", {"shares": VOTES, "weight": DOUBTED})],
+)  # fmt: skip
+def test_classes_are_even_however_datasets_are_mixed_and_rows_are_voted_on_or_weighed(
+    run: Run, mixing: str, held: dict[str, np.ndarray]
+) -> None:
+    faces = faces_of(np.sum(UNLIKE, axis=0).tolist())
+    faces = replace(faces, label=LABELS_OF_BOTH, source=np.repeat([0, 1], [len(VOTES) - 40, 40]), **held)
+    assert learned_from_draws(replace(run, mixing=mixing), faces) == pytest.approx(np.ones(7) / 7, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [run_with(), run_with("weights"), run_with("effective_number", effective_beta=0.97)])
+def test_calibration_knows_what_evenly_mixed_datasets_are_trained_for(run: Run) -> None:
+    run = replace(run, mixing="balanced")
+    faces = replace(faces_of(np.sum(UNLIKE, axis=0).tolist()), label=LABELS_OF_BOTH)
+    faces = replace(faces, source=np.repeat([0, 1], [len(VOTES) - 40, 40]))
+    counts = {str(number): {"original": one, "balanced": one} for number, one in enumerate(UNLIKE)}
+    priors = class_priors(StoredRun("run", Path("run"), run.describe(), counts, {}))
+    assert priors is not None and learned_from_draws(run, faces) == pytest.approx(priors[1], abs=0.01)
+
+
+def test_only_keys_of_losses_that_count_the_draws_tell_how_they_count() -> None:
+    counting = (run_with("weights"), run_with(loss="logit_adjustment"))
+    otherwise = [replace(run, mixing="balanced") for run in counting]
+    otherwise += [replace(run, hyper=replace(run.hyper, soft_labels=True)) for run in counting]
+    plain = [*counting, run_with(doubtful=0.5, soft_labels=True), replace(run_with(), mixing="balanced")]
+    assert all(
+        "class_masses_version" in key_inputs(run, {}, {}) for run in [*otherwise, run_with("weights", doubtful=0.5)]
+    )
+    assert not any("class_masses_version" in key_inputs(run, {}, {}) for run in plain)
 
 
 def test_labels_and_shares_become_each_other() -> None:
