@@ -121,7 +121,7 @@ BALANCE = {"raw": "none", "preprocessed": "none", "augmented": "oversample"}
 # A transform is drawn from -n to n for a number n, from low to high for (low, high), and where each is applied it may
 # act on some pictures only: "rotation": {"range": 10, "probability": 0.5}
 #   rotation: degrees, to 45; zoom: share of the size, to 0.5; shift: share of the side, to 0.5, along both; crop: the
-#   same in whole pixels (pad and crop), the quickest; perspective: share of the side a corner moves, 0 to 0.2
+#   same in whole pixels (pad and crop), the quickest; perspective: about how far corners move, of the side, 0 to 0.2
 #   brightness, contrast: to 1; gamma: exponent 1 ± n, to 0.9; blur: of the side, 0 to 0.1; noise: of white, 0 to 0.5
 #   holes: side of one to three black rectangles, share of the picture's, 0 to 0.5
 #   erasing: area of one rectangle of noise (Random Erasing), share of the picture's, 0 to 0.3

@@ -44,20 +44,22 @@ def make_transform(augmentation: dict[str, Any], side: int) -> albumentations.Co
     a, row = _albumentations(), row_of(augmentation)
     if row.strength == 0:
         return a.Compose([])
-    groups = grouped(row)
-    transforms = [_transform(a, {name: row.changes()[name] for name in group}, side) for group in groups]
+    # The two sets that keys know by name zoom width and height apart, as they always did; a row of one's own never.
+    round_stays_round = "kind" not in augmentation
+    groups = [{name: row.changes()[name] for name in group} for group in grouped(row)]
+    transforms = [_transform(a, group, side, round_stays_round) for group in groups]
     together = a.OneOf if row.apply == "one" else a.Sequential
     acting = [together(transforms, p=row.probability)] if transforms else []
     return a.Compose([a.HorizontalFlip(p=row.flip), *acting], is_check_shapes=False)
 
 
-def _transform(a: Any, changes: dict[str, Change], side: int) -> Any:
+def _transform(a: Any, changes: dict[str, Change], side: int, round_stays_round: bool) -> Any:
     """The one albumentations transform that does `changes`, all of which are of one group."""
     name, change = next(iter(changes.items()))
     (low, high), often = change.range, {"p": change.probability}
     match name:
         case "rotation" | "zoom" | "shift" | "crop":
-            return _placed(a, changes)
+            return _placed(a, changes, round_stays_round)
         case "brightness" | "contrast":
             ranges = [changes[one].range if one in changes else (0, 0) for one in ("brightness", "contrast")]
             return a.RandomBrightnessContrast(*ranges, **often)
@@ -77,7 +79,7 @@ def _transform(a: Any, changes: dict[str, Change], side: int) -> Any:
     raise ValueError(f"there is no transform {name}")
 
 
-def _placed(a: Any, changes: dict[str, Change]) -> Any:
+def _placed(a: Any, changes: dict[str, Change], round_stays_round: bool) -> Any:
     """Changes of place: by albumentations' own where they always act together, as in a set of which one is drawn."""
     edge = {"border_mode": _mirrored(), "p": 1}
     if set(changes) == {"rotation"} and changes["rotation"].probability == 1:
@@ -85,7 +87,8 @@ def _placed(a: Any, changes: dict[str, Change]) -> Any:
     if set(changes) <= {"zoom", "shift"} and all(change.probability == 1 for change in changes.values()):
         zoom, shift = (changes[name].range if name in changes else (0, 0) for name in ("zoom", "shift"))
         scale = (1 + zoom[0], 1 + zoom[1])
-        return a.Affine(translate_percent={"x": shift, "y": shift}, scale=scale, **edge)
+        shift_of = {"x": shift, "y": shift}
+        return a.Affine(translate_percent=shift_of, scale=scale, keep_ratio=round_stays_round, **edge)
     from fer.faces.placed import Placed
 
     return Placed(changes)

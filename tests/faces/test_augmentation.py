@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 from fer.faces import augmentation
 from fer.faces.augmentation import augment_images
+from fer.faces.batch_augmentation import augment_batch
 from fer.settings.augmentation_rows import AugmentationRow, described
 
 KINDS: tuple[Literal["light", "strong"], ...] = ("light", "strong")
@@ -30,7 +32,11 @@ def make_transform(kind: str, strength: float, probability: float, side: int) ->
 
 def own_transform(side: int, **row: Any) -> Any:
     """A row of one's own."""
-    return augmentation.make_transform(described(AugmentationRow.model_validate(row)) or {}, side)
+    return augmentation.make_transform(row_in_a_key(row), side)
+
+
+def row_in_a_key(row: dict[str, Any]) -> dict[str, Any]:
+    return described(AugmentationRow.model_validate(row)) or {}
 
 
 def faces(count: int, side: int = 48, channels: int = 1) -> np.ndarray:
@@ -246,6 +252,25 @@ def test_all_changes_of_place_together_are_one_turn_one_size_and_one_shift() -> 
     row = {"rotation": (30, 30), "zoom": (0.25, 0.25), "shift": (-6 / 65, -6 / 65)}
     changed = augment_images([dot()], own_transform(65, **row), KEY)[0]
     assert centre(changed) == pytest.approx((-10 - 6, 17.3 - 6), abs=0.2)
+
+
+def widths_and_heights(changed: np.ndarray) -> np.ndarray:
+    """How wide and how high a blurred spot is, of each picture [N, 2]: the roots of its second moments."""
+    y, x = np.mgrid[: changed.shape[1], : changed.shape[2]]
+    weights = changed[..., 0] / changed[..., 0].sum(axis=(1, 2), keepdims=True)
+    middle = (changed.shape[1] - 1) / 2
+    return np.sqrt(np.stack([(weights * (place - middle) ** 2).sum(axis=(1, 2)) for place in (x, y)], axis=1))
+
+
+@pytest.mark.parametrize("row", [{"zoom": 0.3}, {"zoom": 0.3, "apply": "one"}, {"zoom": 0.3, "rotation": 20}])
+def test_a_zoom_of_a_row_of_ones_own_leaves_a_round_spot_round(row: dict[str, Any]) -> None:
+    """In the shares of its range, as in the other engine."""
+    spots = np.stack([dot(65, 32, 32)] * 60)
+    batch = augment_batch(torch.from_numpy(spots.transpose(0, 3, 1, 2).copy()), row_in_a_key(row), KEY)
+    for changed in (augment_images(spots, own_transform(65, **row), KEY), batch.numpy().transpose(0, 2, 3, 1)):
+        sizes = widths_and_heights(changed) / widths_and_heights(spots)
+        assert np.abs(sizes[:, 0] - sizes[:, 1]).max() < 0.03
+        assert [sizes.min(), sizes.max()] == pytest.approx([0.7, 1.3], abs=0.06)
 
 
 def test_each_transform_acts_as_often_as_its_row_says() -> None:
