@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -62,7 +63,8 @@ _AS_TABLE = '{"range": …, "probability": 0.5}'
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and not abs(value) > sys.float_info.max  # a whole number may be longer than any float
 
 
 def _is_pair(value: Any) -> bool:

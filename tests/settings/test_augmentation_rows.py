@@ -81,6 +81,8 @@ def test_a_grid_reaches_into_a_row() -> None:
         ({"rotation": {"range": 5, "often": 1}}, 'or {"range": …, "probability": 0.5}'),
         ({"rotation": {"range": 5, "probability": 5}}, "its probability is from 0 to 1"),
         ({"rotation": -5}, "here 5 to -5"),
+        ({"rotation": 10**400}, "write a number or (low, high), -45 to 45 degrees"),
+        ({"zoom": {"range": 0.1, "probability": 10**400}}, "its probability is from 0 to 1"),
         ({"zoom": float("nan")}, "zoom is drawn within -0.5 to 0.5 of the size"),
         ({"blur": (0.02, 0.01)}, "here 0.02 to 0.01"),
         ({"erasing": 0.4}, "within 0 to 0.3 of the area"),
