@@ -39,6 +39,7 @@ from fer.settings.training_values import (
     balance_conflicts,
     chosen,
     keeps_random_features,
+    mixing_conflicts,
     training_conflicts,
 )
 from fer.settings.value_types import (
@@ -401,6 +402,8 @@ def _training_conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
                 yield names | {"PRETRAININGS"}, f'PRETRAININGS "{name}": {text}'
     yield from _weights_conflicts(s, trainings)
     yield from balance_conflicts({variant: s.balance_of(variant) for variant in s.variants}, trainings)
+    if len(s.active_datasets) > 1 and set(s.experiments) != {"individual"}:
+        yield from mixing_conflicts(s.mixing, trainings)
 
 
 def _told(problems: Iterator[tuple[set[str], str]]) -> list[tuple[str, set[str]]]:

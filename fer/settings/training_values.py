@@ -222,6 +222,19 @@ def balance_conflicts(
         )
 
 
+def mixing_conflicts(
+    mixings: tuple[str, ...], trainings: Mapping[str, TrainingValues]
+) -> Iterator[tuple[set[str], str]]:
+    """What contradicts MIXING where several datasets are trained on together."""
+    classic = [name for name, v in trainings.items() if v.head in CLASSIC_HEADS]
+    if classic and "balanced" in mixings:
+        yield (
+            {"MIXING", "EXPERIMENTS", "HEAD", "MODEL_CONFIG", "RECIPES", "RECIPE"},
+            f'MIXING = "balanced" draws as many rows from each dataset in every epoch, and the head of '
+            f'{", ".join(classic)} is fitted in none: it sees every row once. Set MIXING = "natural", or another HEAD.',
+        )
+
+
 def keeps_random_features(v: TrainingValues, has_weights: bool) -> bool:
     """Whether frozen layers would stay at their random start until the end."""
     frozen_to_the_end = v.stages[-1].freeze if v.stages else v.freeze

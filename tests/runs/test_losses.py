@@ -275,6 +275,8 @@ NET = {"MODEL_CONFIG": {"net": ROW}, "PRETRAINED": False, "BALANCE": "none", "VA
          ['HEAD = "svm"', "CUTMIX = 1.0", "Set it to 0.0"]),
         ({"MODEL_CONFIG": {"net": ROW | {"weights": "a", "pretrained": True, "head": "svm"}},
           "BALANCE": "weighted_sampler"}, ["weighted_sampler", "net", '"oversample"']),
+        ({"MODEL_CONFIG": {"net": ROW | {"weights": "a", "pretrained": True, "head": "svm"}},
+          "MIXING": ("natural", "balanced")}, ['MIXING = "balanced"', "the head of net", 'Set MIXING = "natural"']),
     ],
 )  # fmt: skip
 def test_what_contradicts_is_said(values: dict[str, Any], words: list[str]) -> None:
