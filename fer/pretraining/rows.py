@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from fer.data.folds import UNREAD
 from fer.data.samples import DatasetSamples
 
 SEEN = ("train", "unlabelled")  # splits that a pretraining learns from
-HELD_OUT = ("val", "test")
+TESTED = ("test", UNREAD)  # in a fold of LABEL_NOISE, test rows that stay unread are held out all the same
+HELD_OUT = ("val", *TESTED)
 
 
 def rows_to_learn_from(
@@ -34,7 +36,7 @@ def rows_to_choose_by(
     sources: Mapping[str, DatasetSamples], targets: Mapping[str, DatasetSamples]
 ) -> dict[str, pd.DataFrame]:
     """The validation rows of each of the `sources` whose picture stands in no test set of them or of the `targets`."""
-    tested = _held_out(sources, targets, ("test",))
+    tested = _held_out(sources, targets, TESTED)
     found = {name: data.rows("val") for name, data in sources.items()}
     return {name: rows[~rows["content"].isin(tested)] for name, rows in found.items()}
 

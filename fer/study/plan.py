@@ -105,7 +105,7 @@ class Study:
     def with_settings(self, settings: Settings) -> Study:
         """The same datasets and rows under other settings, which must leave the rows as they are."""
         added = [name for name in settings.pretraining_datasets if name not in self.others]
-        others = self.others | {name: load_samples(name, settings) for name in added}
+        others = self.others | {name: load_samples(name, settings, near_groups) for name in added}
         return Study(settings, self.datasets, self.fold, self._training, unlabelled=self.unlabelled, others=others)
 
     def adopt(self, planned: PlannedRun, study: Study) -> None:
@@ -122,22 +122,24 @@ class Study:
         tables = {name: data.rows("test") for name, data in self.datasets.items()}
         return {name: (table, rows_fingerprint(table)) for name, table in tables.items()}
 
-    def unseen(self, train_on: tuple[str, ...], name: str) -> tuple[pd.DataFrame, str]:
-        """All rows of a dataset that are new to those trained on `train_on`, and their fingerprint."""
-        if (train_on, name) not in self._unseen:
-            table = unseen_rows(self.datasets[name], [self.datasets[other] for other in train_on])
-            self._unseen[train_on, name] = table, rows_fingerprint(table)
-        return self._unseen[train_on, name]
+    def unseen(self, run: Run, name: str) -> tuple[pd.DataFrame, str]:
+        """All rows of a dataset that are new to a network, also before its own training, and their fingerprint."""
+        learnt_from = (*run.train_on, *run.pretrained_on)
+        if (learnt_from, name) not in self._unseen:
+            known = self.datasets | self.unlabelled | self.others
+            table = unseen_rows(self.datasets[name], [known[other] for other in learnt_from])
+            self._unseen[learnt_from, name] = table, rows_fingerprint(table)
+        return self._unseen[learnt_from, name]
 
-    def scored(self, train_on: tuple[str, ...], name: str, split: str) -> tuple[pd.DataFrame, str]:
+    def scored(self, run: Run, name: str, split: str) -> tuple[pd.DataFrame, str]:
         """The rows of a dataset (or `<dataset>@all`) that a run is scored on, and their fingerprint.
 
         Validation rows are those its epoch was chosen on: what left a combined training leaves its predictions too,
         and with them temperatures and the weights of votes.
         """
         if is_whole(name):
-            return self.unseen(train_on, dataset_of(name))
-        return self.tested[name] if split == "test" else self.training(train_on).validation[name]
+            return self.unseen(run, dataset_of(name))
+        return self.tested[name] if split == "test" else self.training(run.train_on).validation[name]
 
 
 def open_study(settings: Settings) -> Study:
@@ -145,7 +147,7 @@ def open_study(settings: Settings) -> Study:
     unlabelled = settings.active("unlabelled")
     samples = {name: load_samples(name, settings, near_groups) for name in settings.active_datasets}
     datasets = {name: data for name, data in samples.items() if name not in unlabelled}
-    others = {name: load_samples(name, settings) for name in settings.pretraining_datasets}
+    others = {name: load_samples(name, settings, near_groups) for name in settings.pretraining_datasets}
     return Study(settings, datasets, unlabelled={name: samples[name] for name in unlabelled}, others=others)
 
 

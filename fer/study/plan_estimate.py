@@ -181,7 +181,7 @@ def _scored_pictures(study: Study, planned: PlannedRun) -> int:
     else:
         wanted = set(scored_sets(study, planned.run))
     views = {view for policy in study.settings.tta for view in TTA_POLICIES[policy]}
-    return len(views) * sum(len(study.scored(planned.run.train_on, name, split)[0]) for name, split, _ in wanted)
+    return len(views) * sum(len(study.scored(planned.run, name, split)[0]) for name, split, _ in wanted)
 
 
 # ---------------------------------------------------------------- pictures

@@ -52,7 +52,7 @@ def prediction_files(study: Study, planned: PlannedRun) -> list[PredictionFile]:
     for name, split, variant in scored_sets(study, planned.run):
         data = study.datasets[dataset_of(name)]
         recipe = picture_recipe(data, variant, planned.run.hyper.input_size, study.settings)
-        rows = study.scored(planned.run.train_on, name, split)[1]
+        rows = study.scored(planned.run, name, split)[1]
         for tta in study.settings.tta:
             key = fingerprint([stored["weights_sha256"], rows, variant, recipe, tta, PREDICTION_VERSION], 32)
             path = planned.folder / "predictions" / f"{name}__{split}__{variant}__{tta}.npz"
@@ -69,7 +69,7 @@ def scored_sets(study: Study, run: Run) -> Iterator[tuple[str, str, str]]:
     for name in study.datasets:
         if is_out_of_fold(run.split) and name not in run.train_on:
             continue
-        if name in run.train_on and len(study.scored(run.train_on, name, "val")[0]):
+        if name in run.train_on and len(study.scored(run, name, "val")[0]):
             yield name, "val", own
         for test_on in _test_sets(study, run, name) if study.settings.evaluate_test else ():
             wanted = [own if variant == "same" else variant for variant in study.settings.test_variants]
@@ -85,7 +85,7 @@ def _test_sets(study: Study, run: Run, name: str) -> Iterator[str]:
     is_larger = len(study.datasets[name].samples) > tested
     is_new = name not in (*run.train_on, *run.pretrained_on)
     wanted = study.settings.cross_test == "all" and is_new and is_larger
-    if wanted and len(study.unseen(run.train_on, name)[0]):
+    if wanted and len(study.unseen(run, name)[0]):
         yield whole(name)
 
 
@@ -100,7 +100,7 @@ def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
         state = file.path.stat()
     except FileNotFoundError:
         return False
-    rows, _ = study.scored(planned.run.train_on, file.test_on, file.split)
+    rows, _ = study.scored(planned.run, file.test_on, file.split)
     # one answer per file as it is now: plan, scoring and waiting for other processes ask again and again
     place = (study.settings.output_path, study.fold, file, state.st_mtime_ns, state.st_size)
     if place not in _problems:
@@ -174,7 +174,7 @@ def _predictor(study: Study, planned: PlannedRun, loaded: Loaded | None) -> Call
 
     def predict_rows(group: tuple[str, str, str]) -> Found:
         name, split, variant = group
-        rows, _ = study.scored(planned.run.train_on, name, split)
+        rows, _ = study.scored(planned.run, name, split)
         faces = faces_of(study.datasets[dataset_of(name)], rows, variant, hyper.input_size, study.settings)
         asked = policies if split == "val" else study.settings.tta
         return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)

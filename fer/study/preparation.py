@@ -27,6 +27,6 @@ def prepare_pictures(study: Study, runs: Iterable[PlannedRun]) -> None:
         for name, split, variant in scored_sets(own, run):
             shown = (name, split, variant, run.split, run.hyper.input_size)
             if shown not in made:
-                rows, _ = own.scored(run.train_on, name, split)
+                rows, _ = own.scored(run, name, split)
                 faces_of(own.datasets[dataset_of(name)], rows, variant, run.hyper.input_size, own.settings)
             made.add(shown)

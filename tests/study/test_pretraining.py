@@ -22,7 +22,7 @@ from fer.settings.settings import Settings
 from fer.study.execution import _starting_row, execute, write_study
 from fer.study.grid import added_runs, grid_points
 from fer.study.inspection import print_plan
-from fer.study.plan import Study, open_study, planned_pretrainings, planned_runs
+from fer.study.plan import Study, noise_runs, open_study, planned_pretrainings, planned_runs
 from fer.study.plan_estimate import _pretraining_seconds
 from fer.study.pretraining import PlannedPretraining
 from fer.study.speed import NetworkSpeed
@@ -68,7 +68,7 @@ def put_copy(settings: Settings, picture: str, dataset: str, place: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("copies", ["drop", "keep"])
+@pytest.mark.parametrize("copies", ["drop", "keep", "drop_near"])
 def test_no_picture_of_validation_or_test_is_learnt_from(settings_with: Callable[..., Settings], copies: str) -> None:
     settings = settings_with("alpha", "beta", COPIES=copies, ACTIVE_DATASETS=("alpha",), row={"datasets": ("beta",)})
     before = only(open_study(settings))[1]
@@ -123,6 +123,41 @@ def test_labels_of_another_set_are_chosen_by_none_of_the_test_pictures(settings_
     chosen_by = only(study)[1].samples["beta"]
     chosen_by = chosen_by[chosen_by["split"] == "val"]
     assert set(chosen_by["sample_id"]) == {"beta/val/sad/harmless.png"}
+
+
+@pytest.mark.slow
+def test_judges_learn_before_from_no_test_picture_also_where_it_stays_unread(
+    settings_with: Callable[..., Settings],
+) -> None:
+    def judges(evaluate_test: bool) -> dict[str, PlannedPretraining | None]:
+        study = open_study(settings_with(
+            "alpha", "beta", ACTIVE_DATASETS=("alpha",), row={"method": "supervised", "datasets": ("beta",)},
+            LABEL_NOISE="first", NOISE_FOLDS=2, EVALUATE_TEST=evaluate_test,
+        ))  # fmt: skip
+        runs = noise_runs(study, "alpha")
+        return {one.name: study.of(one).pretraining(("alpha",), "raw", "first") for one in runs}
+
+    settings = settings_with("alpha", "beta", ACTIVE_DATASETS=("alpha",))
+    learnt = put_copy(settings, "test/happy/happy_000.png", "beta", "train/fear/copy_of_test.png")
+    chosen = put_copy(settings, "test/happy/happy_001.png", "beta", "val/sad/copy_of_test.png")
+    put_copy(settings, "train/sad/sad_000.png", "beta", "val/sad/harmless.png")
+    read, unread = judges(True), judges(False)
+    assert list(read) == list(unread)  # the same keys
+    for before in [*read.values(), *unread.values()]:
+        assert before is not None and {learnt, chosen}.isdisjoint(before.samples["beta"]["sample_id"])
+
+
+@pytest.mark.slow
+def test_all_of_a_dataset_is_tested_on_without_pictures_of_the_pretraining(
+    settings_with: Callable[..., Settings],
+) -> None:
+    settings = settings_with("alpha", "beta", "gamma", ACTIVE_DATASETS=("beta", "gamma"), CROSS_TEST="all")
+    known = put_copy(settings, "train/happy/happy_003.png", "gamma", "train/sad/of_the_pretraining.png")
+    study = open_study(settings)
+    run = planned_runs(study)[0].run
+    assert (run.train_on, run.pretrained_on) == (("beta",), ("alpha",))
+    everything = set(study.datasets["gamma"].samples["sample_id"])
+    assert set(study.scored(run, "gamma@all", "test")[0]["sample_id"]) == everything - {known}
 
 
 # ---------------------------------------------------------------- keys
