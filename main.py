@@ -21,6 +21,7 @@ if __name__ == "__main__":  # before the imports that take a second
 # from working: small_residual at 48 px beside one busy process ran at 106 images/s, and at 184 with this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from fer.console.arguments import HERE, parse_arguments
 from fer.console.installed import how_to_install
 from fer.console.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 
@@ -36,6 +37,7 @@ try:
     from fer.study.label_noise import write_label_noise
     from fer.study.plan import Study, describe_idle, needed_runs, open_study, planned_runs
     from fer.study.preflight import problems_before_start, refuse_impossible
+    from fer.study.shards import Shard, parse_shard, share_of
     from fer.study.speed import speed_book
     from utils import DiskFullError, InputError, log, remove_partial_files, start_logging, warn_once
 except ImportError as error:
@@ -50,13 +52,15 @@ if TYPE_CHECKING:
     from fer.runs.run import PlannedRun
 
 DEMO = PROJECT / "studies" / "demo.py"
-HERE = object()  # --report without a path: the study's own output folder
 DEMO_COMMAND = "python main.py --demo"
 DEMO_PICTURES = 900  # drawn for both sample sets together: enough to learn from, few enough for three minutes
 
 
-def run_study(settings: Settings, train: bool = True) -> int:
-    """Samples, runs, predictions, tables, figures. Returns the exit code: 0, or 1 when a run failed."""
+def run_study(settings: Settings, train: bool = True, shard: Shard | None = None) -> int:
+    """Samples, runs, predictions, tables, figures. Returns the exit code: 0, or 1 when a run failed.
+
+    With a `shard`, only its share of the runs is done; tables and figures are left to the last of the shards.
+    """
     output = settings.output_path
     refuse_bad_output(output)
     start_logging(output / f"execution_log_{datetime.now():%Y-%m-%d_%H-%M-%S}.txt")
@@ -73,8 +77,11 @@ def run_study(settings: Settings, train: bool = True) -> int:
     from fer.figures.draw import draw_picture_figures
     from fer.report.live_page import LivePage
 
+    share = every if shard is None else share_of(every, shard)
     with LivePage(output, settings.plot_format, partial(write_study, study, runs, points)) as page:
-        failures = execute(study, every, train, page)
+        failures = execute(study, share, train, page)
+    if shard is not None and not all(planned.finished for planned in every):
+        return _farewell_of_shard(shard, share, every, failures)
     write_study(study, runs, points)
     write_label_noise(study)
 
@@ -249,6 +256,14 @@ def draw_samples(settings: Settings) -> None:
             write_sample_datasets(folder, pictures=DEMO_PICTURES)
 
 
+def _farewell_of_shard(shard: Shard, share: list, runs: list, failures: dict[str, str]) -> int:
+    log.info(
+        "shard %s: %d of the plan's %d runs are its share. Not all others are finished: the shard that ends last, or "
+        "python main.py --no-train, makes tables and figures", shard, len(share), len(runs),
+    )  # fmt: skip
+    return _farewell(share, failures, train=True)
+
+
 def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:
     unfinished = [planned.name for planned in runs if not planned.finished and planned.name not in failures]
     if unfinished and not train:
@@ -259,50 +274,6 @@ def _farewell(runs: list, failures: dict[str, str], train: bool) -> int:
 
 
 # ---------------------------------------------------------------- command line
-
-
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a study file instead of config.py")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value (repeatable)")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--plan", action="store_true", help="every run, done or to do, and why; trains nothing")
-    what.add_argument(
-        "--audit", action="store_true", help="copies, near copies, label conflicts, poor pictures, class mixes"
-    )
-    what.add_argument(
-        "--prepare", action="store_true", help="only the data: read, audit, find faces, prepare, pack, draw"
-    )
-    what.add_argument("--download", metavar="NAME", help="fetch this row of DATASETS, or say how to ask for it")
-    what.add_argument("--check", action="store_true", help="config, datasets, disk, device; changes nothing")
-    what.add_argument(
-        "--report", nargs="?", const=HERE, type=Path, metavar="PATH", help="only make tables, figures and report "
-        "again, without a network: of OUTPUT_DIR, of another such folder, or of an exported .zip"
-    )  # fmt: skip
-    what.add_argument(
-        "--verify", metavar="RUN", help="train this finished run again and compare weights and predictions"
-    )
-    what.add_argument(
-        "--export", type=Path, metavar="FILE.zip", help="the study as one file, without pictures and weights"
-    )
-    what.add_argument(
-        "--models",
-        nargs="?",
-        const="",
-        metavar="WORD",
-        help="the usual networks, or all whose name holds WORD: size, cost, weights; no dataset is needed",
-    )
-    what.add_argument(
-        "--compare", nargs="?", const="", metavar="WORD", help="every finished run by validation, with the settings in "
-        "which they differ; with a word, those that hold it"
-    )  # fmt: skip
-    what.add_argument("--no-train", action="store_true", help="score and report cached models only")
-    parser.add_argument("--demo", action="store_true", help="the whole pipeline on drawn sample faces")
-    arguments = parser.parse_args(argv)
-    if arguments.demo and arguments.config:
-        parser.error("--demo has its own config; leave --config out")
-    return arguments
 
 
 def choose_config(arguments: argparse.Namespace) -> Path | None:
@@ -426,7 +397,8 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         return verify(arguments.verify, settings)
     if arguments.export:
         return export(settings, arguments.export)
-    return run_study(settings, train=not arguments.no_train)
+    shard = None if arguments.shard is None else parse_shard(arguments.shard)
+    return run_study(settings, not arguments.no_train, shard)
 
 
 if __name__ == "__main__":

@@ -92,3 +92,15 @@ def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
         return check_settings(values | changes)
 
     return make
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> Callable[[Settings], list[str]]:
+    """A function that writes settings as a study file and returns the arguments that name it."""
+
+    def write(settings: Settings) -> list[str]:
+        path = tmp_path / "study.py"
+        path.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.describe().items()))
+        return ["--config", str(path)]
+
+    return write

@@ -32,18 +32,6 @@ def opened(settings: Settings) -> tuple[Study, list]:
     return study, planned_runs(study)
 
 
-@pytest.fixture
-def arguments(tmp_path: Path) -> Callable[[Settings], list[str]]:
-    """A function that writes settings as a study file and returns the arguments that name it."""
-
-    def write(settings: Settings) -> list[str]:
-        path = tmp_path / "study.py"
-        path.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.describe().items()))
-        return ["--config", str(path)]
-
-    return write
-
-
 # ---------------------------------------------------------------- time
 
 
