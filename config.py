@@ -17,9 +17,10 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "min_confidence": 0 or more, ExpW only: boxes whose detector was less sure are rejected (0 keeps all)
 #   "subject": a pattern with one group that finds the person in a file name (CK+48: r"(S\d+)_"); the rows of one
 #   person then stay in one split, except where the official splits separate them
-#   "classes": layouts "folders" and "csv" only: their names for the seven expressions, as in {"1": "surprise",
-#   "contempt": None} (None leaves a class out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
-#   "table", "columns": layout "csv" only: which CSV of several, and its headers, as in {"path": "img", "label": "y"}
+#   "classes": layouts "folders", "train_folders", "csv", "parquet" only: their names for the seven expressions, as in
+#   {"1": "surprise", "contempt": None} (None: left out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
+#   "columns": layouts "csv" and "parquet" only: its headers, as in {"path": "img", "label": "y"}
+#   "table": layout "csv" only: which CSV of several
 #   "contempt": layouts "ferplus", "affectnet", "ckplus": left out if this is; or the expression it counts as: "disgust"
 #   "vote_rule": layout "ferplus" only: "majority", the official rule, if left out; "argmax", plain: other test sets
 #   "angles": layout "kdef" only: of "FL", "HL", "S", "HR", "FR" (full left to right); ("S",), straight, if left out
@@ -29,12 +30,14 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "every_frame": layout "affwild2" only: one frame in so many, 1 or more; 30, about one a second, if left out
 #   "role": "train" if left out; "test": only ever tested on, whatever its size: its official test rows, or all rows
 #   where there are none; "unlabelled": for pretraining alone, no labels needed (layout "pictures": any folder of them)
-#   "source": "kaggle:owner/name" or "huggingface:owner/name": what --download fetches; the known one, if left out
+#   "source": "kaggle:owner/name", "huggingface:owner/name" or "huggingface:owner/name@revision": what --download
+#   fetches; the known one, if left out
 #   "sample": True marks drawn faces; every number made from them then says "sample data"
 DATASETS = {
     # path: the folder as its owner ships it
     # layout: "rafdb", "expw", "fer2013" (each in its usual downloads), "folders": train/<class>/…,
-    # "csv": a table with the columns path and label, "pictures": no labels, "train_folders": <class>/… to
+    # "csv": a table with the columns path and label, "parquet": pictures and labels in tables, as Hugging Face's
+    # dataset repositories hold them (`uv sync --extra parquet`), "pictures": no labels, "train_folders": <class>/… to
     # learn from only (generated faces), "ferplus", "fer2013_resplit" (Kaggle's
     # jonathanoheix), "affectnet", "affwild2", "jaffe", "kdef", "ckplus", "mmi" (persons are known from file names)
     # faces: "whole" = find the face; "box" = a label file gives its box; "cropped" = the picture is the face

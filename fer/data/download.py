@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from fer.data.readers import Listing, partial_folder, read_dataset
+from fer.data.readers import Listing, need_packages, partial_folder, read_dataset
 from fer.layouts.known_datasets import KNOWN_DATASETS
 from fer.machine.extras import need_extra
 from fer.settings.settings import EMOTIONS, DatasetRow
@@ -31,10 +31,15 @@ def fetch_from_kaggle(name: str, scratch: Path) -> Path:
 
 
 def fetch_from_hugging_face(name: str, scratch: Path) -> Path:
-    """The files of Hugging Face's dataset repository `owner/name` into `scratch`; those that are whole are kept."""
+    """The files of Hugging Face's dataset repository `owner/name`, or `owner/name@revision`, into `scratch`.
+
+    Those that are whole are kept.
+    """
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(name, repo_type="dataset", local_dir=scratch / "files"))
+    repository, _, revision = name.partition("@")
+    folder = scratch / "files"
+    return Path(snapshot_download(repository, repo_type="dataset", revision=revision or None, local_dir=folder))
 
 
 CLIENTS: dict[str, Callable[[str, Path], Path]] = {
@@ -55,6 +60,7 @@ def download(name: str, row: DatasetRow, root: Path) -> Listing:
     Raises InputError where the folder is not free, the client fails, or something else arrives than was expected.
     """
     _refuse_taken(name, root)
+    need_packages(row.layout)  # to verify what arrives; asked before hours of fetching
     scratch, known = partial_folder(root), KNOWN_DATASETS.get(row.layout)
     client, _, source = source_of(row).partition(":")
     scratch.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ Columns of `Listing.samples`:
 | column | meaning |
 |---|---|
 | sample_id | `<dataset>/<path>`, for the faces of ExpW's photos plus `#<face id>` |
-| path | what the variant raw uses, posix, relative to the root; `fer2013.csv#<row>` in a table |
+| path | what the variant raw uses, posix, relative to the root; in a table with its row, `fer2013.csv#<row>` |
 | original_path | the photo to detect the face in, where `path` is only a crop of it; else "" |
 | label | index in `settings.EMOTIONS`; -1 in the layout without labels |
 | dataset | name of the row in config.py's DATASETS |
@@ -37,6 +37,7 @@ from fer.layouts.known_datasets import Counts, how_to_get, known_counts
 from fer.layouts.label_sheets import BOX_COLUMNS, Place, Row, reject
 from fer.layouts.layouts import LAYOUTS, Layout, class_folders
 from fer.layouts.pictures import picture_file
+from fer.machine.extras import need_extra
 from fer.settings.messages import did_you_mean
 from fer.settings.settings import EMOTIONS, DatasetRow
 from utils import InputError
@@ -66,9 +67,11 @@ class Listing:
 def read_dataset(name: str, row: DatasetRow, root: Path) -> Listing:
     """List the dataset `name` that lies in `root`, without opening a picture.
 
-    Raises InputError if the folder has no layout of `row.layout`, or nothing in it can be used.
+    Raises InputError if the folder has no layout of `row.layout`, a package for it is not installed, or nothing in it
+    can be used.
     """
     layout, base = find_layout(name, row, root)
+    need_packages(row.layout)
     place = Place(name, row, root, base)
     reading = LAYOUTS[layout].read(place)
     expected = None if row.sample else reading.expected or known_counts(row.layout)
@@ -97,6 +100,12 @@ def find_layout(name: str, row: DatasetRow, root: Path) -> tuple[str, Path]:
     if not found:
         raise InputError(_wrong_layout(name, row, root))
     return found[0]
+
+
+def need_packages(family: str) -> None:
+    """Raises InputError naming the extra of pyproject.toml without which a "layout" cannot be read."""
+    for extra, *modules in {layout.extra for layout in LAYOUTS.values() if layout.family == family and layout.extra}:
+        need_extra(extra, *modules)
 
 
 def missing_datasets(active: Mapping[str, tuple[DatasetRow, Path]]) -> list[str]:

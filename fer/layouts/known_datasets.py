@@ -137,6 +137,8 @@ OWN_LAYOUTS = {
     'go into "classes" of its row of DATASETS, as {"1": "surprise"}',
     "train_folders": "put pictures into train/<class>/ or <class>/, as Kaggle mejiaescobarchris/"
     "fer-stable-diffusion-dataset is said to hold them (its layout was not seen here)",
+    "parquet": 'write "source": "huggingface:owner/name" into its row of DATASETS and let --download fetch it, or put '
+    "the repository's parquet files there; those of one subset, if it has several",
     "pictures": "put pictures into it, in folders of any name",
     "csv": "put a table with the columns path and label (and if known split, subject, box_left, box_top, box_right, "
     "box_bottom) beside the pictures",

@@ -29,6 +29,7 @@ from fer.layouts.folders import Reading
 from fer.layouts.lab_sets import CKPLUS_LABELS, CKPLUS_PICTURES, read_ck48, read_ckplus, read_jaffe, read_kdef
 from fer.layouts.label_sheets import Place, Row
 from fer.layouts.mmi import MMI_SESSIONS, read_mmi
+from fer.layouts.parquet_table import PARQUET_FILES, read_parquet
 from fer.layouts.rafdb import RAFDB_CLASSES, RAFDB_LABELS, read_rafdb_kaggle, read_rafdb_original
 
 
@@ -48,6 +49,7 @@ class Layout:
     labelled: bool = True  # False: pictures alone, for pretraining
     has_blank: bool = False  # its owners ship pictures of one tone, which are left out
     entries: tuple[str, ...] = ()  # of its row in DATASETS, which rows of other layouts do not have
+    extra: tuple[str, ...] = ()  # of pyproject.toml, and its modules, without which it cannot be read
 
 
 LAYOUTS = {
@@ -69,6 +71,10 @@ LAYOUTS = {
         read_train_folders, entries=("classes",),
     ),
     "csv": Layout("csv", ("*.csv",), (), read_csv_table, boxes=True, entries=("classes", "table", "columns")),
+    "parquet": Layout(
+        "parquet", (" or ".join(PARQUET_FILES),), ("data", "default"), read_parquet, entries=("classes", "columns"),
+        extra=("parquet", "pyarrow"),
+    ),
     "ferplus": Layout(
         "ferplus", (FERPLUS_VOTES, " or ".join(FER2013_TABLES)), ("ferplus", "fer2013"), read_ferplus,
         entries=("vote_rule", "contempt"),

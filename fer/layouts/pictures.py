@@ -1,7 +1,8 @@
 """Opening one source picture safely: whole, upright, 8 bits, gray or RGB, or a short reason why not.
 
 A picture is named by its dataset's root and a path relative to it: a file, one row of FER2013's table, written
-`fer2013.csv#<row>` (row 0 is the first line below the header), or one frame of a clip, `S001-001.avi#<frame>`.
+`fer2013.csv#<row>` (row 0 is the first line below the header), one frame of a clip, `S001-001.avi#<frame>`, or one row
+of a parquet file, `train.parquet#<row>`, of several columns with pictures `train.parquet#<column>#<row>`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fer.layouts.file_states import file_state
+from fer.layouts.parquet_rows import picture_bytes
 from fer.layouts.video_frames import read_frame
 
 # Another library may have switched this on; half a face with a gray rest must never reach a network.
@@ -28,6 +30,7 @@ MIN_SIDE = 8  # pixels; anything smaller shows no expression
 LEAST_INSIDE = 0.5  # share of a box that has to lie in its picture; beyond it there is nothing to see
 TABLE_SIDE = 48  # FER2013's tables hold 48 x 48 values a row
 _FRAME = re.compile(r"(?P<file>.+\.(?:avi|mpg|mpeg|mp4))#(?P<frame>\d+)", re.IGNORECASE | re.DOTALL)
+_PARQUET_ROW = re.compile(r"(?P<file>.+\.parquet)#(?:(?P<column>.+)#)?(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 _TABLE_ROW = re.compile(r"(?P<file>.+\.csv)#(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 
 Box = tuple[float, float, float, float]
@@ -50,10 +53,13 @@ def open_picture(root: Path, path: str) -> Image.Image:
     """
     row = _TABLE_ROW.fullmatch(path)
     frame = _FRAME.fullmatch(path)
+    cell = _PARQUET_ROW.fullmatch(path)
     if row:
         picture = _open_table_row(root / row["file"], int(row["row"]))
     elif frame:
         picture = _open_frame(root / frame["file"], int(frame["frame"]))
+    elif cell:
+        picture = _decode(_parquet_bytes(root / cell["file"], int(cell["row"]), cell["column"]))
     else:
         picture = _decode(_read_bytes(root / path))
     _refuse_small(picture.size, "")
@@ -62,7 +68,7 @@ def open_picture(root: Path, path: str) -> Image.Image:
 
 def picture_file(path: str) -> str:
     """The file that a sample's `path` stands in: `fer2013.csv` for `fer2013.csv#7`, else `path` itself."""
-    row = _TABLE_ROW.fullmatch(path) or _FRAME.fullmatch(path)
+    row = _TABLE_ROW.fullmatch(path) or _FRAME.fullmatch(path) or _PARQUET_ROW.fullmatch(path)
     return row["file"] if row else path
 
 
@@ -116,6 +122,21 @@ def _open_frame(file: Path, number: int) -> Image.Image:
     if picture is None:
         raise UnreadablePicture(f"the clip has no frame {number} that can be read")
     return picture
+
+
+def _parquet_bytes(file: Path, row: int, column: str | None) -> bytes:
+    problem = file_state(file).problem
+    if problem:
+        raise UnreadablePicture(problem)
+    try:
+        data = picture_bytes(file, row, column)
+    except (IndexError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise UnreadablePicture(f"its row cannot be read: {error}") from error
+    if not data:
+        raise UnreadablePicture("the row holds no picture")
+    return data
 
 
 def _decode(data: bytes) -> Image.Image:

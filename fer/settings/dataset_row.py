@@ -25,7 +25,7 @@ else:  # whatever is registered: an entry there is all that a new one needs
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
 Role = Literal["train", "test", "unlabelled"]
-SOURCE = r"^(kaggle|huggingface):[\w.-]+/[\w.-]+$"
+SOURCE = r"^(kaggle:[\w.-]+/[\w.-]+|huggingface:[\w.-]+/[\w.-]+(@[\w./-]+)?)$"
 VOTED = ("ferplus",)  # layouts in which people voted
 FER2013_FAMILIES = ("fer2013", "fer2013_resplit", "ferplus")  # the same pictures
 

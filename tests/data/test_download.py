@@ -133,21 +133,25 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(
 def test_a_missing_client_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer.machine.extras.find_spec", lambda module: None)
     assert "uv sync --extra kaggle" in problem_of(tmp_path / "FER2013")
+    with pytest.raises(InputError, match="uv sync --extra parquet"):  # before hours of fetching
+        download("mine", row_of("parquet", source="huggingface:someone/faces"), tmp_path / "mine")
 
 
 def test_a_row_names_its_own_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def snapshot(repo: str, repo_type: str, local_dir: Path) -> str:
-        asked.update(repo=repo, repo_type=repo_type)
+    def snapshot(repo: str, repo_type: str, revision: str | None, local_dir: Path) -> str:
+        asked.update(repo=repo, repo_type=repo_type, revision=revision)
         touch(local_dir, "train/happy/a.jpg", ".cache/huggingface/a.jpg.metadata")
         return str(local_dir)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     row = row_of("folders", source="huggingface:someone/faces")
     assert len(download("mine", row, tmp_path / "mine").samples) == 1
-    assert asked == {"repo": "someone/faces", "repo_type": "dataset"}
+    assert asked == {"repo": "someone/faces", "repo_type": "dataset", "revision": None}
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["train"]
+    download("theirs", row_of("folders", source="huggingface:someone/faces@refs/convert/parquet"), tmp_path / "theirs")
+    assert (asked["repo"], asked["revision"]) == ("someone/faces", "refs/convert/parquet")
     with pytest.raises(ValueError, match="source"):
         row_of("folders", source="ftp:someone/faces")
 
