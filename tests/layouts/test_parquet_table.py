@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 from layout_trees import problem, read, reasons, row_of
 from PIL import Image
 
 from fer.data.decoding import decode_all
+from fer.data.download import download
 from fer.data.readers import fitting_layouts, read_dataset
 from fer.layouts import parquet_rows
 from fer.layouts.pictures import UnreadablePicture, open_picture, picture_file
@@ -82,6 +84,19 @@ def test_a_repository_as_the_hub_ships_it(tmp_path: Path) -> None:
     contempt = read(tmp_path, "parquet", classes={"contempt": "disgust"})
     assert len(contempt.samples) == 7
     assert [key for key, _ in fitting_layouts(tmp_path)] == ["pictures", "parquet"]
+
+
+def test_a_repository_is_fetched_by_name_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot(repo: str, local_dir: Path, **options: Any) -> str:
+        assert repo == "owner/name"
+        shard(local_dir / "data" / "train-00000-of-00001.parquet", [0, 2], 10)
+        (local_dir / ".gitattributes").write_text("*.parquet filter=lfs")
+        return str(local_dir)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    download("mine", row_of("parquet", source="huggingface:owner/name"), tmp_path / "mine")
+    assert [level for _, _, level in found(tmp_path / "mine").values()] == [10, 11]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_the_tree_the_hub_converts_others_into(tmp_path: Path) -> None:
