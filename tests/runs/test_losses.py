@@ -188,7 +188,7 @@ def learned_from_draws(run: Run, faces: FaceRows) -> np.ndarray:
      ("balanced", {"shares": VOTES, "weight": DOUBTED})],
 )  # fmt: skip
 def test_classes_are_even_however_datasets_are_mixed_and_rows_are_voted_on_or_weighed(
-    run: Run, mixing: str, held: dict[str, np.ndarray]
+    run: Run, mixing: str, held: dict[str, Any]
 ) -> None:
     faces = faces_of(np.sum(UNLIKE, axis=0).tolist())
     faces = replace(faces, label=LABELS_OF_BOTH, source=np.repeat([0, 1], [len(VOTES) - 40, 40]), **held)
