@@ -82,14 +82,20 @@ def download(name: str, row: DatasetRow, root: Path) -> Listing:
 def steps(name: str, layout: str, root: Path | None) -> list[str]:
     """What to do by hand for a dataset that has to be asked for, line by line; `root` is None where it has no row."""
     known = KNOWN_DATASETS[layout]
+    what = (
+        "is fetched into the folder of its row, which DATASETS lacks"
+        if known.source
+        else "is not fetched by this program"
+    )
     row = f'{{"path": "datasets/{name}", "layout": "{layout}", "faces": "cropped" or "whole" or "box"}}'
     copies = f'{known.copies}; with what right is unknown. A row with "source": "kaggle:owner/name" fetches one'
     return [
-        f"{name}: {known.title} is not fetched by this program. To get it:",
+        f"{name}: {known.title} {what}. To get it:",
         f"- {known.page}: {known.ask}. Terms: {known.terms}.",
         *([f"- copies that others have put up: {copies}."] if known.copies else []),
         f"- into {root or 'a folder of its own'}: {known.put}.",
         *([f'- into config.py: DATASETS["{name}"] = {row}'] if root is None else []),
+        *([f"- python main.py --download {name} then fetches it."] if known.source else []),
         "- python main.py --check says whether all of it is there.",
     ]  # fmt: skip
 

@@ -50,7 +50,7 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     rows["kind"] = _kinds(rows)
     networks = rows[~is_ensemble(rows)]
     known = notes(study, *study.datasets)
-    about = joined(f"no TTA, mean over {_averaged(networks)}", _sizes(rows), *known)
+    about = joined(f"no TTA, mean over {_averaged(networks)}", sizes_in_words(rows), *known)
     title = ["Cross-dataset evaluation: trained on (rows), tested on (columns)", about]
     panels = {
         f"{kind}\n{words}": matrix(part, score)
@@ -65,7 +65,8 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         details={"panels": panels, "columns": columns},
         section="results",
         caption="Each row is a training set, each column a test set, each number the mean over all networks. The "
-        "diagonal is testing at home; read down a column to see what another training set costs there.",
+        "diagonal is testing at home; read down a column to see what another training set costs there. Macro-F1 "
+        "averages the classes that a test set holds, so columns with other classes are not comparable.",
         alt="Heat maps of accuracy and macro-F1: training sets in rows, test sets in columns, a map per variant.",
         is_key=True,
     )
@@ -91,16 +92,21 @@ def _averaged(rows: pd.DataFrame) -> str:
     return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items())
 
 
-def _sizes(rows: pd.DataFrame) -> str:
-    counts = rows.groupby("test_on")["n_test"].max()
-    return "test pictures: " + ", ".join(f"{name} {int(n):,}" for name, n in counts.items())
+def sizes_in_words(rows: pd.DataFrame) -> str:
+    """Pictures of each test set, and of how many classes where some are missing: macro-F1 averages those present."""
+    counts = rows.groupby("test_on")[["n_test", "n_classes"]].max().astype(int)
+    words = [
+        f"{row.Index} {row.n_test:,}" + f" ({row.n_classes} classes)" * (row.n_classes < len(EMOTIONS))
+        for row in counts.itertuples()
+    ]
+    return "test pictures: " + ", ".join(words)
 
 
 def _by_model(kind: str, part: pd.DataFrame, known: list[str]) -> FigureJob:
     panels = {label: matrix(part[part["label"] == label], "macro_f1") for label in models_in_order(part)}
     title = [
         f"Cross-dataset evaluation by model, {kind}: trained on (rows), tested on (columns)",
-        joined(f"macro-F1, no TTA, mean over {spread_words(part)}", _sizes(part), *known),
+        joined(f"macro-F1, no TTA, mean over {spread_words(part)}", sizes_in_words(part), *known),
     ]
     name = f"cross_dataset/cross_dataset_evaluation_{kind.replace(', tested on ', '_on_')}"
     return FigureJob(

@@ -7,6 +7,7 @@ unless the row counts it as another one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from fer.layouts.class_names import ClassMap, left_out, numbered
 from fer.layouts.folders import Reading, pictures, read_class_folders
-from fer.layouts.known_datasets import AFFECTNET_CONTEMPT, AFFECTNET_COUNTS, with_contempt
+from fer.layouts.known_datasets import AFFECTNET_CONTEMPT, AFFECTNET_CONTEMPT_2021, AFFECTNET_COUNTS, with_contempt
 from fer.layouts.label_sheets import BOX_COLUMNS, CsvSheet, Place, reject
 
 AFFECTNET_IMAGES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
@@ -32,8 +33,11 @@ def _classes(place: Place) -> ClassMap:
     return {**numbered("affectnet", place.row.contempt), **NO_EXPRESSION}
 
 
-def _reading(place: Place, samples: pd.DataFrame, rejected: list[dict[str, str]]) -> Reading:
-    expected = with_contempt(AFFECTNET_COUNTS, place.row.contempt, AFFECTNET_CONTEMPT)
+def _reading(
+    place: Place, samples: pd.DataFrame, rejected: list[dict[str, str]], contempt: Mapping[str, int]
+) -> Reading:
+    """`contempt`: how many rows of it are known, by split; they are expected where it counts as another expression."""
+    expected = with_contempt(AFFECTNET_COUNTS, place.row.contempt, contempt)
     return Reading(samples, rejected, [VAL_IS_TEST], expected)
 
 
@@ -50,7 +54,12 @@ def read_affectnet_lists(place: Place) -> Reading:
         _take_list(sheet, prefix, _classes(place))
         tables.append(sheet.rows)
         rejected += sheet.rejected
-    return _reading(place, pd.concat(tables, ignore_index=True)[["path", "label", "split", *BOX_COLUMNS]], rejected)
+    return _reading(
+        place,
+        pd.concat(tables, ignore_index=True)[["path", "label", "split", *BOX_COLUMNS]],
+        rejected,
+        AFFECTNET_CONTEMPT,
+    )
 
 
 def _take_list(sheet: CsvSheet, prefix: str, classes: ClassMap) -> None:
@@ -81,7 +90,7 @@ def read_affectnet_arrays(place: Place) -> Reading:
                 rejected.append(reject(f"{place.name}/{path}", path, why, split=split))
             else:
                 rows.append((path, label, split))
-    return _reading(place, pd.DataFrame(rows, columns=["path", "label", "split"]), rejected)
+    return _reading(place, pd.DataFrame(rows, columns=["path", "label", "split"]), rejected, AFFECTNET_CONTEMPT_2021)
 
 
 def _read_array(file: Path, classes: ClassMap) -> tuple[int | None, str]:

@@ -56,6 +56,7 @@ AFFECTNET_COUNTS = {
     "test": _per_emotion(*[500] * 7, order=AFFECTNET_ORDER),
 }
 AFFECTNET_CONTEMPT = {"train": 3750, "test": 500}
+AFFECTNET_CONTEMPT_2021 = {"train": 3750, "test": 499}  # of the files of 2021 there are 3,999 in validation
 # Of 10 women; the sum, 213, is the owners'.
 JAFFE_COUNTS = _per_emotion(30, 29, 32, 31, 31, 30, 30)
 CK48_COUNTS = _per_emotion(135, 177, 75, 207, 84, 249, 0)

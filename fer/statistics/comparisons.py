@@ -199,18 +199,19 @@ def interval_rows(test_set: TestSet, answer: Answer) -> Iterator[dict[str, Any]]
     Wilson takes rows as independent; where n_groups is well below n, the bootstrap's accuracy is the one to quote.
     """
     rows = answer.rows
-    keys = _keys(test_set.name, answer) | {"n_groups": rows.draws.n_groups}
+    keys = _keys(test_set.name, answer)
     correct = rows.labels == answer.predicted
     names = ["accuracy", *(f"recall_{emotion}" for emotion in EMOTIONS)]
-    parts = [correct, *(correct[rows.labels == label] for label in range(len(EMOTIONS)))]
-    hits, counts = [part.sum() for part in parts], [len(part) for part in parts]
-    for name, hit, n, low, high in zip(names, hits, counts, *wilson_interval(hits, counts), strict=True):
+    masks = [np.full(len(rows), True), *(rows.labels == label for label in range(len(EMOTIONS)))]
+    hits, counts = [correct[mask].sum() for mask in masks], [mask.sum() for mask in masks]
+    for name, mask, hit, n, low, high in zip(names, masks, hits, counts, *wilson_interval(hits, counts), strict=True):
         if n:
-            yield keys | {"metric": name, "value": hit / n, "low": low, "high": high, "method": "wilson", "n": n}
+            found = {"metric": name, "value": hit / n, "low": low, "high": high, "method": "wilson", "n": n}
+            yield keys | found | {"n_groups": len(np.unique(rows.groups[mask]))}
     for name in test_set.scores:
         low, high = percentile_interval(answer.resampled[name])
         found = {"metric": name, "value": answer.scores[name], "low": low, "high": high}
-        yield keys | found | {"method": "bootstrap over groups", "n": len(rows)}
+        yield keys | found | {"method": "bootstrap over groups", "n": len(rows), "n_groups": rows.draws.n_groups}
 
 
 def seed_rows(test_set: TestSet) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,8 @@ def wilson_interval(correct: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.nd
 
     correct, n = np.broadcast_arrays(np.asarray(correct, dtype=float), np.asarray(n, dtype=float))
     low, high = proportion_confint(correct, np.where(n > 0, n, np.nan), alpha=ALPHA, method="wilson")
-    return np.asarray(low), np.asarray(high)
+    # exact where rounding would leave 3e-17 in a table
+    return np.where((correct == 0) & (n > 0), 0.0, low), np.where((correct == n) & (n > 0), 1.0, high)
 
 
 def accuracy_with_interval(

@@ -32,12 +32,14 @@ def check_datasets(
         absent = missing_datasets({name: (row, root)})
         if absent:
             problems += absent
-            console.print(f"{name}: looked for in {root}: not there{_size(row)}", highlight=False)
+            state = "there, but not as a dataset of its layout" if holds_something(root) else "not there"
+            console.print(f"{name}: looked for in {root}: {state}{_size(row)}", highlight=False)
             continue
         try:
             listings[name] = read_dataset(name, row, root)
         except InputError as error:
             problems += error.problems
+            console.print(f"{name}: looked for in {root}: there, but it cannot be used{_size(row)}", highlight=False)
             continue
         _print_dataset(console, name, row, root, listings[name])
     return listings, problems
@@ -48,6 +50,11 @@ def known_labels(row: DatasetRow) -> np.ndarray:
     counts = None if row.sample else known_counts(row.layout)
     per_class = np.array([[of[emotion] for emotion in EMOTIONS] for of in (counts or {}).values()], int)
     return np.repeat(np.arange(len(EMOTIONS)), per_class.reshape(-1, len(EMOTIONS)).sum(0))
+
+
+def holds_something(root: Path) -> bool:
+    """Whether there is a file there, or a folder that is not empty."""
+    return root.exists() and not (root.is_dir() and next(root.iterdir(), None) is None)
 
 
 def _size(row: DatasetRow) -> str:

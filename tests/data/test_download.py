@@ -167,6 +167,12 @@ def test_gated_datasets_get_their_steps(
     assert ('DATASETS["jaffe"] =' in words) == (name == "jaffe")  # config.py has no row of it
 
 
+def test_one_that_needs_no_request_is_not_called_gated_where_it_has_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--download", "fer2013_resplit"]) == 2
+    words = capsys.readouterr().out
+    assert "not fetched by this program" not in words and "--download fer2013_resplit then fetches it" in words
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--download", "fer2031"]) == 2
     assert 'Did you mean "fer2013"?' in capsys.readouterr().err

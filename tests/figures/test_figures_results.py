@@ -16,7 +16,7 @@ from matplotlib.collections import LineCollection
 
 import fer.figures.engine as engine
 from fer.figures.cost import _apart, _side_by_side
-from fer.figures.cross_dataset import gap_matrix
+from fer.figures.cross_dataset import gap_matrix, sizes_in_words
 from fer.figures.draw import draw_figures, figure_jobs
 from fer.figures.engine import FigureJob
 from fer.figures.estimates import Estimate, plot_estimates
@@ -74,6 +74,11 @@ def test_numbers_are_those_of_the_tables(study: FakeStudy) -> None:
     networks = table[(table["members"] == "") & (table["variant"] == "augmented") & (table["tta"] == "none")]
     on_studio = networks[networks["test_on"] == "studio"].groupby("train_on")["macro_f1"].mean()
     assert gap == pytest.approx(on_studio["studio"] - on_studio["wild"])
+
+
+def test_a_test_set_without_some_classes_says_so_beside_its_size() -> None:
+    rows = pd.DataFrame({"test_on": ["a", "web", "web"], "n_test": [1200, 37, 36], "n_classes": [7, 4, 4]})
+    assert sizes_in_words(rows) == "test pictures: a 1,200, web 37 (4 classes)"
 
 
 def test_gap_compares_runs_of_the_same_seed_alone() -> None:

@@ -82,6 +82,18 @@ def test_affectnet_folders(tmp_path: Path) -> None:
     assert (rows["v.png"]["split"], rows["t.png"]["split"]) == ("val", "test")
 
 
+def test_the_files_of_2021_have_one_contempt_less_than_the_lists(tmp_path: Path) -> None:
+    for name in ("training", "validation"):
+        write(tmp_path / f"lists/{name}.csv", HEADER, f"1/{name}.jpg,1,2,3,4,1;2,7,0,0")
+        touch(tmp_path, f"lists/Manually_Annotated_Images/1/{name}.jpg")
+    for folder in ("train_set", "val_set"):
+        touch(tmp_path, f"arrays/{folder}/images/1.jpg", f"arrays/{folder}/annotations/1_val.npy")
+        np.save(tmp_path / f"arrays/{folder}/annotations/1_exp.npy", np.array("7"))
+    for layout, known in (("lists", 4000), ("arrays", 3999)):  # as their owners state
+        expected = read(tmp_path / layout, "affectnet", contempt="disgust").expected_counts
+        assert sum((expected or {})["test"].values()) == known
+
+
 def test_affectnets_known_counts_add_up() -> None:
     assert {split: sum(of.values()) for split, of in AFFECTNET_COUNTS.items()} == {"train": 283901, "test": 3500}
 

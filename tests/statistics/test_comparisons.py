@@ -59,7 +59,9 @@ def test_every_scored_row_has_its_intervals(small: Study) -> None:
         row = own.loc[(name, "bootstrap over groups")]
         assert row["low"] < row["value"] < row["high"]
         assert row["value"] == pytest.approx(scores[name])
-    assert (own["n_groups"] == len(labels) // 2).all()
+    groups = pd.read_csv(small.output / "samples" / "studio_samples.csv").query("split == 'test'")
+    assert (own.xs("bootstrap over groups", level="method")["n_groups"] == len(labels) // 2).all()
+    assert own.loc[("recall_disgust", "wilson"), "n_groups"] == groups.query("label == 1")["group"].nunique()
     assert own.loc[("recall_disgust", "wilson"), "n"] == 12
 
 

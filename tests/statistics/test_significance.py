@@ -68,6 +68,11 @@ def test_rows_in_many_resamples_are_summed_in_parts(answers: tuple[np.ndarray, .
 # ---------------------------------------------------------------- agreement with other libraries
 
 
+def test_wilson_ends_where_all_or_none_are_right() -> None:
+    low, high = wilson_interval([0, 6, 0], [6, 6, 0])
+    assert (low[0], high[1], np.isnan(low[2]), np.isnan(high[2])) == (0, 1, True, True)
+
+
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 8), (2500, 3589)])
 def test_wilson_agrees_with_scipy(hits: int, n: int) -> None:
     expected = stats.binomtest(hits, n).proportion_ci(method="wilson")

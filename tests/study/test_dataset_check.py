@@ -34,6 +34,20 @@ def test_a_missing_dataset_is_named_with_its_page_terms_and_size(
         assert expected in words
 
 
+def test_another_dataset_or_half_of_one_is_not_said_to_be_absent(
+    tiny_settings: Callable[..., Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "FER2013/CK+48/anger/S010_004_00000017.png", "ExpW/label/label.lst")
+    (tmp_path / "ExpW/label/label.lst").write_text("a.jpg 0 1 2 3 4 50 3\n")
+    names = {"fer2013": "FER2013", "expw": "ExpW", "jaffe": "none"}
+    rows = {name: row_of(name, path=str(tmp_path / folder)) for name, folder in names.items()}
+    code, words = words_of(tiny_settings(), rows, capsys)
+    assert code == 2
+    assert f"looked for in {tmp_path / 'FER2013'}: there, but not as a dataset of its layout; a whole" in words
+    assert f"looked for in {tmp_path / 'ExpW'}: there, but it cannot be used; a whole" in words
+    assert f"looked for in {tmp_path / 'none'}: not there; a whole" in words
+
+
 def test_counts_that_differ_stand_above_the_known_ones(
     tiny_settings: Callable[..., Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
