@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from utils import InputError, read_csv, read_json
 
 class TestCopies(NamedTuple):
     """`identical`: sample_id of the test rows that are copies; `near`: of those among the others with a near copy in
-    the rows in use that are no test rows, or None where no audit tells."""
+    the rows in use that are no test rows, or None where no audit tells of all these datasets."""
 
     identical: frozenset[str]
     near: frozenset[str] | None
@@ -67,22 +68,27 @@ class Copies:
         tests = known[dataset_of(tested)]
         tests = tests if is_whole(tested) else tests[tests["is_test"]]
         copied = is_in(tests, seen)
-        near = self._near(tests[~copied], seen)
+        near = self._near(tests[~copied], seen) if self._audited >= {*train_on, dataset_of(tested)} else None
         return TestCopies(frozenset(tests.loc[copied, "sample_id"]), near)
 
-    def _near(self, tests: pd.DataFrame, seen: pd.DataFrame) -> frozenset[str] | None:
+    def _near(self, tests: pd.DataFrame, seen: pd.DataFrame) -> frozenset[str]:
         """The audit names one row for all that show its face: `left` and `right` stand for their `face`.
 
         Near copies that left training ("drop_near") are told by `near_group`: a training without them is scored on the
         same part of the test set as one with them.
         """
-        if self._key("audit/audit.json") is None:
-            return None
         pairs = self._near_pairs()
         partners = pd.concat([pairs, pairs.rename(columns={"left": "right", "right": "left"})])
         beside = partners.loc[partners["right"].isin(set(seen.loc[seen["in_use"], "face"])), "left"]
         near = tests["face"].isin(set(beside)) | ((tests[NEAR_GROUP] != "") & is_in(tests, seen, NEAR_GROUP))
         return frozenset(tests.loc[near, "sample_id"])
+
+    @cached_property
+    def _audited(self) -> set[str]:
+        """The datasets the audit looked at: the active ones, so not all that a network may have learnt from before."""
+        if self._key("audit/audit.json") is None:
+            return set()
+        return set(read_json(self.output / "audit" / "audit.json").get("datasets", ()))
 
     def _near_pairs(self) -> pd.DataFrame:
         """`left`, `right`: each two faces that are near copies."""

@@ -22,7 +22,7 @@ from fer.settings.settings import EMOTIONS
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
-SCORES_VERSION = 6
+SCORES_VERSION = 7
 MAJORITY = "majority_class"
 
 

@@ -352,8 +352,12 @@ def _pretraining(study: Study, train_on: tuple[str, ...], variant: str, model: s
     values = settings.pretraining_values(name)
     hyper = replace(_told(settings, variant, model, row, values, row.weights), soft_labels=False)
     hyper = replace(hyper, interpolation=settings.training_of(model).interpolation)
-    targets = {dataset: study.datasets[dataset] for dataset in train_on}
-    return plan_pretraining(settings, name, variant, row, hyper, study.learnt_from(name), targets)
+    sources, targets = study.learnt_from(name), {dataset: study.datasets[dataset] for dataset in train_on}
+    every = sources | targets
+    near = None
+    if settings.copies == "drop_near" and len(every) > 1:  # of one dataset, groups hold its near copies already
+        near = with_groups_between(every, {key: data.unsettled for key, data in every.items()}, settings)
+    return plan_pretraining(settings, name, variant, row, hyper, sources, targets, near)
 
 
 def planned_pretrainings(study: Study, runs: Iterable[PlannedRun]) -> dict[Path, PlannedPretraining]:

@@ -109,17 +109,18 @@ def plan_pretraining(
     hyper: Hyperparameters,
     sources: Mapping[str, DatasetSamples],
     targets: Mapping[str, DatasetSamples],
+    near: Mapping[str, pd.DataFrame] | None = None,
 ) -> PlannedPretraining:
     """Give a row of PRETRAININGS, for a network and the datasets trained on afterwards, its rows, key and folder.
 
-    Raises InputError when no row is left to learn from.
+    `near` as in fer/pretraining/rows.py. Raises InputError when no row is left to learn from.
     """
     asked = settings.pretrainings[name]
     labelled = asked.method == SUPERVISED
-    samples = rows_to_learn_from(sources, targets)
+    samples = rows_to_learn_from(sources, targets, near)
     _refuse_none(name, samples)
     if labelled:
-        chosen_by = rows_to_choose_by(sources, targets)
+        chosen_by = rows_to_choose_by(sources, targets, near)
         samples = {key: pd.concat([table, chosen_by[key]]).sort_index() for key, table in samples.items()}
     run = Run(
         train_on=asked.datasets,

@@ -81,10 +81,12 @@ def test_near_copies_are_those_of_the_rest_beside_rows_in_use(output: Path) -> N
     table = pd.DataFrame(pairs, columns=["left", "right"]).assign(dataset_left="near", dataset_right="near")
     (output / "audit").mkdir()
     table.to_csv(output / "audit" / "near_pairs.csv", index=False)
-    (output / "audit" / "audit.json").write_text('{"key": "one"}')
+    (output / "audit" / "audit.json").write_text('{"key": "one", "datasets": {"near": {}}}')
     found = Copies(output).find(("near",), "near")
     assert found.identical == {"near/5"}
     assert found.near == {"near/2", "near/3", "near/4"}
+    before = Copies(output).find(("near", "two"), "near")
+    assert before.near is None, "a network that learnt from a dataset that was not audited"
     (output / "audit" / "near_pairs.csv").write_text("left\nnobody\n")
     with pytest.raises(InputError, match=r"near_pairs\.csv"):
         Copies(output).find(("near",), "near")

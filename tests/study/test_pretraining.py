@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY_MODEL
+from PIL import Image
 
 import fer.pretraining.self_supervised as self_supervised
 import fer.study.preflight as preflight
@@ -123,6 +124,24 @@ def test_labels_of_another_set_are_chosen_by_none_of_the_test_pictures(settings_
     chosen_by = only(study)[1].samples["beta"]
     chosen_by = chosen_by[chosen_by["split"] == "val"]
     assert set(chosen_by["sample_id"]) == {"beta/val/sad/harmless.png"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", ["drop", "drop_near"])
+def test_near_copies_in_another_dataset_are_learnt_from_unless_they_leave(
+    settings_with: Callable[..., Settings], copies: str
+) -> None:
+    settings = settings_with("alpha", "beta", COPIES=copies, ACTIVE_DATASETS=("alpha",),
+                             row={"method": "supervised", "datasets": ("beta",)})  # fmt: skip
+    alpha, beta = (Path(settings.datasets[name].path) for name in ("alpha", "beta"))
+    (beta / "val/sad").mkdir(parents=True)
+    Image.open(alpha / "test/happy/happy_000.png").save(beta / "train/happy/encoded.jpg", quality=95)
+    Image.open(alpha / "test/happy/happy_001.png").resize((40, 40)).save(beta / "val/sad/larger.png")
+    put_copy(settings, "train/sad/sad_000.png", "beta", "val/sad/harmless.png")
+    planted = {"beta/train/happy/encoded.jpg", "beta/val/sad/larger.png"}
+    seen = set(only(open_study(settings))[1].samples["beta"]["sample_id"])
+    assert seen & planted == (planted if copies == "drop" else set())
+    assert "beta/val/sad/harmless.png" in seen
 
 
 @pytest.mark.slow
