@@ -77,7 +77,18 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.Index:
     wanted = fraction * table.groupby("label")["size"].transform("sum")
     several = table.groupby("label")["size"].transform("count") > 1
     taken = table.index[several & (ahead + table["size"] / 2 <= wanted.clip(lower=1))]
+    if taken.empty and (table["size"] > 1).any():
+        taken = _of_all_classes(table[several]["size"], fraction)
     return rows.index[rows["group"].isin(taken)]
+
+
+def _of_all_classes(sizes: pd.Series, fraction: float) -> pd.Index:
+    """Groups of about `fraction` of all rows, one at least: where each class has too few large groups to give one.
+
+    As of 28 persons, four of each rarest class: a tenth of four is none, a tenth of 28 is three.
+    """
+    middle = sizes.cumsum() - sizes / 2
+    return sizes.index[middle <= max(fraction * sizes.sum(), middle.min())] if len(sizes) else sizes.index
 
 
 def limit_per_split(rows: pd.DataFrame, limit: int | None, seed: int) -> pd.DataFrame:

@@ -75,6 +75,17 @@ def test_groups_join_through_a_chain() -> None:
     assert group[0] == group[1] == group[2] != group[3]
 
 
+def test_few_persons_of_each_rarest_class_still_give_a_validation_set() -> None:
+    """Nine persons with six or seven pictures each: a tenth of each class is no person, a tenth of all is one."""
+    rows = rows_of([(i % 8, "", f"p{i % 9}", "", f"{i}") for i in range(64) if i % 8 < 7])
+    rows["group"] = connected_groups(rows)
+    for seed in range(20):
+        split = assign_splits(rows, seed, 0.1, 0.2)
+        persons = rows.groupby(split)["subject"].nunique()
+        assert persons["train"] >= 6 and 1 <= persons["val"] <= 2 and 1 <= persons["test"] <= 3
+        assert (rows.assign(split=split).groupby("subject")["split"].nunique() == 1).all()
+
+
 @pytest.mark.slow
 def test_splits_are_stratified_and_close_to_the_fraction() -> None:
     draws = np.random.default_rng(0)
