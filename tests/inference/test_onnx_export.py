@@ -6,15 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import predict
 from fer.inference.best_run import trained_runs
-from fer.inference.onnx_export import CHECKED_FACES
+from fer.inference.onnx_export import CHECKED_FACES, export_onnx
 from fer.inference.onnx_model import METADATA, load_onnx
 from fer.inference.predictor import Predictor
 from fer.inference.trained_model import load_model
@@ -57,6 +59,14 @@ def test_an_exported_model_gives_the_probabilities_of_torch(output: Path, tmp_pa
         card = target.with_suffix(".md").read_text(encoding="utf-8")
         assert all(f"## {part}" in card for part in ("Data", "Protocol", "Scores", "Use", "Limits"))
         assert run.name in card and "cannot tell what a person feels" in card
+
+
+def test_a_run_of_half_precision_can_be_exported(output: Path, tmp_path: Path) -> None:
+    """bf16 rounds by more than 1e-4; the graph computes in fp32 and is held against that."""
+    model = replace(load_model(str(trained_runs(output)[0]), output), autocast=torch.bfloat16)
+    model.record["run"]["hyper"]["precision"] = "bf16"
+    assert export_onnx(model, tmp_path / "half.onnx", output) < 1e-4
+    assert "The scores above are of bf16" in (tmp_path / "half.md").read_text(encoding="utf-8")
 
 
 def test_cropped_faces_need_no_torch(output: Path, tmp_path: Path) -> None:
