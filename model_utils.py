@@ -299,7 +299,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
 
     Raises InputError when the file is missing, damaged, no state dict, or would run code.
     """
-    fix = "Delete it to train that run again, or name another file."
+    fix = "Name another file; where it is a run's own, delete it, and that run is trained again."
     try:
         if path.suffix == ".safetensors":
             return load_file(path, str(device))

@@ -57,6 +57,8 @@ def refuse_unfilled(
 ) -> None:
     """Raise InputError when less than ENOUGH of the network below the head came from `file`; say what did.
 
+    Also where a value in it now is not finite: its training would end at once, and blame the learning rate.
+
     `start`: the same network before it was filled; `state`: the file's tensors. A tensor was filled when it is no
     longer what it was, or is in the file as it is. (Names alone do not tell: timm renames those of old files.)
     """
@@ -74,6 +76,11 @@ def refuse_unfilled(
         raise InputError(
             f"{file} is not of this network: {filled:.0%} of it below the head came from the file, "
             f"{ENOUGH:.0%} are needed. {_mismatches(missing, below, state)} Name the file of this architecture."
+        )
+    if broken := [name for name, value in below.items() if not torch.isfinite(value).all()]:
+        raise InputError(
+            f"{file} holds values that are no numbers or infinite, first in {broken[0]}: the training that wrote it "
+            "diverged. Name another file."
         )
     said = f"{len(below) - len(missing)} of {len(below)} tensors below the head came from {file}"
     if missing:

@@ -105,7 +105,7 @@ def test_nine_tenths_of_the_tensors_are_needed(missing: int, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["another architecture", "pickled code", "truncated", "no tensors"])
+@pytest.mark.parametrize("damage", ["another architecture", "pickled code", "truncated", "no tensors", "diverged"])
 def test_a_file_that_is_none_of_this_network_is_refused(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.pth"
     if damage == "another architecture":
@@ -115,9 +115,12 @@ def test_a_file_that_is_none_of_this_network_is_refused(damage: str, tmp_path: P
     elif damage == "truncated":
         torch.save(stored(), path)
         path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "diverged":
+        torch.save(stored() | {"layer4.1.bn2.running_var": torch.full((512,), torch.nan)}, path)
     else:
         torch.save({"epoch": 3}, path)
     words = {"another architecture": "is not of this network", "pickled code": "could run code|damaged",
-             "truncated": "is damaged", "no tensors": "holds no tensors"}[damage]  # fmt: skip
+             "truncated": "is damaged", "no tensors": "holds no tensors",
+             "diverged": "layer4.1.bn2.running_var: the training that wrote it diverged"}[damage]  # fmt: skip
     with pytest.raises(InputError, match=words):
         build_network("resnet18", row(path), 7, True)
