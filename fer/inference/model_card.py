@@ -34,7 +34,7 @@ def model_card(model: TrainedModel, output: Path, file: str, difference: float) 
         f"# {file}\n\nFacial expression, one face a picture: {', '.join(model.classes)}.\nRun `{model.name}`.",
         f"## Data\n\n{_data(model.record)}",
         f"## Protocol\n\n{_protocol(run, model)}",
-        f"## Scores\n\n{_scores(model.name, output)}",
+        f"## Scores\n\n{scores_table(model.name, output)}",
         f"## Use\n\n{_use(model, file, difference)}",
         f"## Limits\n\n{LIMITS}",
     ]
@@ -75,14 +75,16 @@ def _faces(recipe: dict[str, Any]) -> str:
     return f"found by MTCNN (confidence {sure:g} or more), {levelled}cropped with margin {rules['crop_margin']:g}"
 
 
-def _scores(name: str, output: Path) -> str:
-    """Test scores of the run with 95 % intervals, as statistics/intervals.csv has them."""
+def scores_table(name: str, output: Path) -> str:
+    """Test scores of the run with 95 % intervals, as statistics/intervals.csv has them: one of each score."""
     path = output / "statistics" / "intervals.csv"
     if not path.is_file():
         return f"None: {path.name} is not there. `python main.py --report` makes it; then export again."
     try:
         rows = read_csv(path, ["run", "test_on", "test_variant", "tta", "metric"])
         rows = rows[(rows["run"] == name) & (rows["tta"] == "none") & rows["metric"].isin(SHOWN)]
+        rows = rows[(rows["method"] != "wilson") | (rows["n"] == rows["n_groups"])]
+        rows = rows.drop_duplicates(["test_on", "test_variant", "metric"])
         lines = [_score_line(row) for _, row in rows.iterrows()]
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}). `python main.py --report` writes it again.") from error
