@@ -46,7 +46,7 @@ from fer.study.variants import scored_variant
 from utils import file_fingerprint, fingerprint, lock_in, log, progress, read_json, write_json, write_text
 
 # Raise when the same files would give other statistics.
-STATISTICS_VERSION = 7
+STATISTICS_VERSION = 8
 
 LONG = ("reliability", "risk_coverage")  # curves to be drawn: six digits will do
 FILES = (*(f"{name}.csv" for name in STATISTICS), "statements.json", "statements.md")
