@@ -17,11 +17,12 @@ ACTIVE_DATASETS = (  # which rows of DATASETS take part; put # before a line to 
 #   "min_confidence": 0 or more, ExpW only: boxes whose detector was less sure are rejected (0 keeps all)
 #   "subject": a pattern with one group that finds the person in a file name (CK+48: r"(S\d+)_"); the rows of one
 #   person then stay in one split, except where the official splits separate them
-#   "classes": layouts "folders", "train_folders", "csv", "parquet" only: their names for the seven expressions, as in
+#   "classes": layouts "folders", "train_folders", "csv", "parquet" only: their names for the expressions, as in
 #   {"1": "surprise", "contempt": None} (None: left out), or the numbers of "rafdb", "fer2013", "affectnet", "ckplus"
 #   "columns": layouts "csv" and "parquet" only: its headers, as in {"path": "img", "label": "y"}
 #   "table": layout "csv" only: which CSV of several
-#   "contempt": layouts "ferplus", "affectnet", "ckplus": left out if this is; or the expression it counts as: "disgust"
+#   "contempt": layouts "ferplus", "affectnet", "ckplus": left out if this is; the expression it counts as, as in
+#   "disgust"; or "contempt": a class of its own, the eighth of CLASSES
 #   "vote_rule": layout "ferplus" only: "majority", the official rule, if left out; "argmax", plain: other test sets
 #   "angles": layout "kdef" only: of "FL", "HL", "S", "HR", "FR" (full left to right); ("S",), straight, if left out
 #   "last_frames": layouts "ckplus" (sequences: up to the peak) and "mmi" (around the middle of a clip): so many frames,
@@ -46,6 +47,10 @@ DATASETS = {
     # cropped: detectors lose most of its 48-pixel faces
     "fer2013": {"path": "datasets/FER2013", "layout": "fer2013", "faces": "cropped"},
 }
+
+# 7: angry, disgust, fear, happy, sad, surprise, neutral; 8: contempt too, in every network of the study, though only
+# datasets whose row keeps it ("contempt" above; in "classes": {"7": "contempt"}) have pictures of it
+CLASSES = 7
 
 DATASETS_DIR = "datasets"  # where preprocessed_<name>/ and augmented_<name>/ are written
 OUTPUT_DIR = "saidas"  # everything else that is made: weights, predictions, tables, figures

@@ -27,9 +27,10 @@ from PIL import Image
 from fer.data.decoding import prepared_contents
 from fer.faces.detection import Box, Crop, DetectedFace, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, open_picture
-from fer.settings.settings import EMOTIONS, DatasetRow, Settings
+from fer.settings.settings import DatasetRow, Settings
 from utils import InputError, log
 
 # Raise when prepared pixels change for the same settings, beyond the tolerance of the golden picture's test.
@@ -113,7 +114,7 @@ def _wanted(samples: pd.DataFrame) -> pd.DataFrame:
     table = samples[["sample_id", "split", "label", "path", "original_path", *BOX_COLUMNS]].assign(
         content=prepared_contents(samples)
     )
-    classes = table["label"].map(dict(enumerate(EMOTIONS)))
+    classes = table["label"].map(dict(enumerate(ALL_EMOTIONS)))
     return table.assign(
         source=table["original_path"].where(table["original_path"] != "", table["path"]),
         folder=table["split"] + "/" + classes,
@@ -137,7 +138,7 @@ def detection_rates(manifest: pd.DataFrame) -> pd.DataFrame:
     counts["rate"] = counts[DETECTED] / tried.where(tried > 0)
     counts["mirrored"] = (rows["beyond"] > SEEN_BEYOND).groupby([rows["split"], rows["label"]]).sum()
     counts = counts.rename_axis(columns=None).reset_index()
-    counts.insert(2, "emotion", counts["label"].map({-1: "all", **dict(enumerate(EMOTIONS))}))
+    counts.insert(2, "emotion", counts["label"].map({-1: "all", **dict(enumerate(ALL_EMOTIONS))}))
     return counts
 
 

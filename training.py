@@ -335,7 +335,7 @@ def train_epoch(
             chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
         pixels, target = to_network_input(chunks, expected, machine.device)
         if source.faces.weight is not None:
-            target = weighted(target, source.faces.weight[source.positions(state.epoch, number)])
+            target = weighted(target, source.faces.weight[source.positions(state.epoch, number)], run.hyper.classes)
         if run.hyper.mixup or run.hyper.cutmix:
             pixels, target = mixed(pixels, target, run.hyper, (run.seed, state.epoch, number))
         loss, logits = _step(state, loss_of, scaler, pixels, target, autocast, run.hyper.gradient_clip)

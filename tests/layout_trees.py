@@ -38,7 +38,8 @@ def write(file: Path, *lines: str) -> Path:
 
 def read(root: Path, layout: str, **values: Any) -> Listing:
     """Read and check what holds for every listing."""
-    listing = read_dataset("name", row_of(layout, **values), root)
+    row = row_of(layout, **values)
+    listing = read_dataset("name", row, root)
     samples, rejected = listing.samples, listing.rejected
     assert tuple(samples.columns) in (LISTED, (*LISTED, "shares"))
     assert list(rejected.columns) == REJECTED_COLUMNS
@@ -47,7 +48,7 @@ def read(root: Path, layout: str, **values: Any) -> Listing:
     assert samples["sample_id"].to_list() == sorted(samples["sample_id"])
     assert all(a.startswith(f"name/{b}") for a, b in zip(samples["sample_id"], samples["path"], strict=True))
     assert samples["label"].dtype == np.int64
-    assert set(samples["label"]) <= set(range(7))
+    assert set(samples["label"]) <= set(range(8 if row.keeps_contempt else 7))
     assert set(samples["split"]) <= {"train", "val", "test", ""}
     assert set(rejected["step"]) <= {"in file", "confidence"}
     assert (rejected["reason"] != "").all()

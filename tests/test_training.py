@@ -277,7 +277,7 @@ def test_a_row_of_weight_two_is_a_row_seen_twice(
     twice = [0, 1, 1, 2, 3, 5, 6]
     faces = job.train.weighted({job.train.sample_ids[0]}, 2.0)
     doubled = job.train.take(np.array([0, *range(len(job.train))]))  # classes are counted so, too
-    as_weighted = weighted(truth, np.array([1, 2, 1, 1, 0, 1, 1], dtype=np.float32))
+    as_weighted = weighted(truth, np.array([1, 2, 1, 1, 0, 1, 1], dtype=np.float32), 7)
     found = []
     for loss_of, images, target in (
         (make_loss(run, faces, CPU.device), pixels, as_weighted),

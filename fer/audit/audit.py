@@ -40,7 +40,8 @@ from fer.console.terminal import console as new_console
 from fer.data.attributes import write_attributes
 from fer.data.samples import DatasetSamples
 from fer.faces.packs import PackPixels, pack_or_load
-from fer.settings.settings import EMOTIONS, Settings
+from fer.layouts.emotions import ALL_EMOTIONS
+from fer.settings.settings import Settings
 from utils import InputError, file_fingerprint, log, read_csv, read_sealed, write_json, write_sealed, write_text
 
 if TYPE_CHECKING:
@@ -267,8 +268,9 @@ def unexpected_counts(data: DatasetSamples) -> list[dict[str, Any]]:
     for split, counts in known.items():
         parts = [part for part in rows["split"].unique() if part == split or (part not in known and split != "test")]
         found = rows.loc[rows["split"].isin(parts), "label"].value_counts()
-        for label, emotion in enumerate(EMOTIONS):
-            line = {"split": split, "emotion": emotion, "found": int(found.get(label, 0)), "known": counts[emotion]}
+        for label, emotion in enumerate(ALL_EMOTIONS):
+            n, known_n = int(found.get(label, 0)), counts.get(emotion, 0)
+            line = {"split": split, "emotion": emotion, "found": n, "known": known_n}
             lines += [line] if line["found"] != line["known"] else []
     return lines
 

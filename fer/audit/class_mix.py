@@ -9,26 +9,24 @@ import pandas as pd
 
 from fer.columns.files import DISTANCES
 from fer.data.splits import SPLITS
-from fer.settings.settings import EMOTIONS
+from fer.layouts.emotions import ALL_EMOTIONS, classes_among
 
 WHOLE = "all"
 
 
 def class_mix(rows: pd.DataFrame) -> pd.DataFrame:
-    """dataset, split (or "all" for the whole dataset), n, and the share (0 to 1) of each emotion.
+    """dataset, split (or "all" for the whole dataset), n, and the share (0 to 1) of each class among `rows`.
 
     `rows` needs the columns dataset, split, label.
     """
-    lines = []
+    lines, names = [], classes_among(rows["label"].to_numpy())
     for name, table in rows.groupby("dataset", sort=False):
         for split in (*SPLITS, WHOLE):
             part = table if split == WHOLE else table[table["split"] == split]
             if len(part):
-                shares = _counts(part) / len(part)
-                lines.append(
-                    {"dataset": name, "split": split, "n": len(part), **dict(zip(EMOTIONS, shares, strict=True))}
-                )
-    return pd.DataFrame(lines, columns=["dataset", "split", "n", *EMOTIONS])
+                shares = np.bincount(part["label"], minlength=len(names)) / len(part)
+                lines.append({"dataset": name, "split": split, "n": len(part), **dict(zip(names, shares, strict=True))})
+    return pd.DataFrame(lines, columns=["dataset", "split", "n", *names])
 
 
 def mix_distances(rows: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +47,7 @@ def mix_distances(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(rows: pd.DataFrame) -> np.ndarray:
-    return np.bincount(rows["label"], minlength=len(EMOTIONS))
+    return np.bincount(rows["label"], minlength=len(ALL_EMOTIONS))
 
 
 def _distance(one: str, other: str, parts: dict[str, pd.DataFrame]) -> dict[str, object]:

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fer.data.copies import conflicting
 from fer.data.samples import DatasetSamples
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.pictures import crop_box, open_picture
-from fer.settings.settings import EMOTIONS
 from utils import atomic_path
 
 FACE = 96  # pixels a face is shown at
@@ -182,7 +182,7 @@ def _conflicts(copies: pd.DataFrame, faces: dict[str, SheetFace]) -> Sequence[Ti
     for _, group in disputed.groupby(["group", "face"]):
         counts = group.groupby(["label", "split"]).size().unstack(fill_value=0).to_dict("index")
         lines = [
-            f"{EMOTIONS[int(str(label))]}: {', '.join(f'{count} {split}' for split, count in found.items() if count)}"
+            f"{ALL_EMOTIONS[int(str(label))]}: {', '.join(f'{n} {split}' for split, n in found.items() if n)}"
             for label, found in counts.items()
         ]
         tiles.append(Tile((faces[group["sample_id"].iloc[0]],), tuple(lines)))
@@ -195,7 +195,7 @@ def _pairs(pairs: pd.DataFrame, faces: dict[str, SheetFace]) -> Sequence[Tile]:
         shown = (faces[pair["left"]], faces[pair["right"]]._replace(mirrored=pair["mirrored"]))
         likeness = f"{pair['similarity']:.3f}{' mirrored' if pair['mirrored'] else ''}"
         sides = [
-            f"{pair[f'dataset_{side}']} {pair[f'split_{side}']} {EMOTIONS[pair[f'label_{side}']]}"
+            f"{pair[f'dataset_{side}']} {pair[f'split_{side}']} {ALL_EMOTIONS[pair[f'label_{side}']]}"
             for side in ("left", "right")
         ]
         tiles.append(Tile(shown, (likeness, *sides)))

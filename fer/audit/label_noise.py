@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from fer.audit.contact_sheets import MOST_TILES, SheetFace, SheetWords, Tile, draw_sheet
-from fer.settings.settings import EMOTIONS
+from fer.layouts.emotions import ALL_EMOTIONS
 from utils import InputError, log, read_sealed
 
 TRAINED, TESTED = "train and val", "test"  # the parts of a dataset that are judged apart
@@ -141,7 +141,7 @@ def most_doubtful(doubtful: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tile(row: dict[Any, Any], face: SheetFace) -> Tile:
-    pair = f"{EMOTIONS[row['label']]} → {EMOTIONS[row['suggested']]}"
+    pair = f"{ALL_EMOTIONS[row['label']]} → {ALL_EMOTIONS[row['suggested']]}"
     return Tile((face,), (pair, f"{row['self_confidence']:.3f} {row['split']}"))
 
 

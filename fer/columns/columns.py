@@ -137,7 +137,7 @@ COLUMNS: tuple[Column, ...] = (
     # rows of the datasets
     text("sample_id", "dataset/path of a picture, with #face where it holds several rows, +aug<k> for an extra copy"),
     text("path original_path", "picture as delivered; whole photo it was cut from; both below the dataset's folder"),
-    count("label delivered", "", f"in use; delivered: 0 {EMOTIONS[0]} to {len(EMOTIONS) - 1} {EMOTIONS[-1]}; -1 all"),
+    count("label delivered", "", "in use; delivered: 0 angry to 6 neutral, 7 contempt; -1 all"),
     text("dataset", "row of DATASETS in config.py"),
     text("split", "train, val or test; of a run: official or its fold(s)"),
     text("subject photo", "who is shown, on which photo, as far as the dataset tells"),
@@ -179,7 +179,7 @@ COLUMNS: tuple[Column, ...] = (
     number("brightness contrast", "0 to 255", "mean and standard deviation of the gray levels"),
     number("sharpness", "", "standard deviation of the Laplacian over the contrast"),
     text("flag", "blank, small, dark, blurred, or empty"),
-    Column(tuple(EMOTIONS), "number", "share", "of this class among the rows; in predict.py's table its probability"),
+    Column(EMOTIONS, "number", "share", "of this class among the rows; in predict.py's table its probability"),
     count("n_left n_right", "rows", "rows of each of the two"),
     number("total_variation cramers_v", "0 to 1", "share of rows that would have to change class; effect size"),
     number("chi2", "", "statistic of the test of equal mixes"),

@@ -121,6 +121,7 @@ AUDIT_COPIES = ("kind", "group", "sample_id", "dataset", "split", "label", "in_u
 SIDES = tuple(f"{name}_{side}" for side in ("left", "right") for name in ("dataset", "split", "label"))
 NEAR_PAIRS = ("left", "right", "similarity", "mirrored", *SIDES)
 QUALITY = ("sample_id", "split", "label", "width", "height", "brightness", "contrast", "sharpness", "flag")
+EIGHTH = "contempt where CLASSES = 8"  # in `also` of tables with a column per class
 MIX = ("dataset", "split", "n", *EMOTIONS)
 DISTANCES = ("left", "right", "n_left", "n_right", "total_variation", "cramers_v", "chi2", "p")
 MADE_FROM = ("sample_id", "content", "source")
@@ -221,7 +222,7 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile("audit/copies.csv", "picture that stands twice, exactly or nearly", AUDIT_COPIES),
     OutputFile("audit/near_pairs.csv", "pair of near copies in use", NEAR_PAIRS),
     OutputFile("audit/<dataset>_quality.csv", "picture in use", QUALITY),
-    OutputFile("audit/class_mix.csv", "dataset × split (or all)", MIX),
+    OutputFile("audit/class_mix.csv", "dataset × split (or all)", MIX, EIGHTH),
     OutputFile("audit/class_mix_distances.csv", "pair of splits, or of datasets", DISTANCES),
     OutputFile("audit/label_noise.csv", "picture, with LABEL_NOISE: what networks say that never saw it", LABEL_NOISE),
     OutputFile("audit/label_noise_matrix.csv", "dataset × part × given × suggested label", LABEL_NOISE_MATRIX),
@@ -242,5 +243,5 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
     OutputFile("datasets/preprocessed_<dataset>/manifest.csv", "prepared face", PREPARED),
     OutputFile("datasets/augmented_<dataset>/manifest.csv", "extra copy of a rare class", EXTRAS),
     OutputFile("predict.py --save NAME.csv", "face found in a picture (or the picture, without one)", ANSWERS,
-               "of videos `seconds` first"),
+               f"of videos `seconds` first; {EIGHTH}"),
 )  # fmt: skip

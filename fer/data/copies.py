@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from fer.settings.settings import EMOTIONS, Settings
+from fer.layouts.emotions import ALL_EMOTIONS
+from fer.settings.settings import Settings
 from utils import InputError, log
 
 NEAR_GROUP = "near_group"
@@ -187,5 +188,5 @@ def _reasons(disputed: pd.DataFrame) -> pd.Series:
     texts = {}
     for face, labels in disputed.groupby("face")["label"]:
         counts = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-        texts[face] = ", ".join(f"{count} x {EMOTIONS[int(str(label))]}" for label, count in counts.items())
+        texts[face] = ", ".join(f"{count} x {ALL_EMOTIONS[int(str(label))]}" for label, count in counts.items())
     return "identical pictures are labelled " + disputed["face"].map(texts).astype(str)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer.data.readers import Listing, need_packages, partial_folder, read_dataset
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.known_datasets import KNOWN_DATASETS
 from fer.machine.extras import need_extra
-from fer.settings.settings import EMOTIONS, DatasetRow
+from fer.settings.settings import DatasetRow
 from utils import FULL, InputError, free_space, lock_in, log
 
 TIMES_ITS_SIZE = 2.5  # the archive and what it holds lie there together; room for file systems' blocks
@@ -155,11 +156,11 @@ def _differences(listing: Listing) -> list[str]:
     samples, problems = listing.samples, []
     for split, known in (listing.expected_counts or {}).items():
         counts = samples.loc[samples["split"] == split, "label"].value_counts()
-        found = [int(counts.get(label, 0)) for label in range(len(EMOTIONS))]
+        found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(ALL_EMOTIONS)}
         wrong = [
-            f"{emotion} {count} of {known[emotion]}"
-            for emotion, count in zip(EMOTIONS, found, strict=True)
-            if count != known[emotion]
+            f"{emotion} {count} of {known.get(emotion, 0)}"
+            for emotion, count in found.items()
+            if count != known.get(emotion, 0)
         ]
         problems += [f"{split or 'all'}: {', '.join(wrong)}"] if wrong else []
     return problems

@@ -9,12 +9,12 @@ Columns of `Listing.samples`:
 | sample_id | `<dataset>/<path>`, for the faces of ExpW's photos plus `#<face id>` |
 | path | what the variant raw uses, posix, relative to the root; in a table with its row, `fer2013.csv#<row>` |
 | original_path | the photo to detect the face in, where `path` is only a crop of it; else "" |
-| label | index in `settings.EMOTIONS`; -1 in the layout without labels |
+| label | index in ALL_EMOTIONS; -1 in the layout without labels |
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test where official; "" where the dataset has no split |
 | subject, photo | key of the person, key of the source photo; "" where unknown, or one photo a face |
 | box_left, box_top, box_right, box_bottom | the face in `path`, pixels, may leave it; NaN where not given |
-| shares | where people voted (FER+): the share of each expression, seven numbers in a text; else no such column |
+| shares | where people voted (FER+): the share of each expression, numbers in a text; else no such column |
 | confidence | of the box, as the dataset gives it (ExpW: 0 to 100); NaN where not given |
 """
 
@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import LISTED, SHARES
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.file_states import file_states
 from fer.layouts.folders import visible_folders
 from fer.layouts.known_datasets import Counts, how_to_get, known_counts
@@ -39,7 +40,7 @@ from fer.layouts.layouts import LAYOUTS, Layout, class_folders
 from fer.layouts.pictures import picture_file
 from fer.machine.extras import need_extra
 from fer.settings.messages import did_you_mean
-from fer.settings.settings import EMOTIONS, DatasetRow
+from fer.settings.settings import DatasetRow
 from utils import InputError
 
 FLOAT_COLUMNS = [*BOX_COLUMNS, "confidence"]
@@ -269,10 +270,11 @@ def _compare(samples: pd.DataFrame, expected: Counts | None) -> list[str]:
     notes = []
     for split, known in (expected or {}).items():
         counts = samples.loc[samples["split"] == split, "label"].value_counts()
-        found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(EMOTIONS)}
-        differing = [f"{emotion} {found[emotion]} of {known[emotion]}" for emotion in EMOTIONS]
+        found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(ALL_EMOTIONS)}
         differing = [
-            text for text, emotion in zip(differing, EMOTIONS, strict=True) if found[emotion] != known[emotion]
+            f"{emotion} {count} of {known.get(emotion, 0)}"
+            for emotion, count in found.items()
+            if count != known.get(emotion, 0)
         ]
         if differing:
             total = f"{sum(found.values())} rows where {sum(known.values())} are known"

@@ -6,7 +6,7 @@ A Samples table is a plain DataFrame, one row a face, sorted by `sample_id`:
 |---|---|
 | sample_id | dataset / path inside it, plus `#face` where one picture holds several rows |
 | path, original_path | picture as delivered, and the whole photo it was cut from ("" if none), inside the dataset |
-| label, delivered | index in `settings.EMOTIONS`, in use and as delivered (see CONFLICTS in data/copies.py); -1: none |
+| label, delivered | index in ALL_EMOTIONS, in use and as delivered (see CONFLICTS in data/copies.py); -1: none |
 | dataset | name of the row in config.py's DATASETS |
 | split | train, val or test; "unlabelled" |
 | group | number of the connected component over same subject, same photo, same source picture |
@@ -42,9 +42,10 @@ from fer.data.splits import (
     connected_groups,
     limit_per_split,
 )
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.known_datasets import Counts
 from fer.layouts.layouts import LAYOUTS
-from fer.settings.settings import EMOTIONS, DatasetRow, Settings
+from fer.settings.settings import DatasetRow, Settings
 from utils import (
     InputError,
     file_fingerprint,
@@ -173,7 +174,7 @@ def load_samples(name: str, settings: Settings, near_groups: NearGroups | None =
     if not (samples["split"] == wanted).any():
         raise InputError(f"{name}: no {words} picture is left of {len(listing.samples)} rows in {root}.")
     unusable = [f"{name}: {note}" for note in rejection_notes(rejected, int(funnel["kept"].iloc[0]))]
-    notes = [*listing.notes, *unusable, *_thin_classes(name, samples, row.role)]
+    notes = [*listing.notes, *unusable, *_thin_classes(name, samples, settings.classes, row.role)]
     official = row.role != "train" or bool((listing.samples["split"] == "test").any())
     expected = listing.expected_counts
     return DatasetSamples(name, root, row, samples, rejected, funnel, tuple(notes), official, expected=expected)
@@ -299,18 +300,18 @@ def _funnel(rejected: pd.DataFrame, used: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _thin_classes(name: str, samples: pd.DataFrame, role: str = "train") -> list[str]:
+def _thin_classes(name: str, samples: pd.DataFrame, classes: int, role: str = "train") -> list[str]:
     counts = (
         samples.groupby(["split", "label"])
         .size()
         .unstack(fill_value=0)
-        .reindex(index=SPLITS, columns=range(len(EMOTIONS)), fill_value=0)
+        .reindex(index=SPLITS, columns=range(classes), fill_value=0)
     )
     notes = []
     for split, least, most, words in THIN:
         if split not in SPLITS_OF_ROLE[role]:
             continue
-        found = {EMOTIONS[label]: n for label, n in enumerate(counts.loc[split]) if least <= n <= most}
+        found = {ALL_EMOTIONS[label]: n for label, n in enumerate(counts.loc[split]) if least <= n <= most}
         if found:
             named = [f"{emotion} ({n})" if most > least else emotion for emotion, n in found.items()]
             notes.append(f"{name}: {words.format(', '.join(named))}")

@@ -18,9 +18,10 @@ from PIL import Image
 
 from fer.faces.augmentation import AUGMENTATION_VERSION, augment_images, make_transform
 from fer.faces.prepared import Job, Row, make_or_load, picture_stem
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.layouts.pictures import open_picture
 from fer.settings.augmentation_rows import described
-from fer.settings.settings import EMOTIONS, Settings
+from fer.settings.settings import Settings
 from utils import InputError, canonical_json, fingerprint, read_json
 
 # Raise when other rows are drawn, or when the same copy comes out differently.
@@ -139,7 +140,7 @@ def _wanted_extras(train: pd.DataFrame, manifest: pd.DataFrame, seed: int) -> pd
         source=drawn["sample_id"],
         source_file=drawn["file"],
         sample_id=drawn["sample_id"] + "+aug" + mark,
-        folder=drawn["label"].map(dict(enumerate(EMOTIONS))),
+        folder=drawn["label"].map(dict(enumerate(ALL_EMOTIONS))),
         stem=drawn["sample_id"].map(picture_stem) + "_aug" + mark,
     )
     return extras.drop(columns="file").sort_values("sample_id", ignore_index=True)

@@ -18,7 +18,6 @@ from fer.figures.pictures import CaptionedPicture, PackedPixels, PictureRow, fir
 from fer.figures.result_rows import chosen_by_validation
 from fer.figures.titles import joined, name_parts, notes, run_words
 from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions
-from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
 from fer.study.variants import picture_recipe, scored_faces
 
@@ -71,7 +70,7 @@ def draw_attention(study: Study, data: DatasetSamples, entry: PredictionEntry, t
     found = read_predictions(entry)
     faces = PackedPixels(scored_faces(data, "test", entry.test_variant, size, study.settings))
     rows = []
-    for label, emotion in enumerate(EMOTIONS):
+    for label, emotion in enumerate(found.classes):
         places = np.flatnonzero(found.predicted == label)
         chosen = [str(found.sample_ids[places[place]]) for place in spread(len(places), AVERAGED)]
         pixels = [faces[name] for name in chosen]

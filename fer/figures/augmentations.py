@@ -13,10 +13,11 @@ from fer.faces.augmentation import augment_images, make_transform
 from fer.figures.engine import FigureJob
 from fer.figures.pictures import CaptionedPicture, PictureRow, faces_of, plot_picture_rows
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import class_names
 from fer.results.study_files import StoredStudy
 from fer.runs.run import PlannedRun
 from fer.settings.augmentation_rows import described, words_of_augmentation
-from fer.settings.settings import EMOTIONS, Settings
+from fer.settings.settings import Settings
 from fer.study.plan import Study
 from fer.study.variants import picture_recipe, scored_variant
 
@@ -89,7 +90,7 @@ def draw_augmentations(
     faces = {one.variant: faces_of(study, data, one.variant, size, split) for one in used}
     first, rows = used[0].variant, []
     table = data.rows(split).sort_values("face", kind="stable")
-    for label, emotion in enumerate(EMOTIONS):
+    for label, emotion in enumerate(class_names(study.settings.classes)):
         of_class = table.loc[table["label"] == label, "sample_id"]
         if of_class.empty:
             continue

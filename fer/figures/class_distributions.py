@@ -11,8 +11,8 @@ import numpy as np
 from fer.figures.engine import FigureJob
 from fer.figures.style import COLOURS, WIDTH, titled_figure
 from fer.figures.titles import BALANCE_WORDS, joined, notes
+from fer.layouts.emotions import class_names
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts
-from fer.settings.settings import EMOTIONS
 from utils import InputError, log
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def distribution_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     balanced: list[FigureJob] = []
     for name in study.datasets:
         try:
-            counts = read_class_counts(study.output, name)
+            counts = read_class_counts(study.output, name, study.classes)
         except InputError as error:
             log.warning("the class distributions of %s are left out: %s", name, error)
             continue
@@ -177,11 +177,11 @@ def plot_distributions(title: list[str], panels: dict[str, dict[str, list[int]]]
 def _bars(axes: Axes, bars: dict[str, list[int]], labelled: bool) -> None:
     wide = 0.84 / len(bars)
     for number, (label, counts) in enumerate(bars.items()):
-        x = np.arange(len(EMOTIONS)) + (number - (len(bars) - 1) / 2) * wide
+        x = np.arange(len(counts)) + (number - (len(bars) - 1) / 2) * wide
         drawn = axes.bar(x, counts, wide * 0.94, color=COLOURS[number % len(COLOURS)], label=label)
         if labelled:
             axes.bar_label(drawn, fmt="{:,.0f}", size=7, padding=1)
-    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, size=8)
+    axes.set_xticks(range(len(counts)), class_names(len(counts)), size=8)
 
 
 def plot_stacked_distribution(title: list[str], panels: dict[str, dict[str, list[int]]]) -> Figure:
@@ -203,10 +203,11 @@ def plot_stacked_distribution(title: list[str], panels: dict[str, dict[str, list
 
 
 def _stack(axes: Axes, parts: dict[str, list[int]]) -> None:
-    base = np.zeros(len(EMOTIONS), dtype=int)
+    names = class_names(len(next(iter(parts.values()))))
+    base = np.zeros(len(names), dtype=int)
     for colour, (name, counts) in zip(COLOURS, parts.items(), strict=False):
         label = f"{name} (n = {sum(counts):,})"
-        axes.bar(EMOTIONS, counts, bottom=base, color=colour, edgecolor="white", label=label)
+        axes.bar(names, counts, bottom=base, color=colour, edgecolor="white", label=label)
         base += counts
     for place, total in enumerate(base):
         axes.annotate(f"{total:,}", (place, total), xytext=(0, 2), textcoords="offset points", ha="center", size=7.5)

@@ -13,9 +13,9 @@ from fer.figures.engine import FigureJob
 from fer.figures.result_rows import chosen_by_validation
 from fer.figures.style import COLOURS, titled_figure
 from fer.figures.titles import joined, name_parts, notes, run_words
+from fer.layouts.emotions import ALL_EMOTIONS, EMOTIONS, class_names
 from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from fer.statistics.significance import wilson_interval
 from fer.study.variants import scored_variant
 
@@ -60,7 +60,7 @@ def confusion_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             name, draw_confusion_matrix, title, {}, **shown,
             caption=f"What {what} answers (columns) to each true emotion (rows), as shares of the true class with "
             "counts below. Dark cells off the diagonal are its habits of confusion.",
-            alt=f"Confusion matrix of {what}, seven emotions by seven.",
+            alt=f"Confusion matrix of {what}, true emotion by answer.",
         )  # fmt: skip
         if entry.tta == "none" and entry.test_on == run.train_on:
             errors = f"error_analysis/{'_'.join(parts[:-1])}_error_analysis"
@@ -90,7 +90,7 @@ def chosen_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         section="errors",
         caption="For each dataset the network with the best validation score, on the test set: rows are true emotions, "
         "columns answers. Look for emotions whose diagonal is pale, and for the column that swallows them.",
-        alt="Confusion matrices of seven emotions, one per dataset, for the network that validation chooses.",
+        alt="Confusion matrices, true emotion by answer, one per dataset, for the network that validation chooses.",
         is_key=True,
         is_lead=True,
     )  # fmt: skip
@@ -109,7 +109,7 @@ def chosen_entries(study: StoredStudy) -> list[PredictionEntry]:
 
 
 def _counts(found: Predictions) -> np.ndarray:
-    classes = len(EMOTIONS)
+    classes = len(found.classes)
     pairs = np.bincount(found.labels * classes + found.predicted, minlength=classes**2)
     return pairs.reshape(classes, classes)
 
@@ -142,9 +142,10 @@ def plot_confusion_matrix(counts: np.ndarray, title: list[str]) -> Figure:
             axes.text(
                 column, row, f"{share:.2f}\n{counts[row, column]:,}", ha="center", va="center", color=colour, size=8
             )
-    _hatch_absent(axes, np.flatnonzero(support == 0))
-    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS)
-    axes.set_yticks(range(len(EMOTIONS)), [f"{c}\nn = {n:,}" for c, n in zip(EMOTIONS, support, strict=True)])
+    _hatch_absent(axes, np.flatnonzero(support == 0), len(support))
+    names = class_names(len(counts))
+    axes.set_xticks(range(len(names)), names, size=None if len(names) == len(EMOTIONS) else 8)  # eight stand closer
+    axes.set_yticks(range(len(names)), [f"{c}\nn = {n:,}" for c, n in zip(names, support, strict=True)])
     axes.tick_params(length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -153,14 +154,14 @@ def plot_confusion_matrix(counts: np.ndarray, title: list[str]) -> Figure:
     return figure
 
 
-def _hatch_absent(axes: Axes, rows: np.ndarray) -> None:
+def _hatch_absent(axes: Axes, rows: np.ndarray, classes: int) -> None:
     from matplotlib.patches import Rectangle
 
     for row in rows:
         corner = (-0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, len(EMOTIONS), 1, facecolor="#eeeeee", edgecolor="#bbbbbb", hatch="////"))
+        axes.add_patch(Rectangle(corner, classes, 1, facecolor="#eeeeee", edgecolor="#bbbbbb", hatch="////"))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-        axes.text((len(EMOTIONS) - 1) / 2, row, "no images", ha="center", va="center", bbox=box)
+        axes.text((classes - 1) / 2, row, "no images", ha="center", va="center", bbox=box)
 
 
 def draw_chosen_matrices(entries: list[PredictionEntry], title: list[str]) -> Figure:
@@ -200,10 +201,11 @@ def plot_matrices(
             if support[row]:
                 axes.text(cell, row, f"{share:.2f}".lstrip("0") if share < 0.995 else "1", ha="center", va="center",
                           size=7, color="white" if share > 0.5 else "#222222")  # fmt: skip
-        _hatch_absent(axes, np.flatnonzero(support == 0))
+        _hatch_absent(axes, np.flatnonzero(support == 0), len(support))
         axes.set_title(heading, size=8.5)
-        axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, size=7.5, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(EMOTIONS)), EMOTIONS if column == 0 else [], size=7.5)
+        names = class_names(len(support))
+        axes.set_xticks(range(len(names)), names, size=7.5, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names if column == 0 else [], size=7.5)
         axes.tick_params(length=0)
         axes.set_xlabel(axes_words[1], size=8, labelpad=1)
         if column == 0:
@@ -250,14 +252,14 @@ def plot_error_analysis(counts: np.ndarray, title: list[str], summary: list[str]
             rates.plot(place, rate, "o", color=COLOURS[4])
             rates.annotate(f"{rate:.2f}", (place, rate), xytext=(5, 3), textcoords="offset points", size=8)
         else:
-            rates.annotate("no images", (place, 0), ha="center", va="bottom", size=8)
-    majority = int(support.argmax())
-    rates.plot([place for place in range(len(EMOTIONS)) if place != majority], [1] * (len(EMOTIONS) - 1), "_",
+            rates.annotate("no\nimages", (place, 0), ha="center", va="bottom", size=8)
+    majority, names = int(support.argmax()), class_names(len(support))
+    rates.plot([place for place in range(len(names)) if place != majority], [1] * (len(names) - 1), "_",
                color="#444444", markersize=14)  # fmt: skip
-    rates.plot(majority, 0, "_", color="#444444", markersize=14, label=f"always answering {EMOTIONS[majority]}")
+    rates.plot(majority, 0, "_", color="#444444", markersize=14, label=f"always answering {names[majority]}")
     rates.legend(loc="upper left", bbox_to_anchor=(0, 1.0), fontsize=8)
-    rates.set_xlim(-0.5, len(EMOTIONS) - 0.3)
-    rates.set_xticks(range(len(EMOTIONS)), [f"{c}\nn={n:,}" for c, n in zip(EMOTIONS, support, strict=True)], size=8)
+    rates.set_xlim(-0.5, len(names) - 0.3)
+    rates.set_xticks(range(len(names)), [f"{c}\nn={n:,}" for c, n in zip(names, support, strict=True)], size=8)
     rates.set(ylim=(0, 1.22), title="error rate per class, 95 % interval")
     rates.set_yticks(np.arange(0, 1.01, 0.2))
     rates.grid(axis="y")
@@ -281,7 +283,9 @@ def _pairs(axes: Axes, wrong: np.ndarray, support: np.ndarray) -> None:
         axes.plot(shares[row, column], place, "o", color=COLOURS[0])
         words = f"{shares[row, column]:.0%}: {wrong[row, column]:,} of {support[row]:,}"
         axes.annotate(words, (1.02, place), va="center", size=8, annotation_clip=False)
-    axes.set_yticks(range(len(order)), [f"{EMOTIONS[r]} → {EMOTIONS[c]}" for r, c in zip(rows, columns, strict=True)])
+    axes.set_yticks(
+        range(len(order)), [f"{ALL_EMOTIONS[r]} → {ALL_EMOTIONS[c]}" for r, c in zip(rows, columns, strict=True)]
+    )
     axes.set(xlim=(0, 1), ylim=(max(len(order), 1) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
@@ -298,8 +302,9 @@ def _errors(figure: Figure, axes: Axes, wrong: np.ndarray, support: np.ndarray) 
             share = n / support[row]
             axes.text(column, row, f"{share:.2f}\n{n:,}", ha="center", va="center", size=7.5,
                       color="white" if share > 0.6 else "#222222")  # fmt: skip
-    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, size=8)
-    axes.set_yticks(range(len(EMOTIONS)), EMOTIONS, size=8)
+    names = class_names(len(support))
+    axes.set_xticks(range(len(names)), names, size=8)
+    axes.set_yticks(range(len(names)), names, size=8)
     axes.tick_params(length=0)
     axes.set(title="errors: share of the true class, and pictures", xlabel="predicted", ylabel="true")
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).outline.set_visible(False)

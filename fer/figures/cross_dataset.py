@@ -13,11 +13,11 @@ from fer.data.folds import OFFICIAL
 from fer.data.whole_sets import dataset_of
 from fer.figures.engine import FigureJob
 from fer.figures.result_rows import is_ensemble, models_in_order, rows_selected_on_validation
-from fer.figures.style import COLOURS, DARK, score_text, titled_figure
+from fer.figures.style import CLASS_COLOURS, DARK, score_text, titled_figure
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import EMOTIONS, class_names
 from fer.results.study_files import StoredStudy, read_class_counts
 from fer.results.trainings import spread_words
-from fer.settings.settings import EMOTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     rows["kind"] = _kinds(rows)
     networks = rows[~is_ensemble(rows)]
     known = notes(study, *study.datasets)
-    about = joined(f"no TTA, mean over {_averaged(networks)}", sizes_in_words(rows), *known)
+    about = joined(f"no TTA, mean over {_averaged(networks)}", sizes_in_words(rows, study.classes), *known)
     title = ["Cross-dataset evaluation: trained on (rows), tested on (columns)", about]
     panels = {
         f"{kind}\n{words}": matrix(part, score)
@@ -72,7 +72,7 @@ def cross_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     )
     for kind, part in rows.groupby("kind", sort=False):
         if part["label"].nunique() > 1:
-            yield _by_model(str(kind), part, known)
+            yield _by_model(str(kind), part, known, study.classes)
     if (gaps := {str(kind): gap_matrix(part) for kind, part in networks.groupby("kind", sort=False)}) and any(
         gaps.values()
     ):
@@ -92,21 +92,21 @@ def _averaged(rows: pd.DataFrame) -> str:
     return ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items())
 
 
-def sizes_in_words(rows: pd.DataFrame) -> str:
+def sizes_in_words(rows: pd.DataFrame, classes: int = len(EMOTIONS)) -> str:
     """Pictures of each test set, and of how many classes where some are missing: macro-F1 averages those present."""
     counts = rows.groupby("test_on")[["n_test", "n_classes"]].max().astype(int)
     words = [
-        f"{row.Index} {row.n_test:,}" + f" ({row.n_classes} classes)" * (row.n_classes < len(EMOTIONS))
+        f"{row.Index} {row.n_test:,}" + f" ({row.n_classes} classes)" * (row.n_classes < classes)
         for row in counts.itertuples()
     ]
     return "test pictures: " + ", ".join(words)
 
 
-def _by_model(kind: str, part: pd.DataFrame, known: list[str]) -> FigureJob:
+def _by_model(kind: str, part: pd.DataFrame, known: list[str], classes: int) -> FigureJob:
     panels = {label: matrix(part[part["label"] == label], "macro_f1") for label in models_in_order(part)}
     title = [
         f"Cross-dataset evaluation by model, {kind}: trained on (rows), tested on (columns)",
-        joined(f"macro-F1, no TTA, mean over {spread_words(part)}", sizes_in_words(part), *known),
+        joined(f"macro-F1, no TTA, mean over {spread_words(part)}", sizes_in_words(part, classes), *known),
     ]
     name = f"cross_dataset/cross_dataset_evaluation_{kind.replace(', tested on ', '_on_')}"
     return FigureJob(
@@ -171,7 +171,7 @@ def _mixes(study: StoredStudy) -> dict[str, list[int]]:
     """Rows per class in training and in test of each dataset. Raises InputError when a samples table is damaged."""
     mixes: dict[str, list[int]] = {}
     for name in study.datasets:
-        counts = read_class_counts(study.output, name)
+        counts = read_class_counts(study.output, name, study.classes)
         training = {} if name in study.only_tested else {f"{name} training": counts["train"]}
         mixes |= training | {f"{name} test": counts["test"]}
     return mixes
@@ -189,8 +189,8 @@ def plot_heat_maps(
 ) -> Figure:
     """A heat map per heading, rows trained on, columns tested on; empty cells were not tested.
 
-    All on one scale, 0 to 1; where `signed`, as far below 0 as above. `mixes`: rows per class (EMOTIONS order) by
-    name, drawn below as shares.
+    All on one scale, 0 to 1; where `signed`, as far below 0 as above. `mixes`: rows per class by name, drawn
+    below as shares.
     """
     trained = list(dict.fromkeys(name for parts in panels.values() for name in parts))
     tested = sorted({name for parts in panels.values() for found in parts.values() for name in found})
@@ -274,12 +274,14 @@ def _mix_panel(figure: Figure, mixes: Mapping[str, Sequence[int]], width: float,
     counts = np.array(list(mixes.values()), dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     base = np.zeros(len(counts))
-    for place, name in enumerate(EMOTIONS):
-        axes.barh(range(len(counts)), shares[:, place], left=base, color=COLOURS[place], edgecolor="white", label=name)
+    for place, name in enumerate(class_names(shares.shape[1])):
+        axes.barh(
+            range(len(counts)), shares[:, place], left=base, color=CLASS_COLOURS[place], edgecolor="white", label=name
+        )
         for row, share in enumerate(shares[:, place]):
             if share >= 0.05:
                 axes.text(base[row] + share / 2, row, f"{share:.2f}", ha="center", va="center", size=7,
-                          color="white" if COLOURS[place] in DARK else "#222222")  # fmt: skip
+                          color="white" if CLASS_COLOURS[place] in DARK else "#222222")  # fmt: skip
         base += shares[:, place]
     axes.set_yticks(range(len(counts)), list(mixes))
     axes.invert_yaxis()
@@ -287,6 +289,6 @@ def _mix_panel(figure: Figure, mixes: Mapping[str, Sequence[int]], width: float,
     axes.set_title("class mixes: share of each class", size=9)
     axes.tick_params(axis="y", length=0)
     figure.legend(
-        *axes.get_legend_handles_labels(), ncols=len(EMOTIONS), loc="lower right", bbox_to_anchor=(1, 0), fontsize=8,
+        *axes.get_legend_handles_labels(), ncols=shares.shape[1], loc="lower right", bbox_to_anchor=(1, 0), fontsize=8,
         columnspacing=1.0, handlelength=1.4,
     )  # fmt: skip

@@ -23,8 +23,8 @@ from fer.figures.result_rows import (
 )
 from fer.figures.statistics_rows import statistics_path, statistics_table
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import classes_named
 from fer.results.study_files import StoredStudy
-from fer.settings.settings import EMOTIONS
 
 BEFORE, AFTER = "preprocessed", "augmented"
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -43,11 +43,11 @@ def augmentation_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         pairs = {"recall": _gains(classes, "recall"), "F1": _gains(classes, "f1")}
         if pairs["F1"].empty:
             continue
-        order = models_in_order(pairs["F1"])
+        order, names = models_in_order(pairs["F1"]), classes_named(classes["class"])
         panels = {
             f"{words}\n{emotion}": estimates(both[both["class"] == emotion], "what", "gain", order)
             for words, both in pairs.items()
-            for emotion in EMOTIONS
+            for emotion in names
         }
         title = [
             f"{train_on}: gain per class of augmented over preprocessed",
@@ -58,7 +58,7 @@ def augmentation_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             name=f"metrics/{train_on}_augmentation_gain",
             draw=plot_estimates,
             title=title,
-            details={"panels": panels, "places": places(study, order), "axis": "gain", "columns": len(EMOTIONS),
+            details={"panels": panels, "places": places(study, order), "axis": "gain", "columns": len(names),
                      "least": 0.05},
             section="results",
             caption=f"Recall and F1 of each emotion on {train_on} with augmented training pictures minus without, for "

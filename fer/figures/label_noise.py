@@ -12,8 +12,8 @@ from fer.columns.files import LABEL_NOISE_MATRIX
 from fer.figures.confusion import plot_matrices
 from fer.figures.engine import FigureJob
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import classes_among
 from fer.results.study_files import StoredStudy
-from fer.settings.settings import EMOTIONS
 from utils import InputError, file_fingerprint, read_csv
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def label_noise_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         caption="For each given label (rows) the estimated share that truly shows each emotion (columns). What lies "
         "off the diagonal is label noise, or faces on which networks and labels cannot agree: an estimate by networks, "
         "not a count of errors, and the weaker the network, the less of it is noise.",
-        alt="Matrices of seven given labels by seven estimated emotions, one per dataset and part.",
+        alt="Matrices of given labels by estimated emotions, one per dataset and part.",
         is_key=True,
     )  # fmt: skip
 
@@ -46,9 +46,9 @@ def draw_noise_matrices(path: str, title: list[str]) -> Figure:
     """A panel per dataset and part, from label_noise_matrix.csv. Raises InputError when it is damaged."""
     try:
         table = read_csv(Path(path), ["dataset", "part"])[list(LABEL_NOISE_MATRIX)]
-        panels = {}
+        panels, names = {}, classes_among(table["label"].to_numpy(), table["suggested"].to_numpy())
         for (name, part), rows in table.groupby(["dataset", "part"], sort=False):
-            joint = np.zeros((len(EMOTIONS), len(EMOTIONS)))
+            joint = np.zeros((len(names), len(names)))
             joint[rows["label"], rows["suggested"]] = rows["estimated"]
             share = 1 - np.trace(joint) / max(joint.sum(), 1)
             panels[f"{name}, {part} (n = {joint.sum():,.0f})\nestimated wrong: {share:.1%}"] = joint

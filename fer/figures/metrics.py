@@ -25,11 +25,11 @@ from fer.figures.result_rows import (
     with_intervals,
 )
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import ALL_EMOTIONS, classes_named
 from fer.metrics.metrics import METRICS
 from fer.results.scores import MAJORITY
 from fer.results.study_files import StoredStudy
 from fer.results.tables import CLASS_TEXTS
-from fer.settings.settings import EMOTIONS
 from utils import read_csv
 
 # Macro recall is balanced accuracy under another name.
@@ -129,10 +129,11 @@ def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
     for train_on, part in rows.groupby("train_on"):
         order = models_in_order(part)
         classes = with_classes(study, part)
+        names = classes_named(classes["class"])
         majority = _majority_classes(study, str(train_on))
         panels, baselines = {}, {}
         for kind, words in (("recall", "recall"), ("f1", "F1")):
-            for emotion in EMOTIONS:
+            for emotion in names:
                 some = classes[classes["class"] == emotion]
                 some = with_intervals(study, some, f"{kind}_{emotion}")
                 heading = f"{words}\n{emotion}"
@@ -149,13 +150,13 @@ def class_jobs(study: StoredStudy) -> Iterator[FigureJob]:
             draw=plot_estimates,
             title=title,
             details={
-                "panels": panels, "places": places(study, order), "axis": "score", "columns": len(EMOTIONS),
+                "panels": panels, "places": places(study, order), "axis": "score", "columns": len(names),
                 "baselines": baselines,
             },
             section="results",
             caption=f"Recall (above) and F1 (below) of each emotion on the {train_on} test set. Look for classes whose "
             "recall interval reaches 0, and for variants that gain recall of a rare class while its F1 stays.",
-            alt=f"Dot charts of recall and F1 of the seven emotions on {train_on}: a row per network.",
+            alt=f"Dot charts of recall and F1 of each emotion on {train_on}: a row per network.",
             is_key=_is_key(rows, train_on),
         )  # fmt: skip
 
@@ -177,4 +178,4 @@ def _majority_classes(study: StoredStudy, test_on: str) -> pd.DataFrame:
 
 def _supports(classes: pd.DataFrame) -> list[str]:
     found = classes.groupby("class")["support"].max()
-    return [f"{emotion} {int(found[emotion]):,}" for emotion in EMOTIONS if emotion in found]
+    return [f"{emotion} {int(found[emotion]):,}" for emotion in ALL_EMOTIONS if emotion in found]

@@ -25,10 +25,10 @@ from fer.figures.result_rows import chosen_by_validation
 from fer.figures.selection import masked
 from fer.figures.style import titled_figure
 from fer.figures.titles import joined, name_parts, notes, run_words
+from fer.layouts.emotions import ALL_EMOTIONS, class_names
 from fer.layouts.pictures import UnreadablePicture
 from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions
 from fer.runs.run import ORACLE, PlannedRun
-from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
 from fer.study.variants import picture_recipe, saved_faces, scored_faces, scored_variant, training_faces
 from utils import InputError, fingerprint
@@ -124,7 +124,7 @@ def draw_samples(
         "as seen in training": bool(online),
     }
     rows = []
-    for label, emotion in enumerate(EMOTIONS):
+    for label, emotion in enumerate(class_names(study.settings.classes)):
         of_class = shown[shown["label"] == label]
         chosen = _examples(of_class, balanced if has_extras else None)
         groups = [[CaptionedPicture(_readable(data, row)) for row in chosen]]
@@ -246,7 +246,9 @@ def draw_rejected(data: DatasetSamples, rejected: pd.DataFrame, title: list[str]
 
 
 def _thumbnail(data: DatasetSamples, row: pd.Series) -> CaptionedPicture:
-    caption = Path(str(row["path"])).stem + (f"\n{EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else "")
+    caption = Path(str(row["path"])).stem + (
+        f"\n{ALL_EMOTIONS[int(row['label'])]}" if not pd.isna(row["label"]) else ""
+    )
     try:
         face = delivered_face(data.root, str(row["path"]), "" if pd.isna(row["face"]) else str(row["face"]))
         return CaptionedPicture(np.asarray(face), caption)
@@ -314,7 +316,7 @@ def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, ti
     faces = faces_of(study, data, entry.test_variant, size)
     confidence = found.probabilities.max(axis=1)
     rows = []
-    for label, emotion in enumerate(EMOTIONS):
+    for label, emotion in enumerate(found.classes):
         of_class = found.labels == label
         wrong = np.flatnonzero(of_class & (found.predicted != label))
         worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -325,7 +327,7 @@ def draw_mistakes(study: Study, data: DatasetSamples, entry: PredictionEntry, ti
 
 def _mistake(faces: PackedPixels, found: Predictions, place: int) -> CaptionedPicture:
     row, label = found.probabilities[place], found.labels[place]
-    words = [f"{EMOTIONS[which]} {row[which]:.2f}" for which in (int(row.argmax()), int(label))]
+    words = [f"{ALL_EMOTIONS[which]} {row[which]:.2f}" for which in (int(row.argmax()), int(label))]
     return CaptionedPicture(faces[str(found.sample_ids[place])], "\n".join(words))
 
 

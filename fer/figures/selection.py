@@ -16,8 +16,8 @@ from fer.data.samples import read_samples
 from fer.figures.engine import FigureJob
 from fer.figures.style import COLOURS, WIDTH, titled_figure
 from fer.figures.titles import joined, notes
+from fer.layouts.emotions import ALL_EMOTIONS, classes_named
 from fer.results.study_files import StoredStudy
-from fer.settings.settings import EMOTIONS
 from fer.statistics.significance import wilson_interval
 from utils import InputError, file_fingerprint, read_csv
 
@@ -241,7 +241,9 @@ def detection_jobs(study: StoredStudy) -> Iterator[FigureJob]:
         if path.is_file():
             table = _table(path, ["label", "n", "detected"])
             sums = table[table["label"] >= 0].groupby("label")[["n", "detected"]].sum()
-            rates[name] = {EMOTIONS[int(str(c))]: [int(row["detected"]), int(row["n"])] for c, row in sums.iterrows()}
+            rates[name] = {
+                ALL_EMOTIONS[int(str(c))]: [int(row["detected"]), int(row["n"])] for c, row in sums.iterrows()
+            }
     if rates:
         title = [
             "Faces detected per class",
@@ -261,11 +263,11 @@ def plot_detection_rates(title: list[str], rates: Mapping[str, Mapping[str, Sequ
     """Bars per class, one per dataset; `rates`: dataset to class to (detected, pictures)."""
     figure, top = titled_figure(title, WIDTH, 3.9)
     axes = figure.subplots()
-    bar = 0.84 / len(rates)
+    bar, names = 0.84 / len(rates), classes_named(name for found in rates.values() for name in found)
     for place, (name, classes) in enumerate(rates.items()):
-        found = [classes.get(emotion, (0, 0)) for emotion in EMOTIONS]
+        found = [classes.get(emotion, (0, 0)) for emotion in names]
         detected, n = (np.array(column) for column in zip(*found, strict=True))
-        x = np.arange(len(EMOTIONS)) + (place - (len(rates) - 1) / 2) * bar
+        x = np.arange(len(names)) + (place - (len(rates) - 1) / 2) * bar
         rate = detected / np.maximum(n, 1)
         low, high = wilson_interval(detected, np.maximum(n, 1))
         colour = COLOURS[place % len(COLOURS)]
@@ -286,7 +288,7 @@ def plot_detection_rates(title: list[str], rates: Mapping[str, Mapping[str, Sequ
             axes.annotate(
                 words, (at, upper), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", size=7
             )
-    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS)
+    axes.set_xticks(range(len(names)), names)
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     axes.set(ylim=(0, 1.16), ylabel="share with a face detected")
     axes.tick_params(axis="x", length=0)

@@ -30,6 +30,7 @@ STYLE = {
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart by every kind of colour vision, their yellow
 # (hardly seen on white paper) replaced by a dark brown; in this order neighbours also differ in lightness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#7B4A12", "#CC79A7")
+CLASS_COLOURS = (*COLOURS, "#999999")  # contempt, where it is a class
 DARK = ("#0072B2", "#7B4A12")  # words on these are white
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")

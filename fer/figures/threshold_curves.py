@@ -15,7 +15,6 @@ from fer.figures.style import LEGEND_LINE, MARK, WIDTH, legend_rows, titled_figu
 from fer.figures.titles import joined, notes
 from fer.results.study_files import PredictionEntry, StoredStudy, read_predictions
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from fer.study.variants import scored_variant
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def mean_curves(found: Predictions) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.metrics import precision_recall_curve, roc_curve
 
     rates, precisions = [], []
-    for label in range(len(EMOTIONS)):
+    for label in range(found.probabilities.shape[1]):
         positive = found.labels == label
         if not positive.any() or positive.all():
             continue

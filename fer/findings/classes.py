@@ -11,8 +11,8 @@ import numpy as np
 from fer.findings.choice import Choice, choose, percent
 from fer.findings.evidence import Evidence
 from fer.findings.finding import CLASSES, COUNT, MANY, Finding, listed, seeds_words
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.results.study_files import PredictionEntry, read_predictions
-from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import setup_of
 from fer.statistics.significance import wilson_interval
 from fer.study.variants import scored_variant
@@ -79,8 +79,8 @@ def _missed(evidence: Evidence, choice: Choice) -> Missed | None:
     recall = np.divide(np.diag(counts), rows, out=np.full(len(rows), np.inf), where=rows > 0)
     worst = int(recall.argmin())
     wrong = np.where(np.arange(len(rows)) == worst, 0, counts[worst])
-    taken_for = EMOTIONS[int(wrong.argmax())] if wrong.any() else ""
-    return Missed(choice, EMOTIONS[worst], float(recall[worst]), round(int(rows[worst]) / trainings), taken_for)
+    taken_for = ALL_EMOTIONS[int(wrong.argmax())] if wrong.any() else ""
+    return Missed(choice, ALL_EMOTIONS[worst], float(recall[worst]), round(int(rows[worst]) / trainings), taken_for)
 
 
 def _confusion(evidence: Evidence, choice: Choice) -> tuple[np.ndarray, int]:
@@ -88,7 +88,7 @@ def _confusion(evidence: Evidence, choice: Choice) -> tuple[np.ndarray, int]:
 
     Folds that answered the same rows (another dataset's official test set) are a training each.
     """
-    total, trainings = np.zeros((len(EMOTIONS), len(EMOTIONS)), dtype=np.int64), 0
+    total, trainings = np.zeros((evidence.study.classes,) * 2, dtype=np.int64), 0
     for entry in evidence.study.predictions:
         if not _is_of(entry, choice):
             continue

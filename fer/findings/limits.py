@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from fer.findings.choice import choose
 from fer.findings.evidence import Evidence
 from fer.findings.finding import LIMIT, STATE, Finding, counted, listed, metric_words, seeds_words
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.results.study_files import read_class_counts
 from fer.results.trainings import SETUP
-from fer.settings.settings import EMOTIONS
 from fer.statistics.families import TIE
 from fer.statistics.significance import ENOUGH_SEEDS
 from utils import InputError
@@ -120,10 +120,10 @@ def _few(evidence: Evidence) -> Iterator[tuple[str, str]]:
     few = []
     for name in evidence.datasets:
         try:
-            counts = read_class_counts(evidence.study.output, name)["test"]
+            counts = read_class_counts(evidence.study.output, name, evidence.study.classes)["test"]
         except InputError:  # named among what the tables do without
             continue
-        few += [f"{EMOTIONS[label]} in {name}" for label, count in enumerate(counts) if 0 < count < FEW]
+        few += [f"{ALL_EMOTIONS[label]} in {name}" for label, count in enumerate(counts) if 0 < count < FEW]
     if few:
         named = listed(few) if len(few) <= 4 else f"{few[0]}, {few[1]} and {len(few) - 2} more"
         yield (

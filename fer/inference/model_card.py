@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fer.settings.settings import EMOTIONS
 from utils import InputError, read_csv
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ def model_card(model: TrainedModel, output: Path, file: str, difference: float) 
 
 
 def _data(record: dict[str, Any]) -> str:
-    head = f"| trained on | training | validation | {' | '.join(EMOTIONS)} |\n|{'---|' * (3 + len(EMOTIONS))}"
+    names = record["inputs"]["classes"]
+    head = f"| trained on | training | validation | {' | '.join(names)} |\n|{'---|' * (3 + len(names))}"
     rows = [
         f"| {name}{_drawn(record, name)} | {counts['n_train']} | {counts['n_val']} | "
         + " | ".join(str(count) for count in counts["original"])

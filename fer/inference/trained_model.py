@@ -10,8 +10,8 @@ import numpy as np
 
 from fer.inference.best_run import best_run
 from fer.inference.face_recipe import FaceRecipe, recipe_of, refuse_other_versions
+from fer.layouts.emotions import ALL_EMOTIONS, CONTEMPT, EMOTIONS, class_names
 from fer.runs.run import ADDED_LATER, Hyperparameters, PlannedRun, Run, read_run_json
-from fer.settings.settings import EMOTIONS
 from fer.statistics.calibration import fit_temperature
 from fer.study.verify import finished_run
 from utils import InputError
@@ -68,9 +68,10 @@ def load_model(
     refuse_other_versions(record["inputs"])
     planned, place = _as_planned(record, folder), pick_device(device)
     network, expected = load_trained(planned, record["weights_sha256"], place)
-    temperature, n_val = validation_temperature(folder, tta)
+    classes = class_names(planned.run.hyper.classes)
+    temperature, n_val = validation_temperature(folder, tta, classes)
     return TrainedModel(
-        name=folder.name, classes=EMOTIONS, recipe=recipe_of(record["inputs"], record["config"], like),
+        name=folder.name, classes=classes, recipe=recipe_of(record["inputs"], record["config"], like),
         temperature=temperature, n_val=n_val, tta=tta, record=record, folder=folder, network=network.eval(),
         expected=expected, device=place, autocast=autocast_dtype(planned.run.hyper.precision),
     )  # fmt: skip
@@ -99,8 +100,9 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def _as_planned(record: dict[str, Any], folder: Path) -> PlannedRun:
     described, classes = record["run"], record["inputs"].get("classes")
-    if tuple(classes or ()) != EMOTIONS:
-        raise InputError(f"{folder} answers with {classes}; this version knows {', '.join(EMOTIONS)}. Train it again.")
+    if tuple(classes or ()) not in (EMOTIONS, ALL_EMOTIONS):
+        known = f"{', '.join(EMOTIONS)} (with or without {CONTEMPT})"
+        raise InputError(f"{folder} answers with {classes}; this version knows {known}. Train it again.")
     try:
         hyper = Hyperparameters(**ADDED_LATER | described["hyper"])
         run = Run(**described | {"hyper": hyper, "train_on": tuple(described["train_on"])})
@@ -109,7 +111,7 @@ def _as_planned(record: dict[str, Any], folder: Path) -> PlannedRun:
     return PlannedRun(run, record["inputs"], folder)
 
 
-def validation_temperature(folder: Path, tta: str) -> tuple[float, int]:
+def validation_temperature(folder: Path, tta: str, classes: tuple[str, ...]) -> tuple[float, int]:
     """Temperature by the stored validation predictions of a run and TTA policy, and their rows; (1.0, 0) without any.
 
     The temperature of statistics/calibration.csv, from the same rows. Raises InputError for a damaged file.
@@ -119,7 +121,7 @@ def validation_temperature(folder: Path, tta: str) -> tuple[float, int]:
     found = [load_predictions(path) for path in sorted((folder / "predictions").glob(f"*__val__*__{tta}.npz"))]
     if not found:
         return 1.0, 0
-    if {one.classes for one in found} != {EMOTIONS}:
-        raise InputError(f"{folder / 'predictions'}: other classes than {', '.join(EMOTIONS)}. Run main.py again.")
+    if {one.classes for one in found} != {classes}:
+        raise InputError(f"{folder / 'predictions'}: other classes than {', '.join(classes)}. Run main.py again.")
     labels = np.concatenate([one.labels for one in found])
     return fit_temperature(labels, np.concatenate([one.probabilities for one in found])), len(labels)

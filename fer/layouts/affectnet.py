@@ -2,7 +2,7 @@
 
 Its test set is not public, so the validation set is what everybody reports: it is the test set here, and validation
 is carved from training. The numbers that are no expression (none, uncertain, no face) are left out, and so is contempt
-unless the row counts it as another one.
+unless the row keeps it as the eighth class or counts it as another one.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def read_affectnet_arrays(place: Place) -> Reading:
 
 
 def _read_array(file: Path, classes: ClassMap) -> tuple[int | None, str]:
-    """Index in EMOTIONS, or None and why. Never unpickles: an array of objects is refused."""
+    """The label, or None and why. Never unpickles: an array of objects is refused."""
     try:
         number = f"{float(str(np.load(file, allow_pickle=False).item())):g}"
     except (OSError, ValueError, EOFError) as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fer.layouts.emotions import EMOTIONS
+from fer.layouts.emotions import ALL_EMOTIONS, EMOTIONS
 from fer.layouts.label_sheets import Row
 
-ClassMap = Mapping[str, int | None]  # name in lower case to index in EMOTIONS; None: left out on purpose
+ClassMap = Mapping[str, int | None]  # name in lower case to label; None: left out on purpose
 
 CLASS_NAMES = {
     "angry": ("angry", "anger"),
@@ -38,7 +38,7 @@ NUMBERINGS: dict[str, dict[str, str | None]] = {
 
 
 def numbered(name: str, contempt: str | None = None) -> ClassMap:
-    """The numbers of NUMBERINGS as a class map; `contempt`, which has none of the seven, counts as that expression."""
+    """The numbers of NUMBERINGS as a class map; contempt, None there, counts as the expression `contempt`."""
     return {number: label_of(emotion or contempt) for number, emotion in NUMBERINGS[name].items()}
 
 
@@ -49,8 +49,8 @@ def classes_of(row: Row) -> ClassMap:
 
 
 def label_of(emotion: str | None) -> int | None:
-    """Index in EMOTIONS; None for a class that is left out."""
-    return None if emotion is None else EMOTIONS.index(emotion)
+    """Index in ALL_EMOTIONS; None for a class that is left out."""
+    return None if emotion is None else ALL_EMOTIONS.index(emotion)
 
 
 def left_out(what: str, name: str, classes: ClassMap) -> str:

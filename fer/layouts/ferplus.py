@@ -2,7 +2,7 @@
 
 "FER+" in the literature is at least three different test sets, so the rule that made a label is always said.
 Source of the majority rule and of the folders' names: src/ of microsoft/FERPlus. `shares` of a picture are the votes
-that the rule counts for the seven expressions over their sum: soft labels, where SOFT_LABELS asks for them.
+that the rule counts for the expressions in use over their sum: soft labels, where SOFT_LABELS asks for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer.layouts.class_names import label_of
-from fer.layouts.emotions import EMOTIONS
+from fer.layouts.emotions import CONTEMPT, EMOTIONS
 from fer.layouts.fer2013 import FER2013_USAGE, read_fer2013_table
 from fer.layouts.folders import Reading
 from fer.layouts.label_sheets import CsvSheet, LabelSheet, Place
@@ -125,12 +125,12 @@ def _chosen(votes: np.ndarray, rule: str) -> list[str]:
 
 
 def _shares(votes: np.ndarray, contempt: str | None) -> list[str]:
-    """Votes [N, 10] as shares of the seven expressions in the order of EMOTIONS, seven numbers with spaces between."""
-    of_seven = np.zeros((len(votes), len(EMOTIONS)))
+    """Votes [N, 10] as shares of seven expressions (eight where contempt is one), numbers with spaces between."""
+    counted = np.zeros((len(votes), len(EMOTIONS) + (contempt == CONTEMPT)))
     for column, name in enumerate((*VOTED, contempt)):
-        if name is not None:
-            of_seven[:, EMOTIONS.index(name)] += votes[:, column]
-    shares = of_seven / np.maximum(of_seven.sum(axis=1, keepdims=True), 1)
+        if (label := label_of(name)) is not None:
+            counted[:, label] += votes[:, column]
+    shares = counted / np.maximum(counted.sum(axis=1, keepdims=True), 1)
     return [" ".join(f"{share:.6g}" for share in row) for row in shares]
 
 

@@ -147,9 +147,10 @@ OWN_LAYOUTS = {
 
 
 def with_contempt(counts: Counts, emotion: str | None, contempt: Mapping[str, int]) -> Counts:
-    """Counts where contempt (rows by split) counts as another emotion; as they are where it is left out."""
-    added = {} if emotion is None else {split: {emotion: counts[split][emotion] + contempt[split]} for split in counts}
-    return {split: {**found, **added.get(split, {})} for split, found in counts.items()}
+    """Counts where contempt (rows by split) counts as `emotion`; as they are where it is left out."""
+    if emotion is None:
+        return {split: {**found} for split, found in counts.items()}
+    return {split: {**found, emotion: found.get(emotion, 0) + contempt[split]} for split, found in counts.items()}
 
 
 def how_to_get(layout: str) -> str:

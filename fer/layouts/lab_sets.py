@@ -141,7 +141,7 @@ def _sequence(place: Place, folder: Path, sheet: Path) -> tuple[list[tuple[str, 
 
 
 def _read_label(sheet: Path, contempt: str | None) -> tuple[int | None, str]:
-    """Index in EMOTIONS, or None and why: the file holds one number with spaces around it, `3.0000000e+00`."""
+    """The label, or None and why: the file holds one number with spaces around it, `3.0000000e+00`."""
     problem = file_state(sheet).problem
     text = "" if problem else sheet.read_bytes().decode(errors="replace").strip()
     try:

@@ -23,7 +23,7 @@ from fer.networks.heads import classifier_of, put_in_place
 from fer.pretraining.methods import METHODS, Method
 from fer.pretraining.views import random_views
 from fer.runs.run import Hyperparameters, Run
-from fer.settings.settings import EMOTIONS, ModelRow
+from fer.settings.settings import ModelRow
 from model_utils import build_network, load_state, own_interpolation, save_state
 from training import Machine, NonFiniteLossError
 from utils import InputError, derived_seed, duration, fingerprint, log, progress, write_text
@@ -163,7 +163,7 @@ def _start(task: Task, machine: Machine, identity: str) -> State:
     """The state before the first epoch, its weights drawn from the seed."""
     hyper = task.run.hyper
     torch.manual_seed(derived_seed(task.run.seed))
-    network, expected = build_network(task.run.model, task.row, len(EMOTIONS), hyper.weights is not None)
+    network, expected = build_network(task.run.model, task.row, hyper.classes, hyper.weights is not None)
     if hyper.interpolation == "model":
         expected = replace(expected, interpolation=own_interpolation(network))
     name, head = classifier_of(network)

@@ -17,6 +17,7 @@ from fer.data.rejections import rejection_notes
 from fer.data.samples import read_samples
 from fer.data.splits import SPLITS
 from fer.data.whole_sets import is_whole
+from fer.layouts.emotions import CONTEMPT, EMOTIONS
 from fer.layouts.layouts import LAYOUTS
 from fer.report.table_formats import Block, Cell, Column, PaperTable, Row, number_cell, text_cell
 from fer.results.study_files import StoredRun, StoredStudy, read_class_counts, read_history
@@ -183,11 +184,20 @@ def _contempt(study: StoredStudy, config: dict[str, Any]) -> list[str]:
     rows = {name: row for name, row in config.get("DATASETS", {}).items() if name in study.datasets}
     knowing = {layout.family for layout in LAYOUTS.values() if "contempt" in layout.entries}
     words = [
-        f"in {name} {'left out' if row.get('contempt') is None else 'counted as ' + str(row['contempt'])}"
+        f"in {name} {_what_contempt_is(row.get('contempt'))}"
         for name, row in rows.items()
         if row.get("layout") in knowing
     ]
-    return [f"Seven classes. Contempt is {', '.join(words)}."] if words else []
+    classes = "Seven classes." if study.classes == len(EMOTIONS) else f"Eight classes, {CONTEMPT} among them."
+    if not words:
+        return [classes] if study.classes != len(EMOTIONS) else []
+    return [f"{classes} Contempt is {', '.join(words)}."]
+
+
+def _what_contempt_is(counted_as: str | None) -> str:
+    if counted_as == CONTEMPT:
+        return "kept as a class"
+    return "left out" if counted_as is None else f"counted as {counted_as}"
 
 
 def _said(config: dict[str, Any], name: str, sentences: dict[Any, str], what: str) -> str:

@@ -24,6 +24,7 @@ import pandas as pd
 
 from fer.columns.files import SHOWN_SETUP
 from fer.data.whole_sets import is_whole
+from fer.layouts.emotions import classes_named
 from fer.report.marks import CHOSEN, Marks, with_intervals
 from fer.report.table_formats import (
     Block,
@@ -43,7 +44,6 @@ from fer.results.scores import MAJORITY
 from fer.results.tables import CLASS_TEXTS, SECTIONS
 from fer.results.trainings import ROWS_WORDS, per_training, spread_words
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from utils import fingerprint, read_csv, write_changed
 
 WORDS = ("train_on", "variant", "test_variant", "model", "balance", "mixing")
@@ -83,7 +83,7 @@ def paper_tables(output: Path, results: pd.DataFrame, classes: pd.DataFrame) -> 
     """All tables, in reading order; a kind of experiment the study has not is left out."""
     marks, results = Marks(output), with_intervals(output, per_training(results), list(HEADLINE))
     sections = [section for section in SECTIONS if (results["section"] == section).any()]
-    found = [_section_table(output, results, section, marks) for section in sections]
+    found = [_section_table(output, results, section, marks, classes_named(classes["class"])) for section in sections]
     found += [*_parts_tables(COPIES, results, marks), *_parts_tables(CONFIDENT, results, marks)]
     found += [*_class_tables(results, classes, marks)]
     return found + ([_cost_table(results)] if (results["section"] != "").any() else [])
@@ -96,7 +96,9 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 # ---------------------------------------------------------------- the printed tables
 
 
-def _section_table(output: Path, results: pd.DataFrame, section: str, marks: Marks) -> PaperTable:
+def _section_table(
+    output: Path, results: pd.DataFrame, section: str, marks: Marks, classes: tuple[str, ...]
+) -> PaperTable:
     """A block per test set: side by side, all test sets of a study would be too wide to read."""
     rows = results[results["section"] == section]
     tests = sorted(
@@ -110,7 +112,7 @@ def _section_table(output: Path, results: pd.DataFrame, section: str, marks: Mar
     blocks = [_test_block(results, rows, wide, test, words, policies, marks) for test in tests]
     if section in ACROSS:
         columns.append(Column("classes", ("",)))
-        blocks = [_with_classes(block, rows, test) for block, test in zip(blocks, tests, strict=True)]
+        blocks = [_with_classes(block, rows, test, classes) for block, test in zip(blocks, tests, strict=True)]
     columns.append(Column("n", ("",), is_number=True))
     return PaperTable(
         name=f"comprehensive_{section}",
@@ -121,14 +123,14 @@ def _section_table(output: Path, results: pd.DataFrame, section: str, marks: Mar
     )
 
 
-def _with_classes(block: Block, rows: pd.DataFrame, test: tuple[str, str]) -> Block:
+def _with_classes(block: Block, rows: pd.DataFrame, test: tuple[str, str], classes: tuple[str, ...]) -> Block:
     """The block with a cell before the last: how many classes both training and test rows have, and which lack."""
     shared = dict(_tested(rows, *test)[["train_on", "classes_shared"]].itertuples(index=False, name=None))
     shown = []
     for row in block.rows:
         names = str(shared.get(row.cells[0].text, "")).split()
-        lacking = ", ".join(name for name in EMOTIONS if name not in names)
-        words = f"{len(names)} of {len(EMOTIONS)}{f', not {lacking}' if lacking else ''}" if names else ""
+        lacking = ", ".join(name for name in classes if name not in names)
+        words = f"{len(names)} of {len(classes)}{f', not {lacking}' if lacking else ''}" if names else ""
         shown.append(replace(row, cells=(*row.cells[:-1], text_cell(words), row.cells[-1])))
     return replace(block, rows=tuple(shown))
 
@@ -332,6 +334,7 @@ def _class_tables(results: pd.DataFrame, classes: pd.DataFrame, marks: Marks) ->
     table = wide_classes(results, classes, marks.validation)
     if table.empty:
         return
+    names = classes_named(classes["class"])
     support = classes.groupby(["test_on", "rows", "class"])["support"].max()
     scored_sets = (
         table.loc[table["section"] != "", ["test_on", "rows"]].drop_duplicates().sort_values(["test_on", "rows"])
@@ -340,17 +343,19 @@ def _class_tables(results: pd.DataFrame, classes: pd.DataFrame, marks: Marks) ->
         part, scored = _tested(table, test_on, kind), _tested(results, test_on, kind)
         words = [*_words_that_vary(results[results["section"] != ""]), "tta"]
         for score in ("f1", "recall"):
-            names = {"f1": "F1", "recall": "recall"}
+            said = {"f1": "F1", "recall": "recall"}
             columns = [Column(_heading(w)) for w in words] + [
-                Column(f"{name} ({support[test_on, kind, name]:.0f})", is_number=True) for name in EMOTIONS
+                Column(f"{name} ({support[test_on, kind, name]:.0f})", is_number=True) for name in names
             ]
             columns.append(Column("n", is_number=True))
-            blocks = [_class_block(part, section, words, score) for section in SECTIONS]
-            baseline = [_class_row(record, words, score) for record in part[part["section"] == ""].to_dict("records")]
+            blocks = [_class_block(part, section, words, score, names) for section in SECTIONS]
+            baseline = [
+                _class_row(record, words, score, names) for record in part[part["section"] == ""].to_dict("records")
+            ]
             blocks.append(Block("Baseline", tuple(baseline)))
             yield PaperTable(
                 name=f"per_class_{score}_{_file_name(test_on)}" + ("" if kind == "official" else f"_{kind.split()[0]}"),
-                title=f"{names[score]} per class on {test_on}{ROWS_WORDS[kind]}",
+                title=f"{said[score]} per class on {test_on}{ROWS_WORDS[kind]}",
                 caption=" ".join(
                     [
                         "Percent; test pictures of each class in brackets; ±: standard deviation over n "
@@ -370,18 +375,18 @@ def _file_name(test_on: str) -> str:
     return safe if len(safe) <= 40 else f"{test_on.count('+') + 1}sets-{fingerprint(test_on, 4)}"
 
 
-def _class_block(part: pd.DataFrame, section: str, words: list[str], score: str) -> Block:
+def _class_block(part: pd.DataFrame, section: str, words: list[str], score: str, names: tuple[str, ...]) -> Block:
     records = part[part["section"] == section].to_dict("records")
-    return Block(SECTION_TITLES[section], tuple(_class_row(record, words, score) for record in records))
+    return Block(SECTION_TITLES[section], tuple(_class_row(record, words, score, names) for record in records))
 
 
-def _class_row(record: dict, words: list[str], score: str) -> Row:
+def _class_row(record: dict, words: list[str], score: str, names: tuple[str, ...]) -> Row:
     kind = "baseline" if record["section"] == "" else "oracle" if record["selection"] == ORACLE else ""
     if kind == "baseline":
         cells = [text_cell("majority class" if word == "model" else "") for word in words]
     else:
         cells = [text_cell(_named(record, word)) for word in words]
-    cells += [number_cell(record[f"{name} {score}"], record[f"{name} {score} sd"], factor=100) for name in EMOTIONS]
+    cells += [number_cell(record[f"{name} {score}"], record[f"{name} {score} sd"], factor=100) for name in names]
     return Row((*cells, text_cell("") if kind == "baseline" else _count_cell([record["n"]])), kind)
 
 

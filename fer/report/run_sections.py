@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.report.facts import RunState
 from fer.report.page_figures import Figure
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_history, read_predictions
-from fer.settings.settings import EMOTIONS
 from utils import InputError
 
 CURVES = {"loss": "loss", "macro_f1": "macro-F1"}
@@ -137,13 +137,13 @@ def _matrix(run: StoredRun, tests: list[PredictionEntry]) -> Matrix | None:
         found = read_predictions(entry)
     except (InputError, OSError):
         return None  # told among what is left out
-    answers = found.probabilities.argmax(axis=1)
-    counts = pd.crosstab(found.labels, answers).reindex(range(len(EMOTIONS)), fill_value=0)
-    table = counts.reindex(columns=range(len(EMOTIONS)), fill_value=0).to_numpy()
+    answers, classes = found.probabilities.argmax(axis=1), range(len(found.classes))
+    counts = pd.crosstab(found.labels, answers).reindex(classes, fill_value=0)
+    table = counts.reindex(columns=classes, fill_value=0).to_numpy()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     rows = tuple(
         (name, tuple((int(n), float(share)) for n, share in zip(line, part, strict=True)))
-        for name, line, part in zip(EMOTIONS, table, shares, strict=True)
+        for name, line, part in zip(found.classes, table, shares, strict=True)
     )
     return Matrix(entry.test_on, rows, _mistakes(table))
 
@@ -152,6 +152,6 @@ def _mistakes(table: np.ndarray) -> str:
     """The most frequent mistakes, in a sentence."""
     wrong = table - np.diag(np.diag(table))
     places = [divmod(int(place), len(table)) for place in np.argsort(-wrong, axis=None, kind="stable")[:WORST]]
-    each = [f"{EMOTIONS[true]} taken for {EMOTIONS[said]} ({wrong[true, said]} of {table[true].sum()})"
+    each = [f"{ALL_EMOTIONS[true]} taken for {ALL_EMOTIONS[said]} ({wrong[true, said]} of {table[true].sum()})"
             for true, said in places if wrong[true, said]]  # fmt: skip
     return f"Most frequent mistakes: {', '.join(each)}." if each else "No mistakes."

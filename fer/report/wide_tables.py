@@ -9,12 +9,12 @@ from __future__ import annotations
 import pandas as pd
 
 from fer.columns.files import JUDGED, RESULT_KEYS, SETUP, SHOWN_SETUP
+from fer.layouts.emotions import classes_named
 from fer.results.scores import MAJORITY
 from fer.results.tables import SECTIONS
 from fer.results.trainings import per_training
 from fer.results.validation_choice import ValidationScores
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 
 HEADLINE = {"accuracy": "acc.", "balanced_accuracy": "bal. acc.", "macro_f1": "macro-F1"}
 COSTS = {
@@ -101,7 +101,7 @@ def wide_classes(results: pd.DataFrame, classes: pd.DataFrame, validation: Valid
     table = grouped.unstack("class")
     found = {"n": table["recall"]["size"].max(axis=1).astype("Int64")} if len(table) else {}
     for score in ("recall", "f1"):
-        for name in EMOTIONS if len(table) else ():
+        for name in classes_named(classes["class"]) if len(table) else ():
             found[f"{name} {score}"] = table[score, "mean", name]
             found[f"{name} {score} sd"] = table[score, "std", name]
     if not found:

@@ -15,10 +15,10 @@ import numpy as np
 from evaluation import METRICS, Predictions, accuracy, all_metrics, class_scores
 from fer.data.folds import OFFICIAL, repeat_of
 from fer.data.whole_sets import dataset_of, is_whole
+from fer.layouts.emotions import EMOTIONS
 from fer.results.confident_rows import ConfidentRows
 from fer.results.leaks import Copies, TestCopies, parts_of
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_class_counts, read_predictions
-from fer.settings.settings import EMOTIONS
 from utils import InputError, log, progress, read_json, write_json
 
 # Raise when a metric would give another number for the same probabilities.
@@ -236,13 +236,13 @@ def _score_majority(store: ScoreStore, name: str, split: str, rows: str) -> Scor
     """
     folds = [_official_counts(store, name, split)] if rows == "official" else _fold_counts(store, name, split, rows)
     answers = [int(np.argmax(fold["train"] if any(fold["train"]) else fold["scored"])) for fold in folds]
-    labels = [np.repeat(np.arange(len(EMOTIONS)), fold["scored"]) for fold in folds]
+    labels = [np.repeat(np.arange(len(fold["scored"])), fold["scored"]) for fold in folds]
     key, stamp = f"{MAJORITY}/{name}__{split}__{rows}", [answers, [list(map(int, fold["scored"])) for fold in folds]]
     if store.known.get(key, {}).get("stamp") == stamp:
         store.fresh[key] = store.known[key]
     else:
         answered = np.repeat(answers, [len(part) for part in labels])
-        store.fresh[key] = _compute(stamp, np.concatenate(labels), np.eye(len(EMOTIONS))[answered], {})
+        store.fresh[key] = _compute(stamp, np.concatenate(labels), np.eye(store.study.classes)[answered], {})
     scores = _numbers(store.fresh[key])
     sets = len(folds) if rows == "own split" else len({fold["repeat"] for fold in folds})
     scores["metrics"]["n_test"] = round(scores["metrics"]["n_test"] / sets)
@@ -273,7 +273,7 @@ def _fold_counts(store: ScoreStore, name: str, split: str, rows: str) -> list[di
     whole = np.sum(list(_class_counts(store.study, name).values()), axis=0)
     found = []
     for fold, entry in folds.items():
-        scored = np.bincount(read_predictions(entry).labels, minlength=len(EMOTIONS))
+        scored = np.bincount(read_predictions(entry).labels, minlength=store.study.classes)
         trained = whole - scored if split == "test" else entry.run.counts[name]["original"]
         found.append({"train": trained, "scored": scored, "repeat": repeat_of(fold)})
     return found
@@ -281,7 +281,7 @@ def _fold_counts(store: ScoreStore, name: str, split: str, rows: str) -> list[di
 
 def _class_counts(study: StoredStudy, name: str) -> dict[str, list[int]]:
     """Rows per split and class of a dataset, or of a union "a+b"."""
-    parts = [read_class_counts(study.output, part) for part in parts_of(study.output, name)]
+    parts = [read_class_counts(study.output, part, study.classes) for part in parts_of(study.output, name)]
     return {split: np.sum([part[split] for part in parts], axis=0).tolist() for split in parts[0]}
 
 

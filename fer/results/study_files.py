@@ -7,7 +7,7 @@ left out: readers raise InputError naming the file, callers log it and go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +20,11 @@ from evaluation import Predictions, hard_vote, load_predictions, macro_f1, probl
 from fer.data.samples import refuse_changed
 from fer.data.splits import SPLITS
 from fer.data.whole_sets import dataset_of
+from fer.layouts.emotions import EMOTIONS, class_names
 from fer.metrics.metrics import counted
 from fer.runs.record import is_count, is_name
 from fer.runs.run import read_run_json
-from fer.settings.settings import EMOTIONS, Comparison, Settings
+from fer.settings.settings import Comparison, Settings
 from fer.study.predictions import PredictionFile
 from utils import InputError, read_csv, read_sealed
 
@@ -93,7 +94,7 @@ class StoredStudy:
 
     `primary_metric` and `primary_comparisons`: what the study asks, as config.py declared. `left_out`: in words, what
     is not made of them since a part of it is not there (fer.results.ensembles, fer.results.pooling). `only_tested`: the
-    datasets that are never trained on ("role": "test").
+    datasets that are never trained on ("role": "test"). `classes`: 7, or 8 with contempt, of every run.
     """
 
     output: Path
@@ -108,6 +109,7 @@ class StoredStudy:
     primary_comparisons: tuple[str, ...] = Settings.model_fields["primary_comparisons"].default
     left_out: tuple[str, ...] = ()
     only_tested: frozenset[str] = frozenset()
+    classes: int = len(EMOTIONS)
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ def read_study(output: Path) -> StoredStudy:
             limit=stored["config"]["LIMIT_PER_SPLIT"],
             rejects_no_face=stored["config"]["NO_FACE"] == "reject",
             only_tested=_only_tested(stored["config"]),
+            classes=_same_classes(stored["config"], runs.values()),
             **_declared(stored["config"]),
         )
     except FileNotFoundError as error:
@@ -227,6 +230,20 @@ def _only_tested(config: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name, row in config.get("DATASETS", {}).items() if row.get("role") == "test")
 
 
+def _classes_of(run: Mapping[str, Any]) -> int:
+    """How many classes a run answers with; 7 in one made before there were eight."""
+    return run["hyper"].get("classes", len(EMOTIONS))
+
+
+def _same_classes(config: dict[str, Any], runs: Iterable[StoredRun]) -> int:
+    """CLASSES of the study. Raises ValueError for a run of other classes: their scores are of other questions."""
+    classes = config.get("CLASSES", len(EMOTIONS))
+    other = next((run for run in runs if _classes_of(run.run) != classes), None)
+    if other is not None:
+        raise ValueError(f"{other.name} answers with {_classes_of(other.run)} classes in a study of {classes}")
+    return len(class_names(classes))
+
+
 def _declared(config: dict[str, Any]) -> dict[str, Any]:
     """The primary metric and comparisons; empty for a study made before they could be declared."""
     if "PRIMARY_METRIC" not in config:
@@ -259,7 +276,7 @@ def read_predictions(entry: PredictionEntry) -> Predictions:
     if entry.how != "file":
         return _put_together(entry)
     found = _load_once(entry.path, entry.path.stat().st_mtime_ns if entry.path.is_file() else None)
-    problem = problem_of_predictions(found, EMOTIONS, entry.key)
+    problem = problem_of_predictions(found, class_names(_classes_of(entry.run.run)), entry.key)
     if problem:
         raise InputError(f"{entry.path} cannot be used: {problem}. Run main.py: it is made again.")
     return found
@@ -312,7 +329,7 @@ def read_history(run: StoredRun) -> pd.DataFrame:
     return history
 
 
-def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
+def read_class_counts(output: Path, dataset: str, classes: int = len(EMOTIONS)) -> dict[str, list[int]]:
     """Rows in use per class (index = label), for each split of a dataset.
 
     Raises InputError when the dataset's samples table is damaged.
@@ -322,6 +339,6 @@ def read_class_counts(output: Path, dataset: str) -> dict[str, list[int]]:
     try:
         rows = read_csv(path, ["split"], usecols=["label", "split"]).astype({"label": int})
         labels = {split: rows["label"].to_numpy()[(rows["split"] == split).to_numpy()] for split in SPLITS}
-        return {split: np.bincount(found, minlength=len(EMOTIONS)).tolist() for split, found in labels.items()}
+        return {split: np.bincount(found, minlength=classes).tolist() for split, found in labels.items()}
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}). Run main.py: it is written again.") from error

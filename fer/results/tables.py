@@ -38,12 +38,12 @@ from evaluation import METRICS
 from fer.columns.columns import of_kind
 from fer.columns.files import CLASSES, FACTS, FUNNEL, RESULT_KEYS, RESULTS, RUN, TEST_ONLY
 from fer.data.samples import read_samples
+from fer.layouts.emotions import class_names
 from fer.results.ensembles import with_derived
 from fer.results.leaks import parts_of
 from fer.results.scores import MAJORITY, Scores, score_study
 from fer.results.study_files import StoredRun, StoredStudy, read_study
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from utils import InputError, lock_in, read_csv, write_changed
 
 TEXTS = of_kind("text", RESULTS)
@@ -173,7 +173,7 @@ def _shared_classes(one: Scores) -> list[str]:
     """The classes of which the run has training rows and the scored set has any."""
     assert one.run is not None
     trained = np.sum([counts["original"] for counts in one.run.counts.values()], axis=0)
-    both = zip(EMOTIONS, trained, one.classes["support"], strict=True)
+    both = zip(class_names(len(trained)), trained, one.classes["support"], strict=True)
     return [name for name, learned, tested in both if learned and tested]
 
 
@@ -217,7 +217,8 @@ def _class_table(scored: list[Scores], results: pd.DataFrame) -> pd.DataFrame:
     by_key = {_key_of(one): one for one in scored if one.split == "test"}
     parts = []
     for key in results[list(RESULT_KEYS)].itertuples(index=False, name=None):
-        part = pd.DataFrame(by_key[key].classes).assign(**{"class": EMOTIONS})
+        part = pd.DataFrame(by_key[key].classes)
+        part["class"] = class_names(len(part))
         parts.append(part.assign(**dict(zip(RESULT_KEYS, key, strict=True))))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(CLASSES))
     return table[list(CLASSES)]

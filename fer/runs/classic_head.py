@@ -33,7 +33,7 @@ from fer.runs.facts import training_facts
 from fer.runs.kept_epoch import mean_scores, validation_scores
 from fer.runs.run import Run
 from fer.runs.trained_network import save_trained
-from fer.settings.settings import EMOTIONS, ModelRow
+from fer.settings.settings import ModelRow
 from model_utils import build_network, own_interpolation
 from utils import InputError, derived_seed, write_text
 
@@ -54,7 +54,7 @@ def fit_classic(
     """
     started = time.perf_counter()
     torch.manual_seed(derived_seed(run.seed))
-    network, expected = build_network(run.model, row, len(EMOTIONS), run.hyper.weights is not None)
+    network, expected = build_network(run.model, row, run.hyper.classes, run.hyper.weights is not None)
     if run.hyper.interpolation == "model":
         expected = replace(expected, interpolation=own_interpolation(network))
     network = network.to(device).to(memory_format=torch.channels_last)
@@ -101,7 +101,7 @@ def _logistic(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Mo
     weight, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # written for the second of them alone
         weight, bias = np.stack([-weight[0] / 2, weight[0] / 2]), np.array([-bias[0] / 2, bias[0] / 2])
-    return _linear(weight, bias, fitted.classes_, scaler), HeadPlan()
+    return _linear(weight, bias, fitted.classes_, scaler, run.hyper.classes), HeadPlan()
 
 
 def _svm(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module, HeadPlan]:
@@ -121,7 +121,7 @@ def _svm(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Module,
     slope = np.array([calibrator.a_ for calibrator in one.calibrators])
     offset = np.array([calibrator.b_ for calibrator in one.calibrators])
     weight, bias = one.estimator.coef_, one.estimator.intercept_
-    linear = _linear(-slope[:, None] * weight, -(slope * bias + offset), fitted.classes_, scaler)
+    linear = _linear(-slope[:, None] * weight, -(slope * bias + offset), fitted.classes_, scaler, run.hyper.classes)
     return Head(linear, nn.LogSigmoid()), HeadPlan("svm")
 
 
@@ -129,9 +129,9 @@ def _xgboost(features: np.ndarray, labels: np.ndarray, run: Run) -> tuple[nn.Mod
     xgboost = import_xgboost()
     weight = compute_sample_weight(_class_weight(run, labels), labels)
     rows = xgboost.DMatrix(features, labels, weight=weight)
-    told = TREES | {"num_class": len(EMOTIONS), "seed": derived_seed(run.seed) % 2**31}
+    told = TREES | {"num_class": run.hyper.classes, "seed": derived_seed(run.seed) % 2**31}
     stored = np.frombuffer(xgboost.train(told, rows, ROUNDS).save_raw("ubj"), np.uint8).copy()
-    return Head(Trees(torch.from_numpy(stored), len(EMOTIONS))), HeadPlan("xgboost", bytes=len(stored))
+    return Head(Trees(torch.from_numpy(stored), run.hyper.classes)), HeadPlan("xgboost", bytes=len(stored))
 
 
 FITTED: dict[str, Callable[[np.ndarray, np.ndarray, Run], tuple[nn.Module, HeadPlan]]] = {
@@ -146,16 +146,18 @@ def _class_weight(run: Run, labels: np.ndarray) -> dict[int, float] | str | None
     return None if weights is None else {int(label): float(weights[label]) for label in np.unique(labels)}
 
 
-def _linear(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray, scaler: StandardScaler) -> nn.Linear:
-    """A layer [features, EMOTIONS] that does what the scaler and then `weight` [classes, features], `bias` do."""
+def _linear(
+    weight: np.ndarray, bias: np.ndarray, present: np.ndarray, scaler: StandardScaler, classes: int
+) -> nn.Linear:
+    """A layer [features, classes] that does what the scaler and then `weight` [present, features], `bias` do."""
     weight = weight / scaler.scale_
     bias = bias - weight @ scaler.mean_
-    layer = nn.Linear(weight.shape[1], len(EMOTIONS))
+    layer = nn.Linear(weight.shape[1], classes)
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.fill_(ABSENT)
-        layer.weight[classes] = torch.from_numpy(weight).float()
-        layer.bias[classes] = torch.from_numpy(bias).float()
+        layer.weight[present] = torch.from_numpy(weight).float()
+        layer.bias[present] = torch.from_numpy(bias).float()
     return layer
 
 

@@ -20,7 +20,7 @@ from fer.networks.freezing import freeze, freeze_batch_norms
 from fer.runs.optimization import make_optimizer, make_scheduler
 from fer.runs.run import Hyperparameters, Run
 from fer.runs.trained_network import head_plan
-from fer.settings.settings import EMOTIONS, ModelRow
+from fer.settings.settings import ModelRow
 from model_utils import build_network, head_parameters, load_state, own_interpolation, save_state
 from utils import InputError, derived_seed, fingerprint, log
 
@@ -67,7 +67,7 @@ def start_state(run: Run, steps: int, device: torch.device, row: ModelRow, micro
     torch.manual_seed(derived_seed(run.seed))
     pretrained = hyper.weights is not None
     network, expected = build_network(
-        run.model, row, len(EMOTIONS), pretrained, hyper.dropout, hyper.drop_path, head_plan(hyper)
+        run.model, row, hyper.classes, pretrained, hyper.dropout, hyper.drop_path, head_plan(hyper)
     )
     if hyper.interpolation == "model":
         expected = replace(expected, interpolation=own_interpolation(network))

@@ -16,7 +16,6 @@ from torch.nn import functional
 from data_loader import FaceRows
 from fer.faces.class_shares import class_weights
 from fer.runs.run import Run
-from fer.settings.settings import EMOTIONS
 
 NEARLY_SURE = 1e-6  # 1 - p is never taken as less: a gamma below 1 has no slope at 0
 
@@ -72,10 +71,10 @@ def as_shares(target: torch.Tensor, classes: int) -> torch.Tensor:
     return target if target.ndim == 2 else functional.one_hot(target, classes).float()
 
 
-def weighted(target: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
+def weighted(target: torch.Tensor, weights: np.ndarray, classes: int) -> torch.Tensor:
     """Labels or shares as shares [B, C] that sum to the weights of their rows, float32 [B]."""
     rows = torch.from_numpy(weights).to(target.device, non_blocking=True)
-    return as_shares(target, len(EMOTIONS)) * rows[:, None]
+    return as_shares(target, classes) * rows[:, None]
 
 
 def as_labels(target: torch.Tensor) -> torch.Tensor:
@@ -86,7 +85,7 @@ def as_labels(target: torch.Tensor) -> torch.Tensor:
 def make_loss(run: Run, faces: FaceRows, device: torch.device) -> Loss:
     """The loss of `run` over its training rows."""
     hyper, offset = run.hyper, None
-    drawn = class_masses(faces, run.mixing)
+    drawn = class_masses(faces, run.mixing, hyper.classes)
     weight = class_weights(run.balance, drawn, hyper.effective_beta)
     if hyper.loss == "logit_adjustment":
         shares = np.where(drawn > 0, drawn, 1) / drawn.sum()  # one picture's, so that every logarithm is finite
@@ -100,12 +99,12 @@ def make_loss(run: Run, faces: FaceRows, device: torch.device) -> Loss:
     )
 
 
-def class_masses(faces: FaceRows, mixing: str) -> np.ndarray:
+def class_masses(faces: FaceRows, mixing: str, classes: int) -> np.ndarray:
     """How many pictures of each class an epoch draws, float64 [C]; with balanced mixing as many of each dataset.
 
     A picture people voted on counts for each class by its share, and one whose row has a weight by that.
     """
-    shares = np.eye(len(EMOTIONS))[faces.label] if faces.shares is None else faces.shares.astype(float)
+    shares = np.eye(classes)[faces.label] if faces.shares is None else faces.shares.astype(float)
     masses = shares * faces.weights[:, None]
     if mixing == "natural":
         return masses.sum(axis=0)

@@ -12,7 +12,6 @@ import torch
 
 from fer.runs.losses import as_shares
 from fer.runs.run import Hyperparameters
-from fer.settings.settings import EMOTIONS
 
 STREAM = 3  # keeps these draws apart from those of order and augmentation, which begin with the same numbers
 
@@ -36,7 +35,7 @@ def mixed(
         own = 1 - (bottom - top) * (right - left) / pixels.shape[-1] ** 2
     else:
         pixels = torch.lerp(pixels[order], pixels, own)
-    shares = as_shares(target, len(EMOTIONS))
+    shares = as_shares(target, hyper.classes)
     return pixels, torch.lerp(shares[order], shares, own)
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from fer.settings.settings import EMOTIONS, Variant
+from fer.layouts.emotions import ALL_EMOTIONS, EMOTIONS
+from fer.settings.settings import Variant
 
 VARIANTS: tuple[str, ...] = get_args(Variant)
 NAMES = ("model", "split", "balance", "mixing", "selection")
@@ -67,7 +68,7 @@ def _problems_of_counts(counts: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_per_class(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == len(EMOTIONS) and all(map(is_count, value))
+    return isinstance(value, list) and len(value) in (len(EMOTIONS), len(ALL_EMOTIONS)) and all(map(is_count, value))
 
 
 def _is_number(value: Any) -> bool:

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 from fer.faces.augmentation import AUGMENTATION_VERSION
 from fer.faces.batch_augmentation import BATCH_AUGMENTATION_VERSION
+from fer.layouts.emotions import EMOTIONS, class_names
 from fer.runs.record import problem_of
-from fer.settings.settings import EMOTIONS
 from utils import canonical_json, fingerprint, lock_in, log, read_sealed
 
 # Raise when the same settings and rows would train other weights than before.
@@ -31,7 +31,7 @@ ADDED_LATER: dict[str, Any] = {
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
     "mixup": 0.0, "cutmix": 0.0, "soft_labels": False,
-    "doubtful": "keep",
+    "doubtful": "keep", "classes": len(EMOTIONS),
 }  # fmt: skip
 
 # Raise when a loss that reads how frequent the classes are counts them otherwise, in the runs of `_counts_draws`.
@@ -95,6 +95,7 @@ class Hyperparameters:
     cutmix: float = 0.0
     doubtful: str | float = "keep"
     soft_labels: bool = False
+    classes: int = len(EMOTIONS)
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def key_inputs(run: Run, recipes: dict[str, Any], rows: dict[str, str]) -> dict[
     inputs = described | {
         "recipe_version": RECIPE_VERSION,
         "augmentation_version": _augmentation_version(run.hyper),
-        "classes": list(EMOTIONS),
+        "classes": list(class_names(run.hyper.classes)),
         "recipes": recipes,
         "rows": rows,
     }

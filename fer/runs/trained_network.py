@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from data_loader import NetworkInput
+from fer.layouts.emotions import ALL_EMOTIONS, CONTEMPT, EMOTIONS, class_names
 from fer.networks.heads import HeadPlan
 from fer.networks.local_weights import tensors_of
 from fer.runs.run import Hyperparameters, PlannedRun, Run
-from fer.settings.settings import EMOTIONS, ModelRow
+from fer.settings.settings import ModelRow
 from model_utils import build_network, load_state, network_input, save_state
 from utils import InputError, file_fingerprint, log
 
@@ -47,7 +48,7 @@ def save_trained(
             "network": {"architecture": hyper.architecture, "options": hyper.options, "dropout": hyper.dropout}
             | ({} if head.kind == "linear" else {"head": asdict(head)}),
             "input": asdict(expected),
-            "classes": list(EMOTIONS),
+            "classes": list(class_names(hyper.classes)),
         },
     )
 
@@ -102,9 +103,10 @@ def _as_stored(path: Path, stored: dict[str, Any]) -> tuple[nn.Module, NetworkIn
         dropout, head = facts["dropout"], HeadPlan(**facts.get("head", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} does not say what its network is ({error}). {FIX}") from error
-    if classes != EMOTIONS:
-        raise InputError(f"{path} answers with {', '.join(classes)}, not with {', '.join(EMOTIONS)}. {FIX}")
-    return build_network(facts["architecture"], row, len(EMOTIONS), False, dropout, head=head)[0], expected
+    if classes not in (EMOTIONS, ALL_EMOTIONS):
+        known = f"{', '.join(EMOTIONS)} (with or without {CONTEMPT})"
+        raise InputError(f"{path} answers with {', '.join(classes)}, not with {known}. {FIX}")
+    return build_network(facts["architecture"], row, len(classes), False, dropout, head=head)[0], expected
 
 
 def _row(architecture: str, size: int, channels: Any, options: dict[str, Any]) -> ModelRow:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from annotated_types import Interval
 from pydantic import AfterValidator, StringConstraints, model_validator
 
-from fer.layouts.emotions import EMOTIONS
+from fer.layouts.emotions import ALL_EMOTIONS, CONTEMPT, EMOTIONS
 from fer.layouts.ferplus import VOTE_RULES
 from fer.layouts.layouts import LAYOUTS
 from fer.settings.messages import quote
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:  # whatever is registered: an entry there is all that a new one needs
     Family = Literal[tuple(dict.fromkeys(layout.family for layout in LAYOUTS.values()))]
     VoteRule = Literal[tuple(VOTE_RULES)]
-    Emotion = Literal[EMOTIONS]
+    Emotion = Literal[ALL_EMOTIONS]
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 ColumnName = Literal["path", "label", "split", "subject", "left", "top", "right", "bottom", "width", "height"]
 Role = Literal["train", "test", "unlabelled"]
@@ -50,6 +50,11 @@ class DatasetRow(Record):
     last_frames: Annotated[int, Interval(ge=1, le=100)] = 3
     neutral_frame: bool = True
     every_frame: Annotated[int, Interval(ge=1, le=100_000)] = 30
+
+    @property
+    def keeps_contempt(self) -> bool:
+        """True where contempt is a class of its own: see CLASSES."""
+        return self.contempt == CONTEMPT or CONTEMPT in (self.classes or {}).values()
 
     @model_validator(mode="after")
     def _entries_fit_the_layout(self) -> DatasetRow:
@@ -103,6 +108,26 @@ def role_problems(
             {"COMBINATIONS", "DATASETS"},
             f'COMBINATIONS names {quote(name)}, whose "role" is {quote(roles[name])}: it is never trained on. '
             "Take it out there.",
+        )
+
+
+def class_problems(
+    classes: int, active: Sequence[str], rows: Mapping[str, DatasetRow]
+) -> Iterator[tuple[set[str], str]]:
+    """The conflict of CLASSES with the datasets that keep contempt: the names it rests on, and the sentence."""
+    keeping = [name for name in active if name in rows and rows[name].keeps_contempt]
+    names = {"CLASSES", "ACTIVE_DATASETS", "DATASETS"}
+    if keeping and classes == len(EMOTIONS):
+        yield (
+            names,
+            f"DATASETS {quote(keeping[0])} keeps contempt as a class of its own, and CLASSES = {classes}. Set "
+            "CLASSES = 8, or let its row leave contempt out (None) or count it as another expression.",
+        )
+    if classes != len(EMOTIONS) and not any(rows[name].role == "train" for name in keeping):
+        yield (
+            names,
+            f"CLASSES = {classes}, and none of {', '.join(active)} is trained on and keeps contempt. Set CLASSES = 7, "
+            'or write "contempt": "contempt" into the row of a dataset that knows it.',
         )
 
 

@@ -26,7 +26,7 @@ from fer.metrics.metrics import counted
 from fer.settings.augmentation_rows import AUGMENTATIONS, AugmentationRow, unknown_augmentations
 from fer.settings.config_file import apply_override, read_config
 from fer.settings.dataset_row import DatasetRow as DatasetRow
-from fer.settings.dataset_row import role_problems, same_pictures, soft_label_problems
+from fer.settings.dataset_row import class_problems, role_problems, same_pictures, soft_label_problems
 from fer.settings.grid import Point, grid_problems, own_point, points_of, with_point, written_out
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.pretraining_row import PretrainingRow, pretraining_of, pretraining_problems, values_of
@@ -121,6 +121,7 @@ class _Data(Record):
         "expw": DatasetRow(path="datasets/ExpW", layout="expw", faces="box"),
         "fer2013": DatasetRow(path="datasets/FER2013", layout="fer2013", faces="cropped"),
     }
+    classes: Literal[7, 8] = 7
     datasets_dir: PathText = "datasets"
     output_dir: PathText = "saidas"
 
@@ -300,6 +301,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
             )
     yield from same_pictures(s.active_datasets, s.datasets)
     yield from role_problems(s.active_datasets, s.combinations, s.datasets)
+    yield from class_problems(s.classes, s.active_datasets, s.datasets)
     for names in s.combinations:
         absent = [name for name in names if name not in s.active_datasets]
         if (absent or len(names) < 2) and len(s.active_datasets) > 1:  # one alone: nothing to combine

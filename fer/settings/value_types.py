@@ -11,7 +11,7 @@ from annotated_types import Interval, MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
 from fer.layouts.class_names import NUMBERINGS
-from fer.layouts.emotions import EMOTIONS
+from fer.layouts.emotions import ALL_EMOTIONS
 from fer.settings.messages import quote
 
 LONGEST_NAME = 255  # bytes of one name in a path, on every common file system
@@ -86,9 +86,9 @@ def _class_map(value: Any) -> Any:
     if not isinstance(value, dict):
         known = ", ".join(map(quote, NUMBERINGS))
         raise ValueError(f'write {{"their name": "our name", …}}, or the name of a numbering: {known}.')
-    wrong = [emotion for emotion in value.values() if emotion is not None and emotion not in EMOTIONS]
+    wrong = [emotion for emotion in value.values() if emotion is not None and emotion not in ALL_EMOTIONS]
     if wrong:
-        known = ", ".join(map(quote, EMOTIONS))
+        known = ", ".join(map(quote, ALL_EMOTIONS))
         raise ValueError(f"{quote(wrong[0])} is not one of {known}, or None to leave that class out.")
     return {str(name): emotion for name, emotion in value.items()}
 

@@ -22,7 +22,6 @@ from fer.data.whole_sets import dataset_of
 from fer.metrics.metrics import compared_by, counted
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from fer.statistics.bootstrap import GroupDraws, draw_groups, resampled_scores, scores_once
 from fer.statistics.groups import read_row_facts
 from fer.statistics.significance import EffectiveSize, Resampled, effective_size
@@ -104,12 +103,12 @@ class Answer:
     @cached_property
     def scores(self) -> dict[str, float]:
         """Every metric of counts."""
-        return scores_once(self.rows.labels, self.predicted, len(EMOTIONS))
+        return scores_once(self.rows.labels, self.predicted, self.probabilities.shape[1])
 
     @cached_property
     def resampled(self) -> dict[str, np.ndarray]:
         """The same in every resample of the rows, float32[B] each."""
-        found = resampled_scores(self.rows.draws, self.rows.labels, self.predicted, len(EMOTIONS))
+        found = resampled_scores(self.rows.draws, self.rows.labels, self.predicted, self.probabilities.shape[1])
         return {name: values.astype(np.float32) for name, values in found.items()}
 
 

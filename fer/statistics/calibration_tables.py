@@ -16,7 +16,6 @@ import numpy as np
 from fer.faces.class_shares import class_weights
 from fer.results.study_files import PredictionEntry, StoredRun, StoredStudy, read_predictions
 from fer.runs.run import ADDED_LATER
-from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet
 from fer.statistics.bootstrap import scores_once
 from fer.statistics.calibration import (
@@ -170,7 +169,7 @@ def _calibration_scores(
     found = reliability(labels, probabilities)
     bins += _bin_rows(found, keys)
     low, high = ece_interval(found, answer.rows.draws)
-    scores = scores_once(labels, probabilities.argmax(axis=1), len(EMOTIONS))
+    scores = scores_once(labels, probabilities.argmax(axis=1), probabilities.shape[1])
     return scores | {
         "ece": found.ece,
         "ece_low": low,

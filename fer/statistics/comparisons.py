@@ -18,11 +18,11 @@ import pandas as pd
 
 from fer.columns.columns import of_kind
 from fer.columns.files import COMPARISONS, SETUP, STATISTICS
+from fer.layouts.emotions import class_names
 from fer.metrics.metrics import compared_by
 from fer.results.ensembles import with_derived
 from fer.results.study_files import StoredStudy, read_study
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, TestSet, datasets_of, paired_in_order, read_test_sets, resampled_of
 from fer.statistics.best import best_rows
 from fer.statistics.bootstrap import percentile_interval
@@ -198,11 +198,11 @@ def interval_rows(test_set: TestSet, answer: Answer) -> Iterator[dict[str, Any]]
 
     Wilson takes rows as independent; where n_groups is well below n, the bootstrap's accuracy is the one to quote.
     """
-    rows = answer.rows
+    rows, classes = answer.rows, answer.probabilities.shape[1]
     keys = _keys(test_set.name, answer)
     correct = rows.labels == answer.predicted
-    names = ["accuracy", *(f"recall_{emotion}" for emotion in EMOTIONS)]
-    masks = [np.full(len(rows), True), *(rows.labels == label for label in range(len(EMOTIONS)))]
+    names = ["accuracy", *(f"recall_{emotion}" for emotion in class_names(classes))]
+    masks = [np.full(len(rows), True), *(rows.labels == label for label in range(classes))]
     hits, counts = [correct[mask].sum() for mask in masks], [mask.sum() for mask in masks]
     for name, mask, hit, n, low, high in zip(names, masks, hits, counts, *wilson_interval(hits, counts), strict=True):
         if n:

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from fer.columns.files import GRID_CLASSES, GRID_FOUND, GRID_SETUP
+from fer.layouts.emotions import class_names
 from fer.results.study_files import StoredGrid, read_grid
 from fer.runs.run import ORACLE
-from fer.settings.settings import EMOTIONS
 from fer.statistics.answers import Answer, read_test_sets, resampled_of
 from fer.statistics.significance import EffectiveSize, Resampled, compare
 from utils import InputError, read_csv, write_changed
@@ -138,8 +138,9 @@ def _class_rows(grid: StoredGrid, answers: Mapping[Setup, Answers]) -> Iterator[
         for place, mine in points.items():
             values = {name: _plain(value) for name, value in grid.points[place].values.items()}
             recalls = _recalls(mine)
-            support = np.mean([np.bincount(one.rows.labels, minlength=len(EMOTIONS)) for one in mine], axis=0)
-            for label, name in enumerate(EMOTIONS):
+            classes = recalls.shape[1]
+            support = np.mean([np.bincount(one.rows.labels, minlength=classes) for one in mine], axis=0)
+            for label, name in enumerate(class_names(classes)):
                 found = recalls[:, label]
                 spread = float(found.std(ddof=1)) if len(found) > 1 else None
                 yield values | dict(zip(GRID_SETUP, setup, strict=True)) | {
@@ -153,8 +154,9 @@ def _recalls(answers: list[Answer]) -> np.ndarray:
     by_seed: dict[int, list[np.ndarray]] = {}
     for one in answers:
         pictures, right = one.rows.labels, one.rows.labels[one.predicted == one.rows.labels]
-        counts, hits = (np.bincount(labels, minlength=len(EMOTIONS)) for labels in (pictures, right))
-        found = np.divide(hits, counts, out=np.full(len(EMOTIONS), np.nan), where=counts > 0)
+        classes = one.probabilities.shape[1]
+        counts, hits = (np.bincount(labels, minlength=classes) for labels in (pictures, right))
+        found = np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
         by_seed.setdefault(one.seed, []).append(found)
     return np.stack([np.mean(found, axis=0) for _, found in sorted(by_seed.items())])
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer.data.samples import refuse_changed
-from fer.settings.settings import EMOTIONS
+from fer.layouts.emotions import classes_among
 from fer.statistics.bootstrap import scores_once
 from fer.statistics.significance import ALPHA, accuracy_with_interval
 from utils import InputError, read_csv
@@ -165,7 +165,7 @@ def _one_group(name: str, chosen: np.ndarray, labels: np.ndarray, predicted: np.
         "accuracy": found["value"],
         "low": found["low"],
         "high": found["high"],
-        "balanced_accuracy": scores_once(labels, predicted, len(EMOTIONS))["balanced_accuracy"],
+        "balanced_accuracy": scores_once(labels, predicted, len(classes_among(labels, predicted)))["balanced_accuracy"],
         "n_classes": len(np.unique(labels)),
     }
 

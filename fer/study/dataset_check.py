@@ -11,8 +11,9 @@ from rich.table import Table
 
 from fer.data.readers import Listing, missing_datasets, read_dataset
 from fer.data.rejections import rejection_notes
+from fer.layouts.emotions import ALL_EMOTIONS, CONTEMPT, EMOTIONS, classes_among
 from fer.layouts.known_datasets import KNOWN_DATASETS, known_counts
-from fer.settings.settings import EMOTIONS, DatasetRow
+from fer.settings.settings import DatasetRow
 from utils import InputError
 
 if TYPE_CHECKING:
@@ -71,18 +72,19 @@ def _print_dataset(console: Console, name: str, row: DatasetRow, root: Path, lis
     """Pictures per official split and class, and below those that differ the known ones."""
     console.print(f"{name}: looked for in {root}", highlight=False)
     counts = pd.crosstab(listing.samples["split"], listing.samples["label"])
-    counts = counts.reindex(columns=range(len(EMOTIONS)), fill_value=0)
-    known = listing.expected_counts or {}
+    known, names = listing.expected_counts or {}, classes_among(listing.samples["label"].to_numpy())
+    names = ALL_EMOTIONS if any(CONTEMPT in of for of in known.values()) else names
+    counts = counts.reindex(columns=range(len(names)), fill_value=0)
     splits = [*counts.index, *(split for split in known if split not in counts.index)]
-    found = {split: counts.loc[split].tolist() if split in counts.index else [0] * len(EMOTIONS) for split in splits}
-    expected = {split: [known[split][emotion] for emotion in EMOTIONS] for split in known}
+    found = {split: counts.loc[split].tolist() if split in counts.index else [0] * len(names) for split in splits}
+    expected = {split: [known[split].get(emotion, 0) for emotion in names] for split in known}
     words = [
         *([f"role {row.role}"] if row.role != "train" else []),
         *(["sample data"] if row.sample else []),
         *(["all counts as known"] if found == expected else []),
     ]
     table = Table(title=", ".join([f"{name}: layout {listing.layout}, {len(listing.samples)} faces", *words]))
-    for column in ("official split", *EMOTIONS):
+    for column in ("official split", *names):
         table.add_column(column, justify="left" if column == "official split" else "right")
     for split in splits:
         table.add_row(split or "none", *map(str, found[split]))

@@ -18,9 +18,10 @@ from fer.audit.quality import QUALITY_SIDE
 from fer.data.samples import DatasetSamples
 from fer.data.whole_sets import dataset_of
 from fer.faces.prepared import prepared_folder, read_manifest
+from fer.layouts.emotions import classes_among
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.runs.run import PlannedRun, Run
-from fer.settings.settings import EMOTIONS, Settings
+from fer.settings.settings import Settings
 from fer.study.plan import Study, trainings_of
 from fer.study.predictions import scored_sets
 from fer.study.speed import SpeedBook, parameter_count, some_samples
@@ -104,7 +105,7 @@ def _has_extras(variants: Iterable[str], settings: Settings) -> bool:
 
 def _most_extras(labels: np.ndarray) -> int:
     counts = np.bincount(labels[labels >= 0], minlength=1)  # -1: pictures without labels
-    return int(len(EMOTIONS) * counts.max() - counts.sum())
+    return int(len(classes_among(labels)) * counts.max() - counts.sum())
 
 
 def describe_needs(needs: list[Need], how: str = "") -> str:
@@ -215,7 +216,7 @@ def extra_copies(study: Study, name: str) -> int:
     """Extra copies of rare classes that variant `augmented` asks for."""
     if study.settings.balance_of("augmented") != "oversample":
         return 0
-    counts = np.bincount(study.datasets[name].rows("train")["label"].to_numpy(), minlength=len(EMOTIONS))
+    counts = np.bincount(study.datasets[name].rows("train")["label"].to_numpy())
     return int((counts.max() - counts[counts > 0]).sum())
 
 

@@ -32,7 +32,6 @@ from fer.data.folds import is_out_of_fold
 from fer.layouts.pictures import UnreadablePicture
 from fer.metrics.metrics import accuracy
 from fer.runs.run import NOISE_VERSION, PlannedRun
-from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study, noise_runs
 from fer.study.predictions import missing_predictions, prediction_files
 from utils import InputError, fingerprint, log, read_sealed, write_sealed, write_text
@@ -49,7 +48,7 @@ def out_of_fold_answers(study: Study, name: str, runs: Iterable[PlannedRun]) -> 
     from evaluation import load_predictions
 
     rows = study.datasets[name].unsettled
-    total, times = np.zeros((len(rows), len(EMOTIONS))), np.zeros(len(rows), dtype=int)
+    total, times = np.zeros((len(rows), study.settings.classes)), np.zeros(len(rows), dtype=int)
     for planned in runs:
         (file,) = (file for file in prediction_files(study, planned) if file.split == "test")
         found = load_predictions(file.path)

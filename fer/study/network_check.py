@@ -8,10 +8,11 @@ import timm
 import torch
 from torch import nn
 
+from fer.layouts.emotions import EMOTIONS
 from fer.networks.freezing import freeze
 from fer.networks.heads import HeadPlan, import_xgboost
 from fer.networks.names import architecture_of
-from fer.settings.settings import EMOTIONS, ModelRow, Settings
+from fer.settings.settings import ModelRow, Settings
 from fer.settings.training_values import TrainingValues
 from model_utils import build_network, head_parameters
 from utils import InputError
@@ -22,17 +23,17 @@ def network_problems(settings: Settings) -> list[str]:
     return [
         problem
         for name, row in settings.models.items()
-        for problem in row_problems(name, row, settings.training_of(name))
+        for problem in row_problems(name, row, settings.training_of(name), settings.classes)
     ]
 
 
-def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
+def row_problems(name: str, row: ModelRow, values: TrainingValues, classes: int = len(EMOTIONS)) -> list[str]:
     """The same for one row. Tried are its `input_size` and the smaller sides of early epochs.
 
     The network is built on torch's meta device, where shapes are followed and nothing is computed.
     """
     try:
-        network, device = _built(name, row, values)
+        network, device = _built(name, row, values, classes)
     except InputError as error:
         return error.problems
     try:
@@ -44,7 +45,7 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
     sides = {row.input_size: '"input_size"'} | dict.fromkeys(
         {size for _, size in values.train_sizes} - {row.input_size}, "TRAIN_SIZES"
     )
-    found = (_probe(network, (batch, row.channels, side, side), device) for side in sides)
+    found = (_probe(network, (batch, row.channels, side, side), classes, device) for side in sides)
     return [
         f'MODEL_CONFIG "{name}": pictures of {side} px do not go through it ({problem}). '
         f'{_remedy(row, problem, where)}{_made_for(architecture_of(name, row))}'
@@ -53,13 +54,13 @@ def row_problems(name: str, row: ModelRow, values: TrainingValues) -> list[str]:
     ]  # fmt: skip
 
 
-def _built(name: str, row: ModelRow, values: TrainingValues) -> tuple[nn.Module, str]:
+def _built(name: str, row: ModelRow, values: TrainingValues, classes: int) -> tuple[nn.Module, str]:
     if values.head == "xgboost":
         import_xgboost()
     plan = HeadPlan(values.head, values.head_widths, values.head_batch_norm, values.head_dropout)
 
     def build() -> nn.Module:
-        return build_network(name, row, len(EMOTIONS), False, values.dropout, values.drop_path, plan)[0]
+        return build_network(name, row, classes, False, values.dropout, values.drop_path, plan)[0]
 
     try:
         with torch.device("meta"):
@@ -68,7 +69,7 @@ def _built(name: str, row: ModelRow, values: TrainingValues) -> tuple[nn.Module,
         return build(), "cpu"
 
 
-def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:
+def _probe(network: nn.Module, shape: tuple[int, ...], classes: int, device: str) -> str:
     """Why a batch of `shape` does not become logits, or nothing."""
     network.train()
     try:
@@ -77,7 +78,7 @@ def _probe(network: nn.Module, shape: tuple[int, ...], device: str) -> str:
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
         return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
     found = found[0] if isinstance(found, tuple) else found  # of the main head, where there are side heads
-    wanted = (shape[0], len(EMOTIONS))
+    wanted = (shape[0], classes)
     if not torch.is_tensor(found) or tuple(found.shape) != wanted:
         return f"its answer is {tuple(found.shape) if torch.is_tensor(found) else type(found).__name__}, not {wanted}"
     return ""

@@ -292,6 +292,7 @@ def _told(
         options=row.options,
         input_size=row.input_size,
         channels=row.channels,
+        classes=settings.classes,
         batch_size=row.batch_size,
         augmentation=augmentation,
         augment_engine=settings.augment_engine if augmentation else "albumentations",

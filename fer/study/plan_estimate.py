@@ -17,7 +17,6 @@ import numpy as np
 from fer.faces.prepared import worker_count
 from fer.runs.run import ORACLE, PlannedRun, Run, read_run_json
 from fer.settings.pretraining_row import SUPERVISED
-from fer.settings.settings import EMOTIONS
 from fer.study.disk_need import packed_shape, packs_to_make, unmade_extras, unprepared, wanted_pictures
 from fer.study.plan import Study, planned_pretrainings
 from fer.study.predictions import missing_predictions, scored_sets
@@ -166,7 +165,7 @@ def _pretraining_seconds(planned: PlannedPretraining, speed: NetworkSpeed) -> fl
 
 def trained_rows(labels: np.ndarray, balance: str) -> int:
     """Rows of one dataset that an epoch sees, after balancing; `labels` int64 [N]."""
-    counts = np.bincount(labels, minlength=len(EMOTIONS))
+    counts = np.bincount(labels)
     present = counts[counts > 0]
     if not len(present) or balance not in ("oversample", "undersample"):
         return len(labels)

@@ -14,9 +14,9 @@ import pandas as pd
 from fer.columns.files import TEST_READS
 from fer.data.folds import is_out_of_fold
 from fer.data.whole_sets import dataset_of, whole
+from fer.layouts.emotions import class_names
 from fer.machine.precision import FULL, autocast_dtype
 from fer.runs.run import PlannedRun, Run, read_run_json
-from fer.settings.settings import EMOTIONS
 from fer.study.plan import Study
 from fer.study.variants import faces_of, picture_recipe, scored_variant
 from utils import InputError, fingerprint, lock_in, log, pick_device, read_csv, write_text
@@ -104,7 +104,7 @@ def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
     # one answer per file as it is now: plan, scoring and waiting for other processes ask again and again
     place = (study.settings.output_path, study.fold, file, state.st_mtime_ns, state.st_size)
     if place not in _problems:
-        _problems[place] = _problem(file, rows)
+        _problems[place] = _problem(file, rows, class_names(planned.run.hyper.classes))
         if _problems[place]:
             log.warning("%s is made again: %s", file.path, _problems[place])
     return _problems[place] == ""
@@ -113,7 +113,7 @@ def _is_usable(study: Study, planned: PlannedRun, file: PredictionFile) -> bool:
 _problems: dict[tuple[object, ...], str] = {}
 
 
-def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
+def _problem(file: PredictionFile, rows: pd.DataFrame, classes: tuple[str, ...]) -> str:
     """Why a predictions file cannot be used, "" when it can; without torch."""
     from evaluation import load_predictions, problem_of_predictions
 
@@ -121,7 +121,7 @@ def _problem(file: PredictionFile, rows: pd.DataFrame) -> str:
         found = load_predictions(file.path)
     except InputError as error:
         return str(error)
-    problem = problem_of_predictions(found, EMOTIONS, file.key)
+    problem = problem_of_predictions(found, classes, file.key)
     same_rows = found.sample_ids.tolist() == rows["sample_id"].tolist()
     if not problem and not (same_rows and np.array_equal(found.labels, rows["label"])):
         return f"its {len(found.labels)} rows or their labels are not the {len(rows)} of {file.test_on} {file.split}"

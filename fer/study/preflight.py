@@ -76,7 +76,11 @@ def _shape_problems(settings: Settings, models: Iterable[str]) -> list[str]:
     from fer.study.network_check import row_problems
 
     rows = {name: settings.models[name] for name in models}
-    return [text for name, row in rows.items() for text in row_problems(name, row, settings.training_of(name))]
+    return [
+        text
+        for name, row in rows.items()
+        for text in row_problems(name, row, settings.training_of(name), settings.classes)
+    ]
 
 
 def _was_trained(settings: Settings, model: str) -> bool:

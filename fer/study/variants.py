@@ -18,7 +18,7 @@ from fer.faces.class_shares import even_counts
 from fer.faces.packs import PACK_VERSION, Pack, pack_or_load
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.runs.run import Run
-from fer.settings.settings import EMOTIONS, Settings
+from fer.settings.settings import Settings
 from preprocessing import SEEN_BEYOND, detection_rates, preprocess_or_load
 from preprocessing import recipe as preparation_recipe
 from utils import InputError, fingerprint, log, write_text
@@ -195,31 +195,32 @@ def training_faces(
                 f"{name}: {len(train)} training and {len(val)} validation pictures; both are needed. "
                 "Raise VAL_FRACTION, or leave the dataset out."
             )
-        parts.append(_with_shares(balanced, table) if run.hyper.soft_labels else balanced)
+        parts.append(_with_shares(balanced, table, run.hyper.classes) if run.hyper.soft_labels else balanced)
         validation[name] = val
         counts[name] = {
             "n_train": len(train),
             "n_val": len(val),
-            "original": _per_class(train),
-            "balanced": _per_class(balanced, drawn_evenly=run.balance == "weighted_sampler"),
+            "original": _per_class(train, run.hyper.classes),
+            "balanced": _per_class(balanced, run.hyper.classes, drawn_evenly=run.balance == "weighted_sampler"),
         }
     return FaceRows.join(parts), validation, counts
 
 
-def _with_shares(faces: FaceRows, table: pd.DataFrame) -> FaceRows:
+def _with_shares(faces: FaceRows, table: pd.DataFrame, classes: int) -> FaceRows:
     """The faces with the shares of the votes as targets, extra copies like their source; as they are without votes."""
     if SHARES not in table:
         return faces
     votes = dict(zip(table["sample_id"], table[SHARES], strict=True))
     texts = [votes[name if name in votes else name.rpartition("+aug")[0]] for name in faces.sample_ids]
     shares = np.array([text.split() for text in texts], dtype=np.float32)
+    shares = np.pad(shares, ((0, 0), (0, classes - shares.shape[1])))  # of seven: none voted for contempt, or it is out
     return replace(faces, shares=shares / shares.sum(axis=1, keepdims=True))
 
 
-def _per_class(faces: FaceRows, drawn_evenly: bool = False) -> list[int]:
+def _per_class(faces: FaceRows, classes: int, drawn_evenly: bool = False) -> list[int]:
     if drawn_evenly:
-        return even_counts(faces.label, len(EMOTIONS))
-    return np.bincount(faces.label, minlength=len(EMOTIONS)).tolist()
+        return even_counts(faces.label, classes)
+    return np.bincount(faces.label, minlength=classes).tolist()
 
 
 def _one_dataset(

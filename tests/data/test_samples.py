@@ -221,7 +221,7 @@ def test_a_class_with_a_single_training_picture_is_said() -> None:
     from fer.data.samples import _thin_classes
 
     rows = pd.DataFrame({"split": ["train"] * 3, "label": [0, 1, 1]})
-    said = [note for note in _thin_classes("alpha", rows) if "single training picture" in note]
+    said = [note for note in _thin_classes("alpha", rows, 7) if "single training picture" in note]
     assert said == ["alpha: a single training picture of angry; a network can only memorise it"]
 
 
@@ -229,5 +229,5 @@ def test_classes_with_few_validation_pictures_are_one_line() -> None:
     from fer.data.samples import _thin_classes
 
     rows = pd.DataFrame({"split": "val", "label": [label for label in range(7) for _ in range(9 + (label > 1))]})
-    (said,) = [note for note in _thin_classes("alpha", rows) if "validation" in note]
+    (said,) = [note for note in _thin_classes("alpha", rows, 7) if "validation" in note]
     assert said == "alpha: few validation pictures of angry (9), disgust (9); scores that choose the epoch are noisy"

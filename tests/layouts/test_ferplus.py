@@ -110,6 +110,14 @@ def test_contempt_counts_as_the_expression_the_row_names(tmp_path: Path) -> None
     assert "contempt" not in reasons(listing)
 
 
+def test_contempt_kept_is_an_eighth_share(tmp_path: Path) -> None:
+    """The row's votes by the majority rule, single ones aside: 8 of 8 for contempt; elsewhere its share is 0."""
+    listing = read(ferplus(tmp_path), "ferplus", contempt="contempt")
+    found = {row["path"]: (row["label"], row["shares"]) for row in listing.samples.to_dict("records")}
+    assert found["fer2013.csv#4"] == (7, "0 0 0 0 0 0 0 1")
+    assert found["fer2013.csv#5"] == (1, "0 1 0 0 0 0 0 0")
+
+
 def test_the_official_scripts_folders_are_read_like_the_table(tmp_path: Path) -> None:
     """As src/generate_training_data.py writes them: no header, a box as one quoted cell, pictures beside the list."""
     folders = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}

@@ -126,12 +126,12 @@ def test_effective_numbers_lie_between_no_weights_and_inverse_frequency() -> Non
 def test_classes_have_the_masses_of_the_pictures_drawn() -> None:
     """Of 80 pictures of class 0 and 20 of 1 in one dataset, and 10 of class 1 in another."""
     faces = faces_of([80, 30], [0] * 100 + [1] * 10)
-    assert class_masses(faces, "natural").tolist() == [80, 30, 0, 0, 0, 0, 0]
-    assert class_masses(faces, "balanced")[:2] == pytest.approx([0.4 * 110, 0.6 * 110])
+    assert class_masses(faces, "natural", 7).tolist() == [80, 30, 0, 0, 0, 0, 0]
+    assert class_masses(faces, "balanced", 7)[:2] == pytest.approx([0.4 * 110, 0.6 * 110])
     votes = np.tile(np.array([0.5, 0, 0, 0, 0, 0.5, 0], dtype=np.float32), (110, 1))
     halved = replace(faces, shares=votes, weight=np.repeat(np.array([1, 0.5], dtype=np.float32), [100, 10]))
-    assert class_masses(halved, "natural").tolist() == [52.5, 0, 0, 0, 0, 52.5, 0]
-    assert class_masses(halved, "balanced").tolist() == pytest.approx([41.25, 0, 0, 0, 0, 41.25, 0])
+    assert class_masses(halved, "natural", 7).tolist() == [52.5, 0, 0, 0, 0, 52.5, 0]
+    assert class_masses(halved, "balanced", 7).tolist() == pytest.approx([41.25, 0, 0, 0, 0, 41.25, 0])
 
 
 @pytest.mark.slow
