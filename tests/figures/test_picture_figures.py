@@ -139,7 +139,7 @@ def test_mistakes_are_the_most_confident_ones(tmp_path: Path, monkeypatch: pytes
     labels[11] = 3  # the surest one is right
     found = Predictions("run", "alpha", "test", "raw", "none", EMOTIONS, np.array(ids), labels, probabilities, "key")
     monkeypatch.setattr(pictures, "read_predictions", lambda _: found)
-    monkeypatch.setattr(pictures, "_faces_of", lambda *_: PackedPixels(rows))
+    monkeypatch.setattr(pictures, "faces_of", lambda *_: PackedPixels(rows))
     seen: list[Any] = []
     monkeypatch.setattr(pictures, "plot_picture_rows", lambda *shown: seen.append(shown))
     entry: Any = type("Entry", (), {"test_variant": "raw"})
