@@ -95,10 +95,8 @@ def _averaged(rows: pd.DataFrame) -> str:
 def sizes_in_words(rows: pd.DataFrame, classes: int = len(EMOTIONS)) -> str:
     """Pictures of each test set, and of how many classes where some are missing: macro-F1 averages those present."""
     counts = rows.groupby("test_on")[["n_test", "n_classes"]].max().astype(int)
-    words = [
-        f"{row.Index} {row.n_test:,}" + f" ({row.n_classes} classes)" * (row.n_classes < classes)
-        for row in counts.itertuples()
-    ]
+    sizes = zip(counts.index, counts["n_test"].to_list(), counts["n_classes"].to_list(), strict=True)
+    words = [f"{name} {n:,}" + (f" ({present} classes)" if present < classes else "") for name, n, present in sizes]
     return "test pictures: " + ", ".join(words)
 
 
