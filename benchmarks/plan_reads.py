@@ -53,7 +53,7 @@ def count_opened(event: str, arguments: tuple[Any, ...]) -> None:
 def settings_for(folder: Path, seeds: int, **changes: Any) -> Settings:
     """One set of drawn faces, a network as small as can be, `seeds` runs."""
     dataset = class_folders(folder / "dataset", 168)
-    return study_of(dataset, folder / "out", size=16, TTA=("none",), SEEDS=tuple(range(seeds)), **changes)
+    return study_of(dataset, folder / "out", size=16, TTA=("none",), AMP="off", SEEDS=tuple(range(seeds)), **changes)
 
 
 def make_finished(settings: Settings) -> None:
@@ -70,7 +70,7 @@ def make_finished(settings: Settings) -> None:
             "weights_sha256": "0" * 64, "config": settings.describe(),
         })  # fmt: skip
         for file in prediction_files(study, planned):
-            table, _ = study.scored(planned.run.train_on, file.test_on, file.split)
+            table, _ = study.scored(planned.run, file.test_on, file.split)
             chances = np.random.default_rng(planned.run.seed).dirichlet(np.ones(7), len(table)).astype(np.float32)
             names = (planned.name, file.test_on, file.split, file.test_variant, file.tta, EMOTIONS)
             ids, labels = table["sample_id"].to_numpy(dtype=str), table["label"].to_numpy()

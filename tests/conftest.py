@@ -87,7 +87,7 @@ def tiny_settings(tmp_path: Path) -> Callable[..., Settings]:
             "ACTIVE_DATASETS": names, "DATASETS": rows, "DATASETS_DIR": str(tmp_path / "prepared"),
             "OUTPUT_DIR": str(tmp_path / "out"), "VARIANTS": ("raw",), "EXPERIMENTS": ("individual",),
             "MODEL_CONFIG": {"tiny_plain": TINY_MODEL}, "EPOCHS": 2, "LEARNING_RATE": 3e-3,
-            "FACE_SIZE": 16, "DEVICE": "cpu", "WORKERS": 0, "VAL_FRACTION": 0.2,
+            "FACE_SIZE": 16, "DEVICE": "cpu", "AMP": "off", "WORKERS": 0, "VAL_FRACTION": 0.2,
         }  # fmt: skip
         return check_settings(values | changes)
 

@@ -39,7 +39,9 @@ def test_a_short_name_learns_and_comes_back_the_same(name: str, tmp_path: Path) 
     (logits,) = training_logits(network.train(), pixels)
     nn.functional.cross_entropy(logits, torch.tensor([1, 2])).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in head_parameters(network))
-    hyper = SimpleNamespace(architecture=architecture_of(name, given), options={}, dropout=0.0, head="linear")
+    hyper = SimpleNamespace(
+        architecture=architecture_of(name, given), options={}, dropout=0.0, head="linear", classes=7
+    )
     save_trained(tmp_path / "weights.pth", network, SimpleNamespace(hyper=hyper), expected)  # type: ignore[arg-type]
     digest = file_fingerprint(tmp_path / "weights.pth", 64)
     planned: Any = SimpleNamespace(folder=tmp_path, inputs={})

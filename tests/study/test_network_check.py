@@ -93,7 +93,7 @@ def test_a_file_of_another_network_is_never_a_silent_random_start(name: str, tmp
     right, _ = build_network(name, row(), 7, False)
     state = right.state_dict()
     path = tmp_path / "weights.pth"
-    save_state(path, {f"backbone.{key}": value for key, value in state.items()})
+    save_state(path, {f"{key}.other": value for key, value in state.items()})
     with pytest.raises(InputError, match=r"is not of this network: .*Not filled: .*not in the file"):
         build_network(name, row(weights_file=str(path)), 7, True)
     save_state(path, dict(list(state.items())[: len(state) // 3]))
