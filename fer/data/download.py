@@ -11,8 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from fer.data.readers import Listing, need_packages, partial_folder, read_dataset
-from fer.layouts.emotions import ALL_EMOTIONS
+from fer.data.readers import Listing, count_differences, need_packages, partial_folder, read_dataset
 from fer.layouts.known_datasets import KNOWN_DATASETS
 from fer.machine.extras import need_extra
 from fer.settings.settings import DatasetRow
@@ -153,14 +152,8 @@ def _verified(name: str, row: DatasetRow, fetched: Path, scratch: Path) -> Listi
 
 def _differences(listing: Listing) -> list[str]:
     """Where a listing's readable rows differ from the known counts; nothing where none are known."""
-    samples, problems = listing.samples, []
+    problems = []
     for split, known in (listing.expected_counts or {}).items():
-        counts = samples.loc[samples["split"] == split, "label"].value_counts()
-        found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(ALL_EMOTIONS)}
-        wrong = [
-            f"{emotion} {count} of {known.get(emotion, 0)}"
-            for emotion, count in found.items()
-            if count != known.get(emotion, 0)
-        ]
-        problems += [f"{split or 'all'}: {', '.join(wrong)}"] if wrong else []
+        if wrong := count_differences(listing.samples[listing.samples["split"] == split], known):
+            problems.append(f"{split or 'all'}: {', '.join(wrong)}")
     return problems

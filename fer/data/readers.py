@@ -265,19 +265,20 @@ def _missing_columns(row: DatasetRow, samples: pd.DataFrame) -> list[str]:
     return notes
 
 
+def count_differences(rows: pd.DataFrame, known: Mapping[str, int]) -> list[str]:
+    """The classes of one split that are not as many as known: "happy 12 of 4772"."""
+    counts = rows["label"].value_counts()
+    found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(ALL_EMOTIONS)}
+    return [f"{name} {n} of {known.get(name, 0)}" for name, n in found.items() if n != known.get(name, 0)]
+
+
 def _compare(samples: pd.DataFrame, expected: Counts | None) -> list[str]:
     """A note for each split whose classes differ from the known counts."""
     notes = []
     for split, known in (expected or {}).items():
-        counts = samples.loc[samples["split"] == split, "label"].value_counts()
-        found = {emotion: int(counts.get(label, 0)) for label, emotion in enumerate(ALL_EMOTIONS)}
-        differing = [
-            f"{emotion} {count} of {known.get(emotion, 0)}"
-            for emotion, count in found.items()
-            if count != known.get(emotion, 0)
-        ]
-        if differing:
-            total = f"{sum(found.values())} rows where {sum(known.values())} are known"
+        rows = samples[samples["split"] == split]
+        if differing := count_differences(rows, known):
+            total = f"{len(rows)} rows where {sum(known.values())} are known"
             notes.append(f"{split or 'all'}: {total}; {', '.join(differing)}")
     return notes
 
