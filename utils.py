@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -316,6 +317,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+@cache
 def cpu_name() -> str:
     """The processor, as its maker calls it."""
     info = Path("/proc/cpuinfo")

@@ -96,9 +96,15 @@ class DatasetSamples:
     # What was read of its prepared faces, see study/variants.py; all its folds share it.
     prepared: dict[tuple[str, str], tuple[Path, pd.DataFrame]] = field(default_factory=dict, repr=False, compare=False)
 
+    @cached_property
+    def _by_split(self) -> dict[str, pd.DataFrame]:
+        return {}
+
     def rows(self, split: str) -> pd.DataFrame:
-        """The samples of one split, in order."""
-        return self.samples[self.samples["split"] == split]
+        """The samples of one split, in order; found once, since every run of a plan asks: never change them."""
+        if split not in self._by_split:
+            self._by_split[split] = self.samples[self.samples["split"] == split]
+        return self._by_split[split]
 
     @property
     def readable(self) -> pd.DataFrame:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,8 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """The run as plain values, for run.json and the key."""
-        described = asdict(self) | {"train_on": list(self.train_on), "pretrained_on": list(self.pretrained_on)}
+        described = vars(self) | {"train_on": list(self.train_on), "pretrained_on": list(self.pretrained_on)}
+        described["hyper"] = dict(vars(self.hyper))  # dataclasses.asdict copies every value of it, for 10,000 runs too
         return described if self.pretrained_on else {k: v for k, v in described.items() if k != "pretrained_on"}
 
 
@@ -231,6 +232,13 @@ def plan_run(
     return PlannedRun(run, inputs, models_folder / f"{run.slug}__{fingerprint(inputs)}", needs=needs)
 
 
+def with_seed(planned: PlannedRun, seed: int) -> PlannedRun:
+    """The same training from another seed, which is in its key and in nothing else of it."""
+    run, inputs = replace(planned.run, seed=seed), planned.inputs | {"seed": seed}
+    folder = planned.folder.with_name(f"{run.slug}__{fingerprint(inputs)}")
+    return replace(planned, run=run, inputs=inputs, folder=folder)
+
+
 def read_run_json(folder: Path, inputs: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """The run.json of a finished run; None when there is none, it is damaged, or its inputs differ.
 
@@ -283,13 +291,25 @@ def _has_diverged(stored: dict[str, Any]) -> bool:
     return "val_loss" in kept and kept["val_loss"] is None
 
 
-def what_made_it_new(planned: PlannedRun) -> str:
-    """In words: what is gone, else which inputs differ from the nearest finished run of the same slug, if any."""
+def folders_by_slug(models_folder: Path) -> dict[str, list[Path]]:
+    """The run folders that are there, sorted, by their names without the hash; one listing serves a whole plan."""
+    found: dict[str, list[Path]] = {}
+    for folder in sorted(models_folder.glob("*__*")):
+        found.setdefault(folder.name.rpartition("__")[0], []).append(folder)
+    return found
+
+
+def what_made_it_new(planned: PlannedRun, folders: Mapping[str, Sequence[Path]] | None = None) -> str:
+    """In words: what is gone, else which inputs differ from the nearest finished run of the same slug, if any.
+
+    `folders`: what `folders_by_slug` found, where many runs are asked about.
+    """
+    folders = folders_by_slug(planned.folder.parent) if folders is None else folders
     if not planned.finished and read_run_json(planned.folder, planned.inputs) is not None:
         return "its weights.pth is gone"
     older = [
         stored
-        for folder in sorted(planned.folder.parent.glob(f"{planned.run.slug}__*"))
+        for folder in folders.get(planned.run.slug, ())
         if folder != planned.folder and (stored := read_run_json(folder)) is not None
     ]
     if not older:

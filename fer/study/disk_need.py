@@ -6,7 +6,7 @@ figures are small beside them and left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -160,13 +160,19 @@ def _checkpoint_copies(run: Run) -> int:
 def wanted_pictures(study: Study, runs: Iterable[PlannedRun]) -> dict[str, set[tuple[str, int]]]:
     """(variant, network size) of the pictures of each dataset that `runs` train on or are scored on."""
     wanted: dict[str, set[tuple[str, int]]] = {}
-    for planned in runs:
-        run, size = planned.run, planned.run.hyper.input_size
+    for run in _shown_alike(planned.run for planned in runs):
+        size = run.hyper.input_size
         for name in run.train_on:
             wanted.setdefault(name, set()).update({(run.variant, size), (scored_variant(run.variant), size)})
         for name, _, variant in scored_sets(study.at(run.split), run):
             wanted.setdefault(dataset_of(name), set()).add((variant, size))
     return wanted
+
+
+def _shown_alike(runs: Iterable[Run]) -> Collection[Run]:
+    """One of all runs that are shown the same pictures: seeds and points of GRID by the thousand need no more."""
+    shown = {(run.train_on, run.pretrained_on, run.variant, run.split, run.hyper.input_size): run for run in runs}
+    return shown.values()
 
 
 def packed_shape(data: DatasetSamples, variant: str, size: int, settings: Settings) -> tuple[int, int]:

@@ -21,9 +21,8 @@ from utils import duration, log, write_json
 
 def trained_pictures(study: Study, run: Run) -> int:
     """Pictures an epoch of a run trains on, after balancing."""
-    tables = study.at(run.split).training(run.train_on).samples.values()
-    labels = [table.loc[table["split"] == "train", "label"].to_numpy() for table in tables]
-    return round(run.hyper.train_share * sum(trained_rows(one, run.balance) for one in labels))
+    counts = study.at(run.split).training(run.train_on).class_counts
+    return round(run.hyper.train_share * sum(trained_rows(one, run.balance) for one in counts))
 
 
 @dataclass

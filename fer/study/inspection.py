@@ -18,7 +18,7 @@ from fer.console.terminal import console as new_console
 from fer.data.readers import Listing
 from fer.data.splits import SPLITS
 from fer.machine.precision import FULL
-from fer.runs.run import PlannedRun, what_made_it_new
+from fer.runs.run import PlannedRun, folders_by_slug, what_made_it_new
 from fer.settings.settings import DatasetRow, Settings
 from fer.study.dataset_check import check_datasets, known_labels
 from fer.study.disk_need import describe_needs, most_space, needed_space
@@ -32,6 +32,9 @@ from utils import InputError, log
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+MOST_SHOWN = 1000  # runs that --plan lists one by one; all are counted
 
 
 def refuse_bad_output(output: Path) -> None:
@@ -165,19 +168,21 @@ def _print_pretrainings(planned: Collection[PlannedPretraining]) -> None:
 
 
 def _print_runs(study: Study, runs: list[PlannedRun]) -> None:
-    table = Table(title=f"{len(runs)} runs in {study.models_folder}")
+    first = f", the first {MOST_SHOWN:,} of them" if len(runs) > MOST_SHOWN else ""
+    table = Table(title=f"{len(runs)} runs in {study.models_folder}{first}")
     for column in ("run", "state", "why"):
         table.add_column(column, overflow="fold")
-    for planned in runs:
-        table.add_row(planned.name, *_state(study, planned))
+    folders = folders_by_slug(study.models_folder)
+    for planned in runs[:MOST_SHOWN]:
+        table.add_row(planned.name, *_state(study, planned, folders))
     new_console().print(table)
 
 
-def _state(study: Study, planned: PlannedRun) -> tuple[str, str]:
+def _state(study: Study, planned: PlannedRun, folders: dict[str, list[Path]]) -> tuple[str, str]:
     if planned.finished:
         missing = len(missing_predictions(study, planned))
         return ("done", "") if not missing else ("to score", f"{missing} prediction files")
     failed = (planned.folder / "failed.txt").is_file()
     if (planned.folder / "checkpoint.pth").is_file():
         return "to continue", "failed before" if failed else "interrupted"
-    return "to do", what_made_it_new(planned) + ("; failed before" if failed else "")
+    return "to do", what_made_it_new(planned, folders) + ("; failed before" if failed else "")

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer.audit.near_groups import near_groups, with_groups_between
@@ -20,7 +21,7 @@ from fer.data.whole_sets import dataset_of, is_whole, unseen_rows
 from fer.machine.precision import resolved_precision
 from fer.networks.names import architecture_of
 from fer.runs.learning_rate import learning_rate
-from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint
+from fer.runs.run import Hyperparameters, PlannedRun, Run, plan_oracle, plan_run, rows_fingerprint, with_seed
 from fer.settings.augmentation_rows import described
 from fer.settings.settings import ModelRow, Settings
 from fer.settings.training_values import CLASSIC_HEADS, TrainingValues
@@ -43,6 +44,12 @@ class TrainingRows:
     samples: dict[str, pd.DataFrame]
     fingerprints: dict[str, str]
     validation: dict[str, tuple[pd.DataFrame, str]]
+
+    @cached_property
+    def class_counts(self) -> list[np.ndarray]:
+        """Training rows of each class, int64 [C] of each dataset: what an estimate asks of every run of a plan."""
+        tables = self.samples.values()
+        return [np.bincount(table.loc[table["split"] == "train", "label"].to_numpy()) for table in tables]
 
 
 @dataclass(frozen=True)
@@ -163,13 +170,14 @@ def planned_runs(study: Study) -> list[PlannedRun]:
     settings = study.settings
     for train_on, mixing in trainings_of(settings):
         folds = fold_names([study.datasets[name] for name in train_on], settings)
-        for variant, model, fold, seed in product(settings.variants, settings.models, folds, settings.seeds):
-            planned = _plan(study, train_on, mixing, variant, model, seed, fold)
-            runs.setdefault(planned.name, planned)
-            if settings.oracle:
-                tested = study.at(fold).tested
-                oracle = plan_oracle(planned, {name: tested[name][1] for name in train_on})
-                runs.setdefault(oracle.name, oracle)
+        for variant, model, fold in product(settings.variants, settings.models, folds):
+            first = _plan(study, train_on, mixing, variant, model, settings.seeds[0], fold)
+            for planned in (with_seed(first, seed) for seed in settings.seeds):
+                runs.setdefault(planned.name, planned)
+                if settings.oracle:
+                    tested = study.at(fold).tested
+                    oracle = plan_oracle(planned, {name: tested[name][1] for name in train_on})
+                    runs.setdefault(oracle.name, oracle)
     return list(runs.values())
 
 

@@ -6,9 +6,8 @@ are timed (see study/speed.py). Epochs are counted in full: early stopping may e
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +64,17 @@ def estimate_plan(study: Study, runs: list[PlannedRun], book: SpeedBook) -> Esti
     _add_pictures(found, study, open_runs, book)
     here = environment(machine.device)
     first: dict[Path, float] = {}
+    known = _FinishedSpeeds(study.models_folder, here)
+    to_train = {planned.name for planned in open_runs if not planned.finished}
     for planned in open_runs:
-        speed = _finished_speed(study, planned.run, here) or _timed_speed(study, planned.run, machine, book)
+        speed = known.of(planned.run) or _timed_speed(study, planned.run, machine, book)
         if speed is None:
             found.untimed.add(planned.run.model)
             continue
-        if not planned.finished:
+        if planned.name in to_train:
             if before := next(iter(planned_pretrainings(study, [planned]).values()), None):
                 first.setdefault(before.folder, _pretraining_seconds(before, speed))
-            found.add(TRAINING, _training_seconds(study, planned, runs, speed))
+            found.add(TRAINING, _training_seconds(study, planned, to_train, speed))
         found.add(TESTING, _scored_pictures(study, planned) * speed.test)
         found.add(FIGURES, FIGURES_OF_A_TEST * len(study.datasets))
     if first:
@@ -106,18 +107,36 @@ def _timed_speed(study: Study, run: Run, machine: Machine, book: SpeedBook) -> N
     return None if timed is None else NetworkSpeed(timed.train * _share_of_full_size(run), timed.test)
 
 
-def _finished_speed(study: Study, run: Run, here: dict[str, Any]) -> NetworkSpeed | None:
-    """What a picture took in the newest finished run like this one on this machine; None without one."""
-    wanted = json.loads(canonical_json(asdict(run.hyper)))
-    known = []
-    for folder in study.models_folder.glob(f"*__{run.model}__*"):
-        stored = read_run_json(folder)
-        if stored is None or any(stored["environment"].get(name) != here[name] for name in MACHINE):
-            continue
-        hyper = stored["run"]["hyper"]
-        if all(hyper.get(name) == wanted[name] for name in COSTLY):
-            known.append((stored["finished"], _speed_of(stored)))
-    return max(known, key=lambda pair: pair[0])[1] if known else None
+@dataclass
+class _FinishedSpeeds:
+    """What a picture took in finished runs of the machine `here`; those of a network are read once, when asked for."""
+
+    models_folder: Path
+    here: dict[str, Any]
+    _newest: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def of(self, run: Run) -> NetworkSpeed | None:
+        """Of the newest finished run like this one; None without one."""
+        if run.model not in self._newest:
+            self._newest[run.model] = self._read(run.model)
+        stored = self._newest[run.model].get(_cost(vars(run.hyper)))
+        return None if stored is None else _speed_of(stored)
+
+    def _read(self, model: str) -> dict[str, dict[str, Any]]:
+        newest: dict[str, dict[str, Any]] = {}
+        for folder in self.models_folder.glob(f"*__{model}__*"):
+            stored = read_run_json(folder)
+            if stored is None or any(stored["environment"].get(name) != self.here[name] for name in MACHINE):
+                continue
+            like = _cost(stored["run"]["hyper"])
+            if like not in newest or stored["finished"] > newest[like]["finished"]:
+                newest[like] = stored
+        return newest
+
+
+def _cost(hyper: Mapping[str, Any]) -> str:
+    """The same for trainings of one network that cost the same a picture."""
+    return canonical_json([hyper.get(name) for name in COSTLY])
 
 
 def _speed_of(stored: dict[str, Any]) -> NetworkSpeed:
@@ -141,7 +160,7 @@ def _share_of_full_size(run: Run) -> float:
 # ---------------------------------------------------------------- training and testing
 
 
-def _training_seconds(study: Study, planned: PlannedRun, runs: list[PlannedRun], speed: NetworkSpeed) -> float:
+def _training_seconds(study: Study, planned: PlannedRun, to_train: Collection[str], speed: NetworkSpeed) -> float:
     """All epochs of a run with their validation; an oracle's share is looking at the test rows after each."""
     run = planned.run
     study = study.at(run.split)
@@ -149,11 +168,11 @@ def _training_seconds(study: Study, planned: PlannedRun, runs: list[PlannedRun],
     if run.selection == ORACLE:
         test_rows = sum(len(study.datasets[name].rows("test")) for name in run.train_on)
         watching = run.hyper.epochs * test_rows * speed.test
-        if any(planned.counterpart is other and not other.finished for other in runs):
+        if planned.counterpart is not None and planned.counterpart.name in to_train:
             return watching  # taken from the training of its counterpart
-    tables = study.training(run.train_on).samples.values()
-    rows = sum(trained_rows(table.loc[table["split"] == "train", "label"].to_numpy(), run.balance) for table in tables)
-    val_rows = sum(int((table["split"] == "val").sum()) for table in tables)
+    learnt = study.training(run.train_on)
+    rows = sum(trained_rows(counts, run.balance) for counts in learnt.class_counts)
+    val_rows = sum(len(table) for table, _ in learnt.validation.values())
     return run.hyper.epochs * (run.hyper.train_share * rows * speed.train + val_rows * speed.test) + watching
 
 
@@ -163,12 +182,11 @@ def _pretraining_seconds(planned: PlannedPretraining, speed: NetworkSpeed) -> fl
     return 0.0 if planned.finished else planned.run.hyper.epochs * planned.count * views * speed.train
 
 
-def trained_rows(labels: np.ndarray, balance: str) -> int:
-    """Rows of one dataset that an epoch sees, after balancing; `labels` int64 [N]."""
-    counts = np.bincount(labels)
+def trained_rows(counts: np.ndarray, balance: str) -> int:
+    """Rows of one dataset that an epoch sees, after balancing; `counts`: training rows of each class, int64 [C]."""
     present = counts[counts > 0]
     if not len(present) or balance not in ("oversample", "undersample"):
-        return len(labels)
+        return int(counts.sum())
     return len(present) * int(present.max() if balance == "oversample" else present.min())
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,20 @@ class SpeedBook:
 
     def _read(self) -> dict[str, Any]:
         try:
-            known = read_json(self.path)
+            state = self.path.stat()
+            known = _read_once(self.path, state.st_mtime_ns, state.st_size, state.st_ino)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             log.warning("%s cannot be read (%s); what it held is timed again.", self.path, error)
             return {}
         return known if isinstance(known, dict) else {}
+
+
+@lru_cache(maxsize=8)
+def _read_once(path: Path, *_stamp: int) -> Any:
+    """Parsed once as it is now: every run of a plan asks. Never change what it gives."""
+    return read_json(path)
 
 
 def speed_book(settings: Settings, measure: bool) -> SpeedBook:
