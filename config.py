@@ -111,6 +111,9 @@ FACE_SIZE = 224  # pixels a side, 16 to 1024, of prepared faces; 224 is what the
 CROP_MARGIN = 0.2  # 0 to 1, of the box's longer side, added to it: brows, chin and jaw carry expression
 ALIGN = True  # turn the face until the eyes are level
 GRAYSCALE = True  # one gray channel: FER2013 has no colour, so colour would give the dataset away
+# "equalised": every brightness as frequent in a prepared face as any other, as FER2013 delivers its faces; dark, flat
+# or glaring photos then look like them. For networks that learn from FER2013 and are to see others (studies/wild.py)
+CONTRAST = "as_delivered"
 FACE_POLICY = "box"  # of several faces: "largest", "central", or "box" = fits the given box (none given: central)
 NO_FACE = "keep"  # none found: "keep" the box or the whole picture; "reject" the row, in training only
 DETECTION_THRESHOLD = 0.9  # above 0, below 1: how sure MTCNN must be; lower finds more, faces or not

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fer.data.decoding import prepared_contents
 from fer.faces.detection import Box, Crop, DetectedFace, choose_face, cut_out, eye_angle, find_in_picture, find_near_box
@@ -60,6 +60,8 @@ def recipe(settings: Settings, row: DatasetRow) -> dict[str, Any]:
         "grayscale": settings.grayscale,
         "save_format": settings.save_format,
     }
+    if settings.contrast != "as_delivered":
+        rules["contrast"] = settings.contrast
     if row.faces != "cropped":
         rules |= {
             "detector": "mtcnn",
@@ -169,7 +171,16 @@ def cut_face(pixels: np.ndarray, crop: Crop, rules: dict[str, Any]) -> Image.Ima
     """The face in `crop` at the side of `rules`: mode "L" when these are gray, else that of its source."""
     if rules["grayscale"] and pixels.ndim == 3:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))
-    return Image.fromarray(cut_out(pixels, crop, rules["face_size"]))
+    face = Image.fromarray(cut_out(pixels, crop, rules["face_size"]))
+    return equalised(face) if rules.get("contrast") == "equalised" else face
+
+
+def equalised(face: Image.Image) -> Image.Image:
+    """The face with every brightness as frequent as any other (histogram equalisation); colours keep their hue."""
+    if face.mode == "L":
+        return ImageOps.equalize(face)
+    luma, *chroma = face.convert("YCbCr").split()
+    return Image.merge("YCbCr", (ImageOps.equalize(luma), *chroma)).convert(face.mode)
 
 
 def _box_of(sample: Row) -> Box | None:

@@ -18,8 +18,11 @@ from face_datasets import (
 )
 from PIL import Image, ImageDraw, ImageFilter
 
+from fer.faces.detection import Crop
 from fer.settings.settings import Settings
-from preprocessing import detection_rates, recipe
+from preprocessing import cut_face, detection_rates, equalised, recipe
+
+RULES = {"grayscale": True, "face_size": 64}
 
 
 @pytest.fixture
@@ -131,11 +134,30 @@ def test_mode_and_format_follow_the_settings(
     assert (picture.mode, picture.size, Path(manifest["file"][0]).suffix) == (mode, (48, 48), suffix)
 
 
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, 20.0), (1.3, -40.0)])
+def test_equalised_faces_have_flat_histograms_however_they_were_lit(slope: float, offset: float) -> None:
+    levels = np.random.default_rng(0).normal(120, 20, (64, 64))
+    lit = (levels * slope + offset).round().clip(0, 255).astype(np.uint8)
+    square = Crop.around((0.0, 0.0, 64.0, 64.0))
+    flat = np.asarray(cut_face(lit, square, RULES | {"contrast": "equalised"}))
+    assert np.allclose(np.percentile(flat, [10, 25, 50, 75, 90]), [26, 64, 128, 191, 230], atol=8)
+    assert np.array_equal(cut_face(lit, square, RULES), lit)
+
+
+def test_equalised_colours_keep_their_hue() -> None:
+    red = np.zeros((32, 32, 3), dtype=np.uint8)
+    red[..., 0] = np.linspace(60, 120, 32)
+    red[..., 1:] = red[..., :1] // 2
+    flat = np.asarray(equalised(Image.fromarray(red))).astype(int)
+    assert flat[..., 0].max() - flat[..., 0].min() > 150
+    assert (flat[..., 0] >= flat[..., 1]).all() and np.abs(flat[..., 1] - flat[..., 2]).max() <= 3
+
+
 def test_recipe_names_what_shapes_pixels_and_nothing_else(settings: Callable[..., Settings]) -> None:
     row, base = rows_for("whole"), recipe(settings(), rows_for("whole"))
     shaping = {
         "FACE_SIZE": 64, "CROP_MARGIN": 0.1, "ALIGN": False, "GRAYSCALE": False, "FACE_POLICY": "largest",
-        "DETECTION_THRESHOLD": 0.8, "SAVE_FORMAT": "jpeg",
+        "DETECTION_THRESHOLD": 0.8, "SAVE_FORMAT": "jpeg", "CONTRAST": "equalised",
     }  # fmt: skip
     for name, value in shaping.items():
         assert recipe(settings(**{name: value}), row) != base, name

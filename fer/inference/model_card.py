@@ -69,10 +69,14 @@ def _protocol(run: dict[str, Any], model: TrainedModel) -> str:
 
 def _faces(recipe: dict[str, Any]) -> str:
     rules = recipe.get("preparation")
-    if rules is None or recipe["faces"] == "cropped":
+    if rules is None:
         return "taken as delivered"
+    light = ", their contrast equalised" if rules.get("contrast") == "equalised" else ""
+    if recipe["faces"] == "cropped":
+        return f"taken as delivered{light}"
     levelled, sure = "levelled, " if rules["align"] else "", rules["detection_threshold"]
-    return f"found by MTCNN (confidence {sure:g} or more), {levelled}cropped with margin {rules['crop_margin']:g}"
+    cropped = f"{levelled}cropped with margin {rules['crop_margin']:g}"
+    return f"found by MTCNN (confidence {sure:g} or more), {cropped}{light}"
 
 
 def scores_table(name: str, output: Path) -> str:

@@ -24,8 +24,8 @@ from utils import InputError
 
 MOST_POINTS = 100
 PICTURES = (
-    "FACE_SIZE", "CROP_MARGIN", "ALIGN", "GRAYSCALE", "FACE_POLICY", "NO_FACE", "DETECTION_THRESHOLD", "SAVE_FORMAT",
-    "OFFLINE_AUGMENTATION", "AUGMENT_ENGINE",
+    "FACE_SIZE", "CROP_MARGIN", "ALIGN", "GRAYSCALE", "CONTRAST", "FACE_POLICY", "NO_FACE", "DETECTION_THRESHOLD",
+    "SAVE_FORMAT", "OFFLINE_AUGMENTATION", "AUGMENT_ENGINE",
 )  # fmt: skip
 LABELS = ("LABEL_NOISE", "NOISE_FOLDS")
 # Everything that shapes a training and leaves its validation rows the same; of the tables, also single entries.

@@ -150,6 +150,7 @@ class _Data(Record):
     crop_margin: Fraction = 0.2
     align: bool = True
     grayscale: bool = True
+    contrast: Literal["as_delivered", "equalised"] = "as_delivered"
     face_policy: Literal["box", "largest", "central"] = "box"
     no_face: Literal["keep", "reject"] = "keep"
     detection_threshold: OpenFraction = 0.9
