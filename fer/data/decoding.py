@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 from fer.layouts.file_states import file_state
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import UnreadablePicture, content_hash, crop_box, open_picture
-from utils import file_fingerprint, progress
+from utils import file_fingerprint, in_threads, progress
 
 LEAST_CONTRAST = 5.0  # standard deviation in gray levels; a weak JPEG of one tone has less
 
@@ -26,11 +25,10 @@ def decode_all(rows: pd.DataFrame, root: Path, refuse_blank: bool = False) -> tu
     names = rows.groupby("path", sort=False).indices
     boxes = rows[BOX_COLUMNS].to_numpy(dtype=float)
     facts: dict[int, dict] = {}
-    with ThreadPoolExecutor() as pool:
-        decode = partial(_decode_picture, root, refuse_blank)
-        jobs = pool.map(decode, names, [boxes[i] for i in names.values()])
-        for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
-            facts.update(zip(positions, found, strict=True))
+    decode = partial(_decode_picture, root, refuse_blank)
+    jobs = in_threads(decode, names, (boxes[i] for i in names.values()))
+    for positions, found in zip(names.values(), progress(jobs, f"reading {root.name}", len(names)), strict=True):
+        facts.update(zip(positions, found, strict=True))
     table = pd.concat([rows, pd.DataFrame([facts[i] for i in range(len(rows))], index=rows.index)], axis=1)
     table["photo_content"] = _photo_contents(rows["original_path"], root)
     bad = table["reason"] != ""
@@ -40,8 +38,7 @@ def decode_all(rows: pd.DataFrame, root: Path, refuse_blank: bool = False) -> tu
 def _photo_contents(photos: pd.Series, root: Path) -> pd.Series:
     """Checksum of each photo's file, read once; its pixels are decoded only where faces are looked for in it."""
     names = sorted(set(photos) - {""})
-    with ThreadPoolExecutor() as pool:
-        found = dict(zip(names, pool.map(_photo_content, [root / name for name in names]), strict=True))
+    found = dict(zip(names, in_threads(_photo_content, [root / name for name in names]), strict=True))
     return photos.map({**found, "": ""}).astype("str")
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from fer.audit.quality import QUALITY_SIDE
 from fer.data.samples import DatasetSamples
 from fer.data.whole_sets import dataset_of
+from fer.faces.packs import packed_bytes
 from fer.faces.prepared import prepared_folder, read_manifest
 from fer.layouts.emotions import classes_among
 from fer.layouts.pictures import UnreadablePicture, open_picture
@@ -189,8 +190,8 @@ def packs_to_make(study: Study, name: str, wanted: Iterable[tuple[str, int]]) ->
         side, channels = packed_shape(data, variant, size, settings)
         count = extra_copies(study, name) if variant == "augmented" else len(data.unsettled)
         part = "extras" if variant == "augmented" else variant
-        files = (settings.output_path / "cache" / "packed").glob(f"{name}__{part}__{side}__*.npy")
-        if count and not any(0 < path.stat().st_size - count * side * side * channels < 4096 for path in files):
+        there = packed_bytes(settings.output_path / "cache" / "packed", f"{name}__{part}__{side}__*.npy")
+        if count and not any(0 < found - count * side * side * channels < 4096 for found in there):
             missing[variant, side] = count
     return missing
 
@@ -207,8 +208,8 @@ def _audit_bytes(study: Study, name: str) -> int:
     data = study.datasets[name]
     side = min(QUALITY_SIDE, data.largest_side)
     size = len(data.unsettled) * side * side
-    files = (study.settings.output_path / "cache" / "packed").glob(f"{name}__*__{side}__*.npy")
-    return 0 if any(0 < path.stat().st_size - size < 4096 for path in files) else size
+    there = packed_bytes(study.settings.output_path / "cache" / "packed", f"{name}__*__{side}__*.npy")
+    return 0 if any(0 < found - size < 4096 for found in there) else size
 
 
 def unprepared(study: Study, name: str) -> int:

@@ -23,6 +23,7 @@ import data_loader
 import utils
 from data_loader import FaceRows
 from fer.data.decoding import decode_all
+from fer.faces import packs
 from fer.faces.packs import Pack, pack_or_load
 from fer.layouts.label_sheets import BOX_COLUMNS
 from fer.layouts.pictures import open_picture
@@ -162,6 +163,72 @@ def test_equal_pixels_with_other_boxes_are_other_packs(tmp_path: Path) -> None:
         decoded, _ = decode_all(files[["path", *BOX_COLUMNS]].assign(original_path=""), tmp_path / "in")
         names.add(pack_or_load(decoded, tmp_path / "in", 8, True, tmp_path / "cache", "x").pixels)
     assert len(names) == 2
+
+
+# ---------------------------------------------------------------- several files
+
+
+def test_a_pack_of_several_files_has_the_same_bits_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = noise(tmp_path / "in", 23)
+    whole = pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "one", "x")
+    monkeypatch.setattr(packs, "MOST_BYTES", 5 * 8 * 8 + 40)  # five pictures and a bit of a sixth
+    parted = pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "several", "x")
+    assert parted.pixels.name == whole.pixels.name and parted.shape == whole.shape
+    names = sorted(path.name for path in (tmp_path / "several").glob("*.npy"))
+    stem = whole.pixels.stem
+    assert names == sorted([f"{stem}.npy", *(f"{stem}.part-{number}.npy" for number in (2, 3, 4, 5))])
+    expected = whole.open()[:]
+    assert len(np.load(parted.file(4))) == 3 and (parted.open()[:] == expected).all()
+    for which in (4, 5, -1, slice(3, 12), np.array([4, 5, 22, 0, 0, 9, 10, 11]), np.zeros(0, int)):
+        assert np.array_equal(parted.open()[which], expected[which])
+    some = np.array([20, 3, 4, 5, 6])
+    assert (np.stack(list(parted.open(some))) == expected[some]).all()
+    assert packs.packed_bytes(tmp_path / "several", "x__8__*.npy")[0] - expected.nbytes == 5 * 128
+
+
+def test_packs_in_one_file_and_in_several_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = noise(tmp_path / "one", 9), noise(tmp_path / "two", 11)
+    old = pack_or_load(one, tmp_path / "one", 8, True, tmp_path / "cache", "one")
+    monkeypatch.setattr(packs, "MOST_BYTES", 4 * 64)
+    new = pack_or_load(two, tmp_path / "two", 8, True, tmp_path / "cache", "two")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.npy")}
+    assert len(before) == 1 + 3
+    for limit in (4 * 64, 64, 10**9):  # what is there is read as it was written
+        monkeypatch.setattr(packs, "MOST_BYTES", limit)
+        assert pack_or_load(one, tmp_path / "one", 8, True, tmp_path / "cache", "one") == old
+        assert pack_or_load(two, tmp_path / "two", 8, True, tmp_path / "cache", "two") == new
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.npy")} == before
+    labels, ids = np.zeros(20, np.int64), [str(number) for number in range(20)]
+    rows = FaceRows.join(
+        [
+            FaceRows.from_pack(old, np.arange(9), labels[:9], ids[:9]),
+            FaceRows.from_pack(new, np.arange(11), labels[9:], ids[9:]),
+        ]
+    )
+    source = data_loader.BatchSource(rows, 20)
+    ((pixels, _), (others, _)) = source[0, 0]
+    assert (pixels[:, 0].numpy() == old.open()[:][..., 0]).all() and (
+        others[:, 0].numpy() == new.open()[:][..., 0]
+    ).all()
+
+
+def test_only_the_damaged_file_of_several_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = noise(tmp_path / "in", 10)
+    monkeypatch.setattr(packs, "MOST_BYTES", 4 * 64)
+    pack = pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "cache", "x")
+    expected = pack.open()[:]
+    pack.file(1).write_bytes(pack.file(1).read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"part-2\.npy cannot be read any more"):
+        pack.open()[:]
+    others = [pack.file(number).stat().st_mtime_ns for number in (0, 2)]
+    again = pack_or_load(files, tmp_path / "in", 8, True, tmp_path / "cache", "x")
+    assert (again.open()[:] == expected).all() and "part-2.npy is made again: it is truncated" in caplog.text
+    assert [pack.file(number).stat().st_mtime_ns for number in (0, 2)] == others
+    pack.file(2).unlink()
+    with pytest.raises(InputError, match=r"part-3\.npy was removed while in use"):
+        pack.open()
 
 
 # ---------------------------------------------------------------- reading
