@@ -6,11 +6,13 @@ Three steps, each over thumbnails of 32 x 32 gray pixels:
    its spread over all pictures. Mirroring only turns the sign of every second one, so mirrored copies cost a second
    look-up, no second descriptor. (Perceptual hashes are the signs of such coefficients; the values tell more.)
 2. Candidates: pairs whose descriptors have a cosine above CANDIDATE, found through lists around k-means centres,
-   of which each picture searches the PROBES nearest: work in proportion to the number of pictures. scikit-learn
-   makes the centres, NumPy searches the lists: faiss, the usual library, crashes beside torch on macOS
-   (https://github.com/faiss-wheels/faiss-wheels/issues/73), and the project needs just this much of it.
+   of which each picture searches the PROBES nearest. scikit-learn makes the centres, NumPy searches the lists. The
+   usual libraries were measured on the same descriptors: faiss and usearch take 2.5 to 5 times the CPU time for the
+   same recall (benchmarks/NOTES.md), and faiss crashes beside torch on macOS
+   (https://github.com/faiss-wheels/faiss-wheels/issues/73).
 3. Proof: a candidate is a copy when its two pictures, aligned, correlate in their detail (see audit/alignment.py).
-   A first alignment at 16 x 16 drops most candidates cheaply.
+   A first alignment at 16 x 16 drops most candidates cheaply. Detail takes four times the memory of a thumbnail, so it
+   is made for the pictures of BLOCK candidates at a time.
 
 Pictures so flat that they show nothing are compared with none.
 """
@@ -18,6 +20,7 @@ Pictures so flat that they show nothing are compared with none.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isqrt
 
 import numpy as np
 import pandas as pd
@@ -33,10 +36,11 @@ NEAR_COPIES_VERSION, COPY = NEAR_COPY
 SIDE = 32  # pixels of a thumbnail
 LOWEST = 8  # coefficients along each axis
 CANDIDATE = 0.7  # cosine; of 2,600 planted copies one lay below
-LIST_SIZE = 256  # pictures, on average, around one centre
+LIST_SIZE = 256  # pictures, on average, around one centre; more above a quarter of a million, see _list_count
 PROBES = 16  # lists searched for each picture; with 8 three of 2,600 copies stood in none of them, with 16 none
 COARSE = 0.65  # least correlation of detail at 16 x 16 for a closer look
 FLAT = 5.0  # gray levels: pictures with less contrast are not compared
+BLOCK = 65_536  # candidates proven together
 PRIOR = 200  # pictures: how many the assumed spread of the coefficients counts for
 PAIR_COLUMNS = ["left", "right", "similarity", "mirrored"]
 
@@ -47,16 +51,22 @@ def find_near_copies(thumbnails: np.ndarray) -> pd.DataFrame:
     Returns left, right (rows, left < right), similarity (COPY to 1) and mirrored, most similar first; each pair
     once, as the better of mirrored and not. Identical thumbnails are pairs too: remove exact copies before.
     """
-    rows = np.flatnonzero(thumbnails.std((1, 2)) >= FLAT)
+    rows = np.flatnonzero(_contrast(thumbnails) >= FLAT)
     if len(rows) < 2:
         return pd.DataFrame({"left": [], "right": [], "similarity": [], "mirrored": []}).astype(
             {"left": int, "right": int, "similarity": float, "mirrored": bool}
         )
-    thumbnails = thumbnails[rows]
+    thumbnails = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
     pairs = _proven(thumbnails, _candidates(describe(thumbnails)))
     pairs = pairs.assign(left=rows[pairs["left"]], right=rows[pairs["right"]])
     best = pairs.sort_values(["similarity", "left", "right"], ascending=[False, True, True])
     return best.drop_duplicates(["left", "right"]).reset_index(drop=True)[PAIR_COLUMNS]
+
+
+def _contrast(thumbnails: np.ndarray) -> np.ndarray:
+    """Standard deviation of each, float64 [N]; of all at once, NumPy would hold eight times their bytes."""
+    parts = [thumbnails[start : start + 4096].std((1, 2)) for start in range(0, len(thumbnails), 4096)]
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def make_thumbnails(pictures: np.ndarray | PackPixels) -> np.ndarray:
@@ -129,13 +139,21 @@ def _candidates(points: np.ndarray) -> np.ndarray:
 
 
 def _centres(points: np.ndarray) -> np.ndarray:
-    """Directions the lists are made around, float32 [len(points) / LIST_SIZE, 63], from a sample of the points."""
+    """Directions the lists are made around, float32 [L, 63], from a sample of the points."""
     from sklearn.cluster import MiniBatchKMeans
 
-    count = max(1, len(points) // LIST_SIZE)
+    count = _list_count(len(points))
     sample = np.random.default_rng(0).permutation(len(points))[: 64 * count]
     means = MiniBatchKMeans(count, init="random", n_init=1, max_iter=20, batch_size=4096, random_state=0)
     return _unit(means.fit(points[sample]).cluster_centers_).astype(np.float32)
+
+
+def _list_count(pictures: int) -> int:
+    """How many lists there are: beyond 262,144 pictures longer ones, so that finding the nearest stays the lesser work.
+
+    With lists of one size it would grow as n², and finding their centres too; so all grows as n^1.5.
+    """
+    return max(1, pictures // max(LIST_SIZE, isqrt(pictures) // 2))
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
@@ -160,14 +178,23 @@ def _rows_by_list(lists: np.ndarray, count: int) -> list[np.ndarray]:
 
 def _proven(thumbnails: np.ndarray, candidates: np.ndarray) -> pd.DataFrame:
     """The candidates that are copies: left, right, similarity, mirrored."""
-    fine = make_layer(thumbnails)
-    half = thumbnails.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4)).astype(np.uint8)
-    coarse = make_layer(half)
-    tables = [_compared(fine, coarse, batch) for batch in progress(list(_batches(candidates)), "near copies")]
+    blocks = progress(_batches(candidates, BLOCK), "near copies", -(-len(candidates) // BLOCK))
+    tables = [_proven_block(thumbnails, block) for block in blocks]
     return pd.concat(tables, ignore_index=True) if tables else _table(candidates, np.zeros(0))
 
 
-def _batches(candidates: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
+def _proven_block(thumbnails: np.ndarray, candidates: np.ndarray) -> pd.DataFrame:
+    """The same of some candidates, with the layers of their pictures alone."""
+    rows, places = np.unique(candidates[:, :2], return_inverse=True)
+    seen = thumbnails[rows]
+    fine = make_layer(seen)
+    coarse = make_layer(seen.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4)).astype(np.uint8))
+    numbered = np.column_stack([places.reshape(-1, 2), candidates[:, 2]])
+    found = pd.concat([_compared(fine, coarse, batch) for batch in _batches(numbered, 256)], ignore_index=True)
+    return found.assign(left=rows[found["left"]], right=rows[found["right"]])
+
+
+def _batches(candidates: np.ndarray, size: int) -> Iterator[np.ndarray]:
     return (candidates[start : start + size] for start in range(0, len(candidates), size))
 
 

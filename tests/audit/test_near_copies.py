@@ -6,6 +6,7 @@ import io
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 from scipy.ndimage import gaussian_filter
@@ -112,6 +113,42 @@ def test_many_lists_lose_no_copy(monkeypatch: pytest.MonkeyPatch, originals: lis
     found = set(zip(pairs["left"], pairs["right"], strict=True))
     assert len(found) >= 0.95 * COUNT
     assert found <= {(number, COUNT + number) for number in range(COUNT)}
+
+
+@pytest.mark.slow
+def test_the_lists_give_the_neighbours_that_all_pairs_give(originals: list[Image.Image]) -> None:
+    """Planted copies among 6,000 pictures in 24 lists, each searching 16 of them: as if all pairs were compared."""
+    draws = np.random.default_rng(5)
+    coarse = gaussian_filter(draws.normal(size=(6000, SIDE, SIDE)), (0, 4, 4)) * 500
+    fine = gaussian_filter(draws.normal(size=(6000, SIDE, SIDE)), (0, 1, 1)) * 60
+    pictures = np.clip(128 + coarse + fine, 0, 255)
+    sources, copies = np.arange(300), np.arange(5700, 6000)
+    pictures[copies] = np.clip(0.8 * pictures[sources, :, ::-1] + 20 + draws.normal(0, 4, (300, SIDE, SIDE)), 0, 255)
+    points = describe(pictures.astype(np.uint8))
+    found = {tuple(row) for row in near_copies._candidates(points).tolist()}
+    exact = set()
+    for mirrored, queries in enumerate((points, points * mirror_signs())):
+        left, right = np.nonzero(queries @ points.T > near_copies.CANDIDATE)
+        exact |= {(a, b, mirrored) for a, b in zip(left.tolist(), right.tolist(), strict=True) if a < b}
+    planted = {(source, copy, 1) for source, copy in zip(sources.tolist(), copies.tolist(), strict=True)}
+    assert planted <= exact and planted <= found
+    assert found <= exact and len(found) >= 0.99 * len(exact)
+
+
+def test_lists_grow_only_where_there_are_more_pictures_than_any_set_had() -> None:
+    sizes = {2: 1, 34_000: 132, 262_144: 1024, 10**6: 2000, 10**7: 6325}
+    assert {pictures: near_copies._list_count(pictures) for pictures in sizes} == sizes
+
+
+def test_candidates_proven_in_blocks_are_those_proven_together(
+    monkeypatch: pytest.MonkeyPatch, originals: list[Image.Image]
+) -> None:
+    copies = [changed(picture, "all at once", number) for number, picture in enumerate(originals[:40])]
+    seen = thumbnails([*originals, *copies])
+    together = find_near_copies(seen)
+    monkeypatch.setattr(near_copies, "BLOCK", 7)
+    assert len(together) > 30
+    pd.testing.assert_frame_equal(find_near_copies(seen), together, check_exact=True)
 
 
 def test_mirroring_is_a_change_of_sign(originals: list[Image.Image]) -> None:
