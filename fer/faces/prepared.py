@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, cast
 
@@ -242,11 +242,15 @@ def _rows_of(wanted: pd.DataFrame, folder: Path, manifest: pd.DataFrame, without
     return None if rows["method"].isna().any() else rows
 
 
-def _note(folder: Path, rows: list[Row]) -> None:
-    """Add finished rows to the manifest, whole or not at all."""
+def _note(folder: Path, rows: list[Row], number: int) -> None:
+    """Add finished rows to the manifest, whole or not at all, as the note of this number."""
     if rows:
-        number = max((int(path.stem.removeprefix("manifest-")) for path in _noted(folder)), default=0) + 1
         write_text(folder / f"manifest-{number:05}.csv", pd.DataFrame(rows).to_csv(index=False))
+
+
+def _last_note(folder: Path) -> int:
+    """Number of the last note there is; 0 without one."""
+    return max((int(path.stem.removeprefix("manifest-")) for path in _noted(folder)), default=0)
 
 
 def _merge_notes(folder: Path) -> None:
@@ -273,6 +277,7 @@ def _make_missing(folder: Path, job: Job) -> None:
 def _make_noting(folder: Path, rows: list[Row], job: Job) -> None:
     """Make pictures, noting the finished ones as it goes; also when interrupted or stopped by an error."""
     finished: list[Row] = []
+    numbers = count(_last_note(folder) + 1)  # looking for it at each note, a million pictures would list 12 million
     try:
         with closing(_made_rows(folder, rows, job)) as made:
             for row in progress(made, job.what, len(rows)):
@@ -281,10 +286,10 @@ def _make_noting(folder: Path, rows: list[Row], job: Job) -> None:
                     log.warning("%s: %s is left out: %s\n%s", job.what, row["sample_id"], row["reason"], problem)
                 finished.append(row)
                 if len(finished) >= NOTED_EVERY:
-                    _note(folder, finished)
+                    _note(folder, finished, next(numbers))
                     finished = []
     finally:
-        _note(folder, finished)
+        _note(folder, finished, next(numbers))
 
 
 def _made_rows(folder: Path, rows: list[Row], job: Job) -> Generator[Row, None, None]:

@@ -302,6 +302,20 @@ def test_two_processes_share_a_folder(tmp_path: Path, settings: Callable[..., Se
     assert not list(folder.parent.glob("preprocessed_set__*"))
 
 
+def test_notes_go_on_counting_after_those_of_an_interrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"sample_id": f"a/{number}", "content": "c", "file": f"{number}.png", "reason": ""} for number in range(9)]
+    job = prepared.Job(tmp_path, {}, pd.DataFrame(), lambda row: row, "png", 0, "testing")  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(prepared, "_made_rows", lambda folder, rows, job: (dict(row) for row in rows))
+    monkeypatch.setattr(prepared, "NOTED_EVERY", 2)
+    prepared._make_noting(tmp_path, rows[:3], job)
+    prepared._make_noting(tmp_path, rows[3:], job)
+    notes = sorted(tmp_path.glob("manifest-*.csv"))
+    assert [path.stem for path in notes] == [f"manifest-{number:05}" for number in (1, 2, 3, 4, 5)]
+    assert [name for path in notes for name in pd.read_csv(path)["sample_id"]] == [row["sample_id"] for row in rows]
+
+
 def die(_: prepared.Row) -> Any:
     os._exit(9)
 
