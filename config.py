@@ -104,6 +104,16 @@ SEEDS = (42,)  # each 0 or more, one training each; three or more before saying 
 # Validation compares them ("Across settings" of the report); tables, figures and the test set see one: the value below
 # where it is among them, else the first
 GRID: dict = {}
+# Values to look for (`uv sync --extra search`), by name as in GRID: choices, or a range, whole where its ends are
+# whole; "log": True draws by size, "step" in steps: {"LEARNING_RATE": {"low": 1e-4, "high": 1e-1, "log": True},
+# "DROPOUT": (0.0, 0.2, 0.4)}. `python main.py` then trains trials in place of the study, suggested by what scored well
+# before (TPE) and ended early where they lag behind (the median), by validation alone: no test set is read, whatever
+# EVALUATE_TEST says. The same command, started again or several times, works on the same search (docs/search.md)
+SEARCH: dict = {}
+SEARCH_TRIALS = 50  # points to look at, 1 or more; raising it continues. TPE needs some tens to beat chance
+# Where trials are noted: None = a file in saidas/search/ (one computer); "postgresql://user@host/database" for workers
+# on several, which share OUTPUT_DIR; its password is best left to PGPASSWORD or ~/.pgpass
+SEARCH_STORAGE = None
 
 # ---------------------------------------------------------------- preprocessing
 

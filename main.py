@@ -39,7 +39,15 @@ try:
     from fer.study.preflight import problems_before_start, refuse_impossible
     from fer.study.shards import Shard, parse_shard, share_of
     from fer.study.speed import speed_book
-    from utils import DiskFullError, InputError, log, remove_partial_files, start_logging, warn_once
+    from utils import (
+        DiskFullError,
+        InputError,
+        log,
+        remove_partial_files,
+        start_logging,
+        warn_once,
+        without_password,
+    )  # fmt: skip
 except ImportError as error:
     lack = how_to_install(error)
     if lack is None or __name__ != "__main__":
@@ -96,6 +104,40 @@ def run_study(settings: Settings, train: bool = True, shard: Shard | None = None
 
         write_events(output)
     return _farewell(every, failures, train)
+
+
+def run_search(settings: Settings, train: bool = True) -> int:
+    """Trials of SEARCH, chosen by validation, and the report of the chosen one. Returns 0, or 1 when a trial failed."""
+    from fer.figures.draw import draw_picture_figures
+    from fer.search.files import chosen_words
+    from fer.search.forecast import search_lines
+    from fer.search.storage import connect
+    from fer.search.tables import write_search
+    from fer.search.worker import idle_axes, open_book, search
+
+    output = settings.output_path
+    refuse_bad_output(output)
+    start_logging(output / f"execution_log_{datetime.now():%Y-%m-%d_%H-%M-%S}.txt")
+    remove_partial_files(output)
+    storage = connect(settings)  # before pictures are read: a server that does not answer is told at once
+    study = open_study_of(settings, problems_before_start(settings) if train else [])
+    for line in search_lines(settings):
+        log.info("%s", line)
+    warn_once(output / "cache" / "warned.json", filter(None, [idle_axes(study)]))
+    book = open_book(study, storage)
+    audit(study)
+    if train:
+        search(study, book)
+    chosen = write_search(study, book)
+    if chosen is None:
+        log.error("SEARCH: no trial is complete, so there is nothing to choose from")
+        return 1
+    write_study(chosen.study, chosen.runs)
+    draw = partial(draw_picture_figures, chosen.study, chosen.runs, settings.plot_format, settings.figures)
+    report(output, settings.plot_format, draw, settings.figures)
+    log.info("chosen: %s. %s", chosen.words, chosen_words(chosen.facts))
+    log.info("its test score, and other seeds: python main.py --config %s", output / "search" / "chosen.py")
+    return 1 if chosen.facts["counts"].get("failed") else 0
 
 
 def prepare(settings: Settings) -> int:
@@ -345,16 +387,28 @@ def check(arguments: argparse.Namespace, settings: Settings) -> int:
     """Say what is there and what is not; the last line is the command to give next. Returns 0 or 2."""
     active = active_datasets(settings)
     code = print_check(settings, active)
+    if settings.search:
+        from fer.search.forecast import search_lines
+
+        print("\n".join(search_lines(settings)))
     trial = "" if any(root.exists() for _, root in active.values()) else f" (on drawn sample faces: {DEMO_COMMAND})"
     print(f"next: mend this, then {_command(arguments, '--check')}{trial}" if code else f"next: {_command(arguments)}")
     return code
+
+
+def print_search_plan(study: Study) -> None:
+    """What a search will do, and at most how long it takes; trains nothing."""
+    from fer.search.forecast import search_lines, time_line
+
+    for line in (*search_lines(study.settings), time_line(study, speed_book(study.settings, measure=True))):
+        log.info("%s", line)
 
 
 def _command(arguments: argparse.Namespace, *more: str) -> str:
     """The command line of a whole run with the same config and values, with `more` behind it."""
     config = ["--config", str(arguments.config)] if arguments.config else []
     demo = ["--demo"] if arguments.demo else []
-    values = [part for value in arguments.set for part in ("--set", value)]
+    values = [part for value in arguments.set for part in ("--set", without_password(value))]
     return shlex.join(["python", "main.py", *demo, *config, *values, *more])
 
 
@@ -378,6 +432,9 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0 if findings is not None else 1
     if arguments.plan:
         study = open_study_of(settings, problems_before_start(settings))
+        if settings.search:
+            print_search_plan(study)
+            return 0
         _, _, runs = plan_of(study)
         refuse_impossible(settings, runs)
         print_plan(study, runs)
@@ -398,6 +455,10 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.export:
         return export(settings, arguments.export)
     shard = None if arguments.shard is None else parse_shard(arguments.shard)
+    if settings.search and shard is not None:
+        raise InputError("--shard deals out a plan, and a search has none. Start the same command several times.")
+    if settings.search:
+        return run_search(settings, not arguments.no_train)
     return run_study(settings, not arguments.no_train, shard)
 
 

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -342,6 +343,13 @@ def _commit() -> str | None:
 
 
 # ---------------------------------------------------------------- what the user sees
+
+
+def without_password(text: str) -> str:
+    """`text` with three stars for the password of each address of a server in it."""
+    text = re.sub(r"(://[^:/@\s]*:)\S+@", r"\1***@", text)
+    return re.sub(r"(password=)[^&\s\"']+", r"\1***", text, flags=re.IGNORECASE)
+
 
 DAY = 86_400  # seconds
 

@@ -23,6 +23,7 @@
     study/          the plan: what to train, doing it, resuming it, verifying it
     results/        files become numbers; no torch
     statistics/     numbers become claims
+    search/         trials over settings, chosen by validation: SEARCH
     findings/       claims become the sentences a reader needs
     inference/      trained networks on new pictures
     figures/        numbers and claims become pictures

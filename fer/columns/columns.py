@@ -203,7 +203,13 @@ COLUMNS: tuple[Column, ...] = (
     count("micro_batch", "rows", "rows at a time; fewer than the batch after an out-of-memory"),
     text("picture", "path as given"),
     number("detector_confidence probability", "share", "of the face detector; of the answer"),
-    text("problem", "why there is no answer; empty where there is one"),
+    text("problem", "why there is no answer, or what ended a trial; empty where there is nothing to tell"),
+    count("trial trials", "", "number of a trial of SEARCH, from 0; how many trials a number is of"),
+    text("state", "complete; pruned: ended early, behind the median; failed; running"),
+    number("minutes", "min", "of a trial's epochs, by the clock"),
+    text("runs", "folders of a trial's runs, joined by \" / \""),
+    text("setting", "an axis of SEARCH"),
+    number("importance", "share", "of the variance of scores that the setting explains (fANOVA)"),
 )  # fmt: skip
 
 

@@ -144,6 +144,11 @@ ALL_RUNS = (
     "train_seconds", "finished",
 )  # fmt: skip
 
+TRIALS = (
+    "trial", "state", "metric", "validation_score", "epochs", "minutes", "chosen_by_validation", "runs", "problem",
+)  # fmt: skip
+IMPORTANCES = ("setting", "importance", "trials")
+
 # ---------------------------------------------------------------- paper tables, predict.py
 
 JUDGED = ("validation_score", "validated_on", "chosen_by_validation")
@@ -201,6 +206,9 @@ OUTPUT_FILES: tuple[OutputFile, ...] = (
                "the same; recall on validation rows"),
     OutputFile("tables/all_runs.csv", "finished run, also of earlier plans, by validation", ALL_RUNS,
                "settings in which runs of one kind differ, named like the setting"),
+    OutputFile("search/trials.csv", "trial of SEARCH", TRIALS, "the value of each axis, named like the setting"),
+    OutputFile("search/importances.csv", "axis of SEARCH, over its complete trials", IMPORTANCES),
+    OutputFile("search/search.json, search/chosen.py", "the chosen trial, how optimistic its choice is; as --config"),
     OutputFile("statistics/statements.md, statements.json", "what the comparisons say: a page; all families in words"),
     _statistics("intervals", "row of results.csv × score"),
     _statistics("seeds", "setup × test set × TTA policy × score, over its trainings"),

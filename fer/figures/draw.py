@@ -23,6 +23,7 @@ from fer.figures.grid_classes import grid_class_jobs
 from fer.figures.groups import group_jobs
 from fer.figures.label_noise import label_noise_jobs
 from fer.figures.metrics import class_jobs, metric_jobs, overview_jobs
+from fer.figures.search import search_jobs
 from fer.figures.selection import detection_jobs, funnel_jobs, quality_jobs
 from fer.figures.threshold_curves import threshold_jobs
 from fer.figures.training import architecture_jobs, curve_jobs
@@ -47,6 +48,7 @@ FIGURES: tuple[Callable[[StoredStudy], Iterator[FigureJob]], ...] = (
     overview_jobs,
     grid_jobs,
     grid_class_jobs,
+    search_jobs,
     metric_jobs,
     class_jobs,
     threshold_jobs,

@@ -24,7 +24,7 @@ from fer.audit.label_noise import SHEET, SHEET_WORDS
 from utils import log, read_json
 
 Section = Literal[
-    "data", "protocol", "results", "settings", "errors", "training", "cost", "audit", "calibration", "groups",
+    "data", "protocol", "results", "settings", "search", "errors", "training", "cost", "audit", "calibration", "groups",
     "statistics", "run",
 ]  # fmt: skip
 SECTIONS: tuple[Section, ...] = get_args(Section)

@@ -15,9 +15,11 @@ from fer.report import answers
 from fer.report.facts import RunState, data_table, machines, protocol, state_counts, test_reads, without_folders
 from fer.report.page_figures import Figure
 from fer.report.page_tables import ROWS_SHOWN, PageTable, page_table, table_of
+from fer.report.search_section import search_answer, search_sentences, search_tables
 from fer.report.settings_compared import across_settings
 from fer.report.table_formats import PaperTable
 from fer.results.study_files import StoredStudy
+from fer.search.files import read_search
 from utils import InputError, log, read_csv, read_json
 
 CLASS_ROWS = 12  # of each block of a table per class: best by validation first
@@ -118,6 +120,7 @@ def _data_to_cost(one: Material) -> Iterable[Section]:
     results_and_classes = [*results, *one.paper("per_class", most=CLASS_ROWS)]
     yield Section("results", "Results", answers.results(one.findings, results), results_and_classes)
     yield from _across_settings(one)
+    yield from _search(one)
     yield Section("errors", "Errors", answers.finding(one.findings, "failing classes") or answers.NOT_MADE)
     yield Section(
         "training", "Training", answers.training(runs, len(study.planned)), sentences=one.not_learned
@@ -135,6 +138,18 @@ def _across_settings(one: Material) -> Iterable[Section]:
     if tables:
         answer = answers.finding(one.findings, "grid") or answers.OTHER_RUNS
         yield Section("settings", "Across settings", answer, [page_table(table, most=ROWS_SHOWN) for table in tables])
+
+
+def _search(one: Material) -> Iterable[Section]:
+    """Only where a search chose runs of the plan."""
+    try:
+        found = read_search(one.output, set(one.study.planned))
+    except InputError as error:
+        one.problems.append(str(error))
+        return
+    if found is not None:
+        tables = [page_table(table, most=ROWS_SHOWN) for table in search_tables(found)]
+        yield Section("search", "Search", search_answer(found), tables, search_sentences(found))
 
 
 def _audit_to_statistics(one: Material) -> Iterable[Section]:
@@ -156,7 +171,7 @@ def _audit_to_statistics(one: Material) -> Iterable[Section]:
         "versions", "Versions and config", answers.versions(facts, config), facts=facts, extra={"config": config}
     )  # fmt: skip
     names = [name for name in FILES if (one.output / name).is_file()]
-    for folder in ("tables", "statistics", "audit"):
+    for folder in ("tables", "statistics", "audit", "search"):
         names += sorted(f"{folder}/{path.name}" for path in (one.output / folder).glob("*")
                         if path.suffix in (".csv", ".tex"))  # fmt: skip
     problems = list(dict.fromkeys(without_folders(problem, one.output) for problem in one.problems))

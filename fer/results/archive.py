@@ -15,7 +15,7 @@ from utils import InputError, atomic_path, file_fingerprint, log
 # Below the output folder. Never: weights, caches, figures and contact sheets, which show people or can be redrawn.
 KEPT = (
     "study.json", "*.csv", "*.json", "tables/*", "samples/*.csv", "samples/*.json", "audit/*.csv", "audit/*.json",
-    "statistics/*",
+    "statistics/*", "search/*.csv", "search/*.json",
 )  # fmt: skip
 KEPT_OF_RUN = ("run.json", "history.csv", "failed.txt", "predictions/*.npz")
 # Limits of an archive that is unpacked, far above any study's: text of ours shrinks to a tenth at most times.

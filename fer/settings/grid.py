@@ -104,8 +104,8 @@ def _value_at(table: Any, dotted: str) -> Any:
 
 
 def with_point(values: Mapping[str, Any], point: Point, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` of config.py with those of a point in place, and without GRID. Raises InputError for a name unknown."""
-    placed = {name: value for name, value in values.items() if name != "GRID"}
+    """`values` of config.py with those of a point in place, without GRID and SEARCH. InputError for a name unknown."""
+    placed = {name: value for name, value in values.items() if name not in ("GRID", "SEARCH")}
     problems = [put_value(placed, name, copy.deepcopy(value), defaults) for name, value in point.items()]
     if found := [problem for problem in problems if problem]:
         raise InputError(found)
@@ -114,56 +114,65 @@ def with_point(values: Mapping[str, Any], point: Point, defaults: Mapping[str, A
 
 def grid_problems(grid: Grid, settings_at: Callable[[Point], T]) -> list[str]:
     """What stands against a grid: names that shape no training, too many points, values their setting refuses."""
-    named = [(axis, _settings_of(axis, values)) for axis, values in grid.items()]
-    problems = [problem for _, names in named for name in names if (problem := _name_problem(name))]
-    problems += filter(None, [_axis_problem(axis) for axis, values in grid.items() if isinstance(values, dict)])
-    every = [name for _, names in named for name in names]
-    twice = sorted({name for name in every if every.count(name) > 1})
-    problems += [f"GRID sets {quote(name)} in two axes. Leave it out of one." for name in twice]
+    named = [(axis, settings_of(axis, values)) for axis, values in grid.items()]
+    problems = [problem for _, names in named for name in names if (problem := name_problem(name, "GRID"))]
+    problems += filter(None, [axis_problem(axis, "GRID") for axis, values in grid.items() if isinstance(values, dict)])
+    problems += twice_problems([name for _, names in named for name in names], "GRID")
     count = prod(map(len, grid.values()))
     if count > MOST_POINTS:
         problems.append(f"GRID makes {count:,} points; {MOST_POINTS} are the most. Leave out values or an axis.")
-    return problems or _point_problems(points_of(grid), settings_at)
+    return problems or point_problems(points_of(grid), settings_at, "GRID")
 
 
-def _point_problems(points: list[Point], settings_at: Callable[[Point], T]) -> list[str]:
-    """Each problem once, with the first point that has it; one that all points have is none of the grid's."""
-    where: dict[str, list[Point]] = {}
+def twice_problems(names: list[str], where: str) -> list[str]:
+    """The settings that stand in two axes of `where`, GRID or SEARCH."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [f"{where} sets {quote(name)} in two axes. Leave it out of one." for name in twice]
+
+
+def point_problems(points: list[Point], settings_at: Callable[[Point], T], where: str) -> list[str]:
+    """Each problem once, with the first point that has it; one that all points have is none of `where`'s."""
+    found_at: dict[str, list[Point]] = {}
     for point in points:
         try:
             settings_at(point)
         except InputError as error:
             for problem in error.problems:
-                where.setdefault(problem, []).append(point)
-    every = [problem for problem, found in where.items() if len(found) == len(points)]
-    some = [f"GRID, with {words_of(found[0])}: {problem}" for problem, found in where.items() if problem not in every]
+                found_at.setdefault(problem, []).append(point)
+    every = [problem for problem, found in found_at.items() if len(found) == len(points)]
+    some = [
+        f"{where}, with {words_of(found[0])}: {problem}" for problem, found in found_at.items() if problem not in every
+    ]
     return [*every, *some]
 
 
-def _settings_of(axis: str, values: tuple[Any, ...] | dict[str, dict[str, Any]]) -> list[str]:
+def settings_of(axis: str, values: Any) -> list[str]:
     """The settings an axis changes: those its rows name, else the one it is called by."""
     return list(dict.fromkeys(key for row in values.values() for key in row)) if isinstance(values, dict) else [axis]
 
 
-def _axis_problem(name: str) -> str:
+def axis_problem(name: str, where: str) -> str:
     """What stands against a name of one's own: it becomes a column of grid.csv and the name of a figure."""
     if name not in (*GRID_SETUP, *GRID_FOUND, *GRID_CLASSES) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
         return ""
-    return f"GRID: {quote(name)} cannot name a table of rows. Take letters, digits and _, as in STRATEGY."
+    return f"{where}: {quote(name)} cannot name a table of rows. Take letters, digits and _, as in STRATEGY."
 
 
-def _name_problem(name: str) -> str:
+def name_problem(name: str, where: str) -> str:
+    """What stands against a name in `where`, GRID or SEARCH: it is no setting, or shapes no training."""
     head, _, inside = name.partition(".")
     if (head in NAMES and (head in TABLES or not inside)) or (head in ONLY_ENTRIES and inside):
         return ""
     if head in SEVERAL:
-        return f"GRID names {quote(name)}, which holds several values itself. Write them there."
+        return f"{where} names {quote(name)}, which holds several values itself. Write them there."
     if head in ROWS:
-        return f"GRID names {quote(name)}, with which the rows that validate change: its points could not be compared."
+        return (
+            f"{where} names {quote(name)}, with which the rows that validate change: its points could not be compared."
+        )
     if head in ONLY_ENTRIES:
-        return f'GRID names {head} as a whole. Name one entry of a row: "{head}.<row>.<entry>".'
+        return f'{where} names {head} as a whole. Name one entry of a row: "{head}.<row>.<entry>".'
     if head in FORMER:
-        return f"GRID names {quote(name)}, which is not a setting any more; {FORMER[head]}"
+        return f"{where} names {quote(name)}, which is not a setting any more; {FORMER[head]}"
     known = (*NAMES, *ONLY_ENTRIES)
     near = did_you_mean(head, known) or " Values of a training can stand there, and of how faces are prepared."
-    return f"GRID names {quote(name)}, which is no setting that shapes a training.{near}"
+    return f"{where} names {quote(name)}, which is no setting that shapes a training.{near}"

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -31,6 +32,7 @@ from fer.settings.grid import Point, grid_problems, own_point, points_of, with_p
 from fer.settings.messages import did_you_mean, problems_of, quote
 from fer.settings.pretraining_row import PretrainingRow, pretraining_of, pretraining_problems, values_of
 from fer.settings.recipes import RECIPES
+from fer.settings.search import Search, rows_in, search_conflicts, search_problems
 from fer.settings.training_values import (
     CLASSIC_HEADS,
     Recipe,
@@ -61,7 +63,7 @@ from fer.settings.value_types import (
     as_tuple,
 )
 from fer.views.policies import TTA_POLICIES
-from utils import InputError
+from utils import InputError, without_password
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -145,6 +147,9 @@ class _Data(Record):
     mixing: Several[Literal["natural", "balanced"]] = ("natural",)
     seeds: Several[Seed] = (42,)
     grid: Axes = {}
+    search: Search = {}
+    search_trials: Count = 50
+    search_storage: Text | None = None
 
     face_size: Pixels = 224
     crop_margin: Fraction = 0.2
@@ -211,13 +216,21 @@ class Settings(TrainingValues, _Data):
         """A table of one's own stands beside the shipped rows; a row of the same name replaces one."""
         return cls.model_fields[str(info.field_name)].default | value if isinstance(value, dict) else value
 
+    @field_serializer("search_storage", when_used="json")
+    def _without_password(self, value: str | None) -> str | None:
+        """What is written and printed of SEARCH_STORAGE, in run.json, study.json and the report."""
+        return value and without_password(value)
+
     @model_validator(mode="after")
     def _agree(self, info: ValidationInfo) -> Settings:
         broken = (info.context or {}).get("broken", set())
         if self.grid and not broken:  # its points are what will be trained
-            problems = grid_problems(self.grid, self.at)
+            both = search_conflicts(self.search, self.grid, self.oracle, self.search_storage)
+            problems = [text for _, text in both] + grid_problems(self.grid, self.at)
         else:
             problems = [text for names, text in _conflicts(self) if broken.isdisjoint(names)]
+            if self.search and not broken:
+                problems = list(dict.fromkeys([*problems, *search_problems(self.search, self.at)]))
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -282,9 +295,10 @@ class Settings(TrainingValues, _Data):
         return own_point(self.grid, self.describe())
 
     def at(self, point: Point) -> Settings:
-        """The settings as if the values of a point stood in config.py. Raises InputError with every problem."""
+        """The settings as if the values of a point of GRID or SEARCH stood in config.py. InputError: every problem."""
         values = self.model_dump(by_alias=True, exclude_unset=True)
-        return check_settings(with_point(values, written_out(self.grid, point), type(self)().describe()))
+        rows = {**rows_in(self.search), **self.grid}
+        return check_settings(with_point(values, written_out(rows, point), type(self)().describe()))
 
     def describe(self) -> dict[str, Any]:
         """JSON-able dump under the names and in the order of config.py."""
@@ -325,6 +339,7 @@ def _conflicts(s: Settings) -> Iterator[tuple[set[str], str]]:
     yield from soft_label_problems(soft, s.active_datasets, s.datasets)
     yield from _training_conflicts(s)
     yield from _noise_conflicts(s)
+    yield from search_conflicts(s.search, s.grid, s.oracle, s.search_storage)
     if s.oracle and not s.evaluate_test:
         yield (
             {"ORACLE", "EVALUATE_TEST"},

@@ -49,7 +49,8 @@ def _names_unique_in_any_case(table: dict[str, T]) -> dict[str, T]:
     return table
 
 
-def _json_able(options: dict[str, Any]) -> dict[str, Any]:
+def json_able(options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, in words, what no JSON file can hold."""
     try:
         json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -122,9 +123,11 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 PathText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_usable_path)]
 Classes = Annotated[dict[str, str | None], BeforeValidator(_class_map)]
 Device = Annotated[str, AfterValidator(_device_name)]
-Options = Annotated[dict[str, Any], AfterValidator(_json_able)]
+Options = Annotated[dict[str, Any], AfterValidator(json_able)]
 # Values by the name of a setting, or named rows of settings by a name of one's own.
-Axes = Annotated[dict[Text, Annotated[Any, AfterValidator(_axis)]], AfterValidator(_json_able)]
+Axes = Annotated[dict[Text, Annotated[Any, AfterValidator(_axis)]], AfterValidator(json_able)]
+# The same for one axis, outside a record.
+Axis: TypeAdapter[Any] = TypeAdapter(Annotated[Any, AfterValidator(_axis)])
 _VALUES: TypeAdapter[tuple[Any, ...]] = TypeAdapter(Several[Any])
 _NAMED_ROWS: TypeAdapter[dict[str, dict[str, Any]]] = TypeAdapter(Annotated[dict[Text, dict[Text, Any]], MinLen(1)])
 

@@ -76,21 +76,29 @@ def _listed_predictions(study: Study, planned: PlannedRun) -> list[dict[str, str
     ]
 
 
+class StoppedRunError(Exception):
+    """Whoever is told of every epoch wants no more of this run."""
+
+
 def execute(
-    study: Study, runs: list[PlannedRun], train: bool = True, after_each: Callable[[], None] | None = None
+    study: Study,
+    runs: list[PlannedRun],
+    train: bool = True,
+    after_each: Callable[[], None] | None = None,
+    after_epoch: EpochNote | None = None,
 ) -> dict[str, str]:
     """Train and score every run that is not finished; returns {run name: what went wrong}.
 
     A run another process works on is left to it and looked at again later. One failed run does not
     stop the others, except those that start from the same pretrained weights, where these cannot be had.
     With `train` False, only runs with finished weights are scored. `after_each` is called after every
-    run that was worked on here.
+    run that was worked on here, `after_epoch` after every epoch; a StoppedRunError of it ends all.
     """
     failures: dict[str, str] = {}
     lost: dict[str, str] = {}  # pretrained weights that could not be had, and what was said about it
     waiting = [planned for planned in runs if train or planned.finished]
     announced = False
-    grid = GridProgress(study, runs)
+    grid = GridProgress(study, runs, after_epoch)
     try:
         while waiting:
             busy = [one for one in waiting if not _attempt(study, one, grid, failures, lost, after_each)]
@@ -144,8 +152,8 @@ def _attempt(
             else:
                 score_run(study, planned)
             failed.unlink(missing_ok=True)
-        except DiskFullError:
-            raise  # the other runs would find the disk as full
+        except (DiskFullError, StoppedRunError):
+            raise  # the other runs would find the disk as full; who stops one wants none of them
         except (UnavailableWeightsError, FailedPretrainingError) as error:
             unforeseen = isinstance(error, FailedPretrainingError) and not isinstance(error.__cause__, InputError)
             lost[_start_of(planned.run)] = failures[planned.name] = str(error)

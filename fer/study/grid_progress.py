@@ -7,7 +7,7 @@ trainings (scoring, preparing). Early stopping may end sooner.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,14 @@ def trained_pictures(study: Study, run: Run) -> int:
 
 @dataclass
 class GridProgress:
-    """Progress over the `runs` of a plan; `to_do`: those that still need their time."""
+    """Progress over the `runs` of a plan; `to_do`: those that still need their time.
+
+    `after_epoch` is told every epoch after this; it may end a run by an error of its own.
+    """
 
     study: Study
     runs: Sequence[PlannedRun]
+    after_epoch: Callable[[Run, dict[str, Any]], None] | None = None
     to_do: dict[str, Run] = field(default_factory=dict)
     pictures: dict[tuple[Any, ...], int] = field(default_factory=dict)
     speeds: dict[str, float] = field(default_factory=dict)  # seconds a picture of an epoch, by network
@@ -70,6 +74,8 @@ class GridProgress:
         facts = {"run": self.number, "runs": len(self.runs), "name": self.runs[self.number - 1].name}
         facts |= {"epoch": row["epoch"], "epochs": run.hyper.epochs, "seconds_left": round(left), "text": text}
         write_json(self.path, facts)
+        if self.after_epoch is not None:
+            self.after_epoch(run, row)
 
     def end(self) -> None:
         """A run is over, trained and scored."""

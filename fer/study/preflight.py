@@ -15,6 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from fer.audit.label_noise import cleanlab_problem
+from fer.machine.extras import need_extra
 from fer.networks.names import UnavailableWeightsError, architecture_of, fetched_tag, network_problem, weights_source
 from fer.runs.run import PlannedRun, read_run_json
 from fer.settings.pretraining_row import SUPERVISED, pretraining_of
@@ -22,6 +23,7 @@ from fer.settings.settings import ModelRow, Settings
 from fer.study.pretraining import starting_row
 from utils import InputError, pick_device
 
+SEARCH_PACKAGES = ("optuna", "sqlalchemy")
 SHORT_TRY = 4.0  # seconds a server has to begin its answer
 LONGEST_WAIT = 8.0  # seconds for all servers together: looking up a name has no limit of its own
 
@@ -30,7 +32,17 @@ def problems_before_start(settings: Settings) -> list[str]:
     """What stands in the way of training networks that have not been trained here, each with its fix."""
     models = [name for name in settings.models if not _was_trained(settings, name)]
     noise = cleanlab_problem() if settings.label_noise is not None else None
-    return [*(model_problems(settings, models) if models else []), *([noise] if noise else [])]
+    lack = _search_lack(settings) if settings.search else None
+    return [*(model_problems(settings, models) if models else []), *filter(None, [noise, lack])]
+
+
+def _search_lack(settings: Settings) -> str | None:
+    """What to install where a package that SEARCH needs is not here."""
+    try:
+        need_extra("search", *SEARCH_PACKAGES, *(["psycopg"] if settings.search_storage else []))
+    except InputError as error:
+        return f"SEARCH: {error}"
+    return None
 
 
 def refuse_impossible(settings: Settings, runs: Iterable[PlannedRun]) -> None:

@@ -34,6 +34,8 @@ ELSEWHERE = (
     "samples/<dataset>_detection.csv",
     "samples/<dataset>_no_face.csv",
     "tables/grid.csv",
+    "search/trials.csv",
+    "search/importances.csv",
     "audit/label_noise.csv",
     "audit/label_noise_matrix.csv",
     "tables/grid_classes.csv",
