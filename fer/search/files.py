@@ -20,6 +20,7 @@ from fer.metrics.metrics import METRICS
 from fer.search.storage import search_folder
 from utils import InputError, read_csv, read_json
 
+SHOWN = 0.0005  # an optimism that three decimals show
 TEXTS = ("state", "metric", "runs", "problem")
 
 
@@ -65,6 +66,8 @@ def chosen_words(facts: dict[str, Any]) -> str:
     found = facts["optimism"]
     if found is None:
         return f"{said}; how optimistic that choice is was not estimated: {facts['no_optimism']}"
+    if found["drop"] < SHOWN:
+        return f"{said}; no optimism of that choice shows on resampled faces"
     return (
         f"{said}; for having been chosen it is about {found['drop']:.3f} too good: expect {found['corrected']:.3f} "
         "on new faces of the same kind"
