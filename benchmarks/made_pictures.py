@@ -48,6 +48,11 @@ def _faces(count: int) -> list[np.ndarray]:
     return found
 
 
+def some_faces(count: int, side: int) -> np.ndarray:
+    """Aligned drawn faces, gray uint8 [count, side, side]."""
+    return np.stack([np.asarray(Image.fromarray(face).convert("L").resize((side, side))) for face in _faces(count)])
+
+
 def _noisy(pixels: np.ndarray, number: int) -> np.ndarray:
     noise = np.random.default_rng((6, number)).integers(-6, 7, pixels.shape, dtype=np.int16)
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)

@@ -64,7 +64,7 @@ def make_finished(settings: Settings) -> None:
         (planned.folder / "weights.pth").write_bytes(b"weights")
         rows = {"n_train": 100, "n_val": 10, "original": [10] * 7, "balanced": [10] * 7}
         facts = {"epochs": 1, "best_epoch": 1, "train_seconds": 1.0, "images_per_second": 1.0, "parameters": 1,
-                 "micro_batch": 64}  # fmt: skip
+                 "micro_batch": 64, "flops": 1, "latency_ms": 1.0}  # fmt: skip
         write_sealed(planned.folder / "run.json", {
             "run": planned.run.describe(), "inputs": planned.inputs, "counts": {"measured": rows}, "facts": facts,
             "weights_sha256": "0" * 64, "config": settings.describe(),

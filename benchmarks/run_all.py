@@ -44,6 +44,8 @@ STEPS = (
     Step("plan_reads", "what is finished is read once: plans of 63 and 1,000 runs, one training", "", "--runs 3"),
     Step("memory", "main process below 1,000 MB, a worker below 400 MB at 92,000 pictures", "", "--sizes 98"),
     Step("growth", "every stage grows linearly with the pictures", "", "--images 98 --times 1"),
+    Step("scale", "rows, copies, packs, plans and tables of 100,000 faces grow as n^1.1 at most, in 4 GB",
+         "--sizes 10000 100000", "--sizes 140 --stages read"),
     Step("figures", "the figures of 36 runs in 150 s and 1 GB, again in seconds", "", "--seeds 1"),
     Step("label_noise", "of 10 and 30 % planted label noise on drawn faces, how much is found",
          "", "--pictures 140 --epochs 1 --folds 2 --shares 0.1"),

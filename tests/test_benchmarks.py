@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -29,6 +30,7 @@ import plain
 import plan_reads
 import rerun
 import run_all
+import scale
 import training_ceiling
 import views
 
@@ -55,6 +57,30 @@ def test_cpu_time_counts_what_a_worker_does() -> None:
     code = "x = 0\nfor i in range(3_000_000): x += i"
     harness.measured(lambda: subprocess.run([sys.executable, "-c", code], check=True).returncode)
     assert harness.cpu_seconds() - before > 0.05
+
+
+# ---------------------------------------------------------------- a million faces
+
+
+def test_every_stage_of_scale_works_on_what_the_ones_before_left(tmp_path: Path) -> None:
+    scale.make_pictures(tmp_path / "faces", 1400)
+    settings = scale.settings_in(tmp_path)
+    found = {stage: work(settings) for stage, work in scale.STAGES.items() if stage != "statistics"}  # half a minute
+    assert found["near copies"] > 0.9
+    output = settings.output_path
+    samples = pd.read_csv(output / "samples" / "measured_samples.csv")
+    assert len(samples) == 1400 and (samples["split"] == "test").sum() == 700
+    assert samples["content"].nunique() == 1400 - 14
+    results = pd.read_csv(output / "results.csv")
+    assert (results["n_test"] == 700).all() and results["run"].nunique() == 6 + 9 + 1  # runs, votes, majority class
+
+
+def test_growth_is_the_exponent_between_the_two_largest_sizes() -> None:
+    found = [{"cpu": cpu, "wall": 1.0, "gb": 0.5} for cpu in (5.0, 20.0, 200.0)]
+    row = scale._row("read", [1, 10, 100], found)
+    assert row["p"] == pytest.approx(1.0) and row["reached"]
+    assert not scale._row("read", [1, 10], [found[0], found[2]])["reached"]
+    assert not scale._row("read", [1, 10], [found[1], found[2] | {"gb": 4.5}])["reached"]
 
 
 # ---------------------------------------------------------------- input pipeline
