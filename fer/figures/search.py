@@ -119,8 +119,11 @@ def plot_history(title: list[str], metric: str, points: Points, chosen: list[flo
               linewidth=1, zorder=1)  # fmt: skip
     if expected is not None:
         axes.axhline(expected, color=MARK, linestyle="--", linewidth=0.9, zorder=0)
-        axes.annotate(f"expected {expected:.3f}", (1, expected), xycoords=("axes fraction", "data"), ha="right",
-                      va="top", size=8, xytext=(0, -2), textcoords="offset points")  # fmt: skip
+        beside = (1.01, expected), ("axes fraction", "data")
+        axes.annotate(
+            f"expected\n{expected:.3f}", beside[0], xycoords=beside[1], va="center", size=8, annotation_clip=False
+        )
+        figure.subplots_adjust(right=1 - 0.75 / SIDE)
     axes.set_xlabel("trial", size=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
@@ -130,7 +133,7 @@ def plot_trial_cost(title: list[str], metric: str, points: Points, chosen: list[
     """A point per trial over its minutes."""
     figure, axes = _scores(title, metric, points, chosen)
     axes.set_xlabel("minutes of training", size=9)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * max(x for found in points.values() for x, _ in found))
     return figure
 
 
@@ -142,8 +145,10 @@ def _scores(title: list[str], metric: str, points: Points, chosen: list[float]) 
     for state, (marker, colour) in LOOKS.items():
         if found := points.get(state):
             x, y = zip(*found, strict=True)
-            axes.plot(x, y, marker, color=colour, markersize=4.5, linestyle="", label=WORDS[state])
-    axes.plot(*chosen, "o", markersize=11, markerfacecolor="none", color=MARK, linestyle="", label="chosen")
+            axes.plot(x, y, marker, color=colour, markersize=4.5, linestyle="", label=WORDS[state],
+                      clip_on=False)  # fmt: skip
+    axes.plot(*chosen, "o", markersize=11, markerfacecolor="none", color=MARK, linestyle="", label="chosen",
+              clip_on=False)  # fmt: skip
     lowest = min(0.0, *(y for found in points.values() for _, y in found))
     axes.set_ylim(lowest, 1)
     axes.grid(axis="y")
