@@ -5,7 +5,7 @@
 The faces are made: random mixtures of what drawn faces differ in, with noise of their own, 32 pixels a side, gray, in
 parquet files as a dataset repository ships them; every hundredth is a near copy of another, every hundredth an exact
 one. Half of them are an official test set. Predictions of six finished runs are made too, by chance: nothing is
-trained. Every stage and size is a process of its own, so that its peak (ru_maxrss, libraries among it) is its own. "p"
+trained. Every stage and size is a process of its own, so that its peak (libraries among it) is its own. "p"
 is the exponent between the two largest sizes, CPU time ~ n^p. Aims: p at most 1.1, at most 4 GB, planning and tables
 of the finished study at most 60 s at the largest size. With --keep, pictures and what was made of them stay in FOLDER,
 and stages can be measured one by one.
@@ -199,8 +199,15 @@ STAGES: dict[str, Callable[[Settings], Any]] = {
 def measure(stage: str, settings: Settings) -> harness.Row:
     """CPU and wall seconds of a stage, and the most memory this process ever held, in GB."""
     _, found = harness.timed(lambda: STAGES[stage](settings))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"cpu": found.cpu, "wall": found.wall, "gb": peak / 1e9}
+    return {"cpu": found.cpu, "wall": found.wall, "gb": peak_bytes() / 1e9}
+
+
+def peak_bytes() -> int:
+    """The most memory this process held. Linux counts in ru_maxrss what its parent held when it was started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def in_new_process(stage: str, folder: Path) -> harness.Row:

@@ -75,6 +75,13 @@ def test_every_stage_of_scale_works_on_what_the_ones_before_left(tmp_path: Path)
     assert (results["n_test"] == 700).all() and results["run"].nunique() == 6 + 9 + 1  # runs, votes, majority class
 
 
+def test_the_peak_of_a_stage_is_not_that_of_the_process_that_starts_it() -> None:
+    held = np.ones(800 << 20, dtype=np.uint8)
+    code = "import sys; sys.path.append(sys.argv[1]); import scale; print(scale.peak_bytes())"
+    done = subprocess.run([sys.executable, "-c", code, str(PROJECT / "benchmarks")], capture_output=True, text=True)
+    assert 20 << 20 < int(done.stdout) < held.nbytes, done.stderr
+
+
 def test_growth_is_the_exponent_between_the_two_largest_sizes() -> None:
     found = [{"cpu": cpu, "wall": 1.0, "gb": 0.5} for cpu in (5.0, 20.0, 200.0)]
     row = scale._row("read", [1, 10, 100], found)
