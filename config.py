@@ -224,6 +224,9 @@ TRAIN_SHARE = 1.0
 # the head and the 20 layers before it, {"last_blocks": 2} the last two blocks (residual or transformer blocks)
 FREEZE = "none"
 FREEZE_BATCH_NORM = False  # True keeps every BatchNorm as it started: for small batches on pretrained weights
+# Where torchrun starts several processes: True normalises a batch by the pictures of all of them, as one process does,
+# so that the run is the same; False by each one's own share, which saves an exchange a layer and is another run
+SYNC_BATCH_NORM = True
 # Unfreezing step by step, in place of FREEZE and LEARNING_RATE; optimizer and schedule begin anew in each stage:
 # ({"epochs": 3, "freeze": "backbone", "learning_rate": 1e-3}, {"epochs": 12, "freeze": "none", "learning_rate": 1e-5});
 # together they take EPOCHS. () = one stage

@@ -18,6 +18,7 @@ import numpy as np
 from fer.faces.augmentation import augment_images, make_transform
 from fer.faces.class_shares import even_chances
 from fer.faces.packs import Pack, PackPixels
+from fer.machine.processes import share_of
 from utils import log
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class BatchSource:
     mixing: Literal["natural", "balanced"] = "natural"
     even_classes: bool = False
     augmentation: dict[str, Any] | None = None
+    share: tuple[int, int] = (0, 1)  # this process, of so many: its part of every batch is gathered and augmented here
     _opened: dict[int, PackPixels] = field(default_factory=dict, repr=False)
     _order: tuple[int, np.ndarray] | None = field(default=None, repr=False)
     _transforms: dict[int, Any] = field(default_factory=dict, repr=False)  # by side of the pictures
@@ -155,20 +157,32 @@ class BatchSource:
         import torch
 
         epoch, number = place
-        positions = self.positions(epoch, number)
+        own = share_of(self.batch_length(number), *self.share)
+        positions = self._whole_batch(epoch, number)
         key = self.faces.pack[positions]
         chunks = []
-        for index in np.unique(key):
-            part = positions[key == index]
+        for index in np.unique(key[own]):
+            start, stop = np.searchsorted(key, [index, index + 1])  # of the pictures of this pack in the whole batch
+            first = max(own.start, start)
+            part = positions[first : min(own.stop, stop)]
             pixels = self._gather(int(index), self.faces.row[part])
             if self.augmentation:
-                pixels = self._augment(pixels, (self.seed, epoch, number, int(index)))
+                pixels = self._augment(pixels, (self.seed, epoch, number, int(index)), first - start)
             batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
             chunks.append((batch, torch.from_numpy(self._targets[part])))
         return chunks
 
+    def batch_length(self, number: int) -> int:
+        """Pictures of a batch, over all processes."""
+        of_batch = share_of(len(self.faces), number, len(self))
+        return of_batch.stop - of_batch.start
+
     def positions(self, epoch: int, number: int) -> np.ndarray:
-        """Positions of a batch in the order its chunks hold them, pack by pack, int64 [B]."""
+        """Positions of this process's share of a batch in the order its chunks hold them, int64 [B]."""
+        return self._whole_batch(epoch, number)[share_of(self.batch_length(number), *self.share)]
+
+    def _whole_batch(self, epoch: int, number: int) -> np.ndarray:
+        """Positions of a batch, pack by pack, int64 [B]."""
         drawn = np.array_split(self.order(epoch), len(self))[number]
         return drawn[np.argsort(self.faces.pack[drawn], kind="stable")]
 
@@ -207,11 +221,11 @@ class BatchSource:
             self._opened[index] = self.faces.packs[index].open()
         return self._opened[index][rows]
 
-    def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    def _augment(self, pixels: np.ndarray, key: tuple[int, ...], first: int) -> np.ndarray:
         side = pixels.shape[1]
         if side not in self._transforms:
             self._transforms[side] = make_transform(self.augmentation or {}, side)
-        return augment_images(pixels, self._transforms[side], key)
+        return augment_images(pixels, self._transforms[side], key, first)
 
 
 class EpochSampler:

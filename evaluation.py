@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -18,6 +18,7 @@ import numpy as np
 
 from data_loader import BatchSource, Chunk, FaceRows, NetworkInput, enlarged, make_loader, normalised
 from fer.machine.memory import is_out_of_memory
+from fer.machine.processes import Processes
 from fer.metrics.metrics import METRICS as METRICS
 from fer.metrics.metrics import accuracy as accuracy
 from fer.metrics.metrics import all_metrics as all_metrics
@@ -89,6 +90,22 @@ def predict(
     order = np.argsort(np.concatenate(positions), kind="stable")
     by_view = {view: np.concatenate(parts)[order] for view, parts in outputs.items()}
     return {policy: _mean_of_views(by_view, policy) for policy in policies}
+
+
+def predict_together(
+    processes: Processes, faces: FaceRows, answer: Callable[[FaceRows], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What `answer` gives for `faces` (as `predict`), each process answering its share of the rows, each row once.
+
+    All of them are given all rows. Raises ProcessError where one of them cannot answer.
+    """
+    if processes.count == 1:
+        return answer(faces)
+    own = processes.share(len(faces))
+    rows = faces.take(np.arange(own.start, own.stop))
+    parts = processes.gathered(processes.agreed(lambda: answer(rows) if len(rows) else {}))
+    answered = [part for part in parts if part]
+    return {policy: np.concatenate([part[policy] for part in answered]) for policy in answered[0]}
 
 
 def predict_batch(

@@ -28,6 +28,7 @@ from fer.console.interrupt import EXIT_CODE, STOPPED, leave, raise_on_ctrl_c
 try:
     from fer.console.terminal import file_problem, prepare_streams, stdout_problem
     from fer.data.readers import missing_datasets
+    from fer.machine.processes import hush, join
     from fer.settings.messages import did_you_mean
     from fer.settings.settings import PROJECT, Settings, load_settings
     from fer.study.disk_need import needed_space, refuse_full_disk, space_of_pictures
@@ -357,9 +358,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare_streams()
         arguments = parse_arguments(argv)
         start_logging()
+        hush()
         settings = load_settings(choose_config(arguments), arguments.set)
         output = settings.output_path
-        code = _do(arguments, settings)
+        code = join(settings.device).lead(partial(_do, arguments, settings))
         sys.stdout.flush()
         return code
     except InputError as error:

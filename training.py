@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, resolve_workers, to_network_input
-from evaluation import METRICS, predict
+from data_loader import BatchSource, FaceRows, NetworkInput, make_loader, to_network_input
+from evaluation import METRICS, predict, predict_together
 from fer.columns.files import TRAIN_SCORES
 from fer.faces.batch_augmentation import augment_batch
-from fer.machine.memory import (
-    PeakMemory,
-    fitting_size,
-    hardware_name,
-    is_out_of_memory,
-    lost_worker,
-    note_fitting_size,
-)
+from fer.machine.memory import PeakMemory, is_out_of_memory, lost_worker
 from fer.machine.precision import autocast_dtype
+from fer.machine.processes import ALONE, Processes
+from fer.networks.synced_batch_norm import batch_norms_of_all, refuse_unsynced
 from fer.runs.epoch_words import say_epoch
 from fer.runs.facts import training_facts
-from fer.runs.fit_state import FitState, enter_stage, save_checkpoint, stage_of, start_or_continue, start_state
+from fer.runs.fit_state import (
+    FitState,
+    as_bytes,
+    enter_stage,
+    from_bytes,
+    save_checkpoint,
+    stage_of,
+    start_or_continue,
+    start_state,
+)  # fmt: skip
+from fer.runs.fitting_sizes import halved, remember_size, remembered_size
+from fer.runs.job import Job, Machine, Oracle, machine_here
+from fer.runs.job import make_machine as make_machine
+from fer.runs.job import training_source as training_source
 from fer.runs.kept_epoch import mean_scores, validation_scores
 from fer.runs.losses import Loss, as_labels, make_loss, weighted
 from fer.runs.mixup import mixed
 from fer.runs.optimization import STEPPED_BY_BATCH
 from fer.runs.run import Run
 from fer.runs.trained_network import not_finite, save_trained
-from fer.settings.settings import ModelRow, Settings
+from fer.settings.settings import ModelRow
 from fer.settings.training_values import CLASSIC_HEADS
 from model_utils import only_head_trains, train_mode, training_logits
-from utils import canonical_json, derived_seed, log, pick_device, progress, write_text
+from utils import InputError, derived_seed, log, progress, write_text
 
 SIDE_WEIGHT = 0.3  # of the losses of GoogLeNet's and Inception's side heads (Szegedy et al. 2015)
 LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
@@ -49,34 +58,6 @@ LESS = 'Lower LEARNING_RATE, or set AMP = "off".'
 
 class NonFiniteLossError(Exception):
     """Loss or weights became NaN or infinite; says in which epoch, and what to try."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a run trains: none of it is part of the key."""
-
-    device: torch.device
-    workers: int = 0
-    fits: Path | None = None  # file that notes how many pictures at a time fit this hardware
-
-
-def make_machine(settings: Settings) -> Machine:
-    """Device and workers for `settings` on this computer. Raises InputError when the named device is not there."""
-    import cv2
-
-    cv2.setNumThreads(0)
-    device = pick_device(settings.device)
-    torch.backends.cudnn.benchmark = True
-    workers = resolve_workers(settings.workers, device.type, os.cpu_count() or 1)
-    return Machine(device, workers, settings.output_path / "cache" / "fits" / f"{hardware_name(device)}.json")
-
-
-@dataclass(frozen=True)
-class Oracle:
-    """Where the epoch with the best test accuracy is kept too: test rows per dataset, folder."""
-
-    test: dict[str, FaceRows]
-    folder: Path
 
 
 def fit(
@@ -95,8 +76,9 @@ def fit(
     there. With `oracle`, the epoch with the best test accuracy (mean over its datasets) is left in that
     folder as well; the training does not depend on it. Where memory runs out, it goes on with smaller micro-batches;
     where a worker is killed, with fewer of them. `note_epoch` is told each row of the history.
+    With other processes each does its share of every batch (fer/machine/processes.py), and this one writes.
     Returns facts for run.json. Raises NonFiniteLossError, torch.OutOfMemoryError or what else says so (one picture does
-    not fit), InputError (weights).
+    not fit), InputError (weights), ProcessError and OutOfStepError (several processes).
     """
     if run.hyper.head in CLASSIC_HEADS:
         from fer.runs.classic_head import fit_classic
@@ -104,42 +86,74 @@ def fit(
         facts = fit_classic(run, train, validation, folder, machine.device, row)
         note_epoch(run, facts["best_validation"])
         return facts
-    source = _training_source(run, train)
-    size = _remembered_size(run, machine)
-    state = start_or_continue(run, train, len(source), machine.device, row, size, folder)
-    if oracle is not None and len(state.oracle_history) != state.epoch:
+    job = Job(run, train, validation, folder, machine, row, oracle)
+    return _fit(job, partial(_start, job), note_epoch)
+
+
+def _start(job: Job) -> FitState:
+    """The state the training begins with or goes on from, in this process and in those that train with it."""
+    run, machine, steps = job.run, job.machine, len(job.source)
+    assert job.folder is not None, "only the process that writes starts"
+    size = remembered_size(run, machine.device, machine.fits, machine.processes)
+    state = start_or_continue(run, job.train, steps, machine.device, job.row, size, job.folder)
+    if job.oracle is not None and len(state.oracle_history) != state.epoch:
         log.info("starting again: the oracle has to see every epoch")
-        state = replace(start_state(run, len(source), machine.device, row, size), identity=state.identity)
+        state = replace(start_state(run, steps, machine.device, job.row, size), identity=state.identity)
+    if machine.processes.count > 1:
+        state.micro_batch = min(state.micro_batch, size)  # a process that ran out of memory noted it and ended
+        _share_out(job, state)
+    return state
+
+
+def _share_out(job: Job, state: FitState) -> None:
+    """The other processes take part, from this state on."""
+    processes = job.machine.processes
+    fewest = len(job.train) // len(job.source)
+    if fewest < processes.fewest:
+        raise InputError(
+            f"a batch holds {fewest} pictures, and {processes.count} processes need two each to share it. Raise "
+            '"batch_size" in MODEL_CONFIG, or start fewer processes.'
+        )
+    refuse_unsynced(state.network, processes, job.run.hyper.sync_batch_norm)
+    processes.tell(_follow, job, as_bytes(state))
+    processes.agreed(lambda: None)  # all are ready, or one says why not
+
+
+def _follow(job: Job, stored: bytes) -> None:
+    """What the other processes do of `fit`; they write nothing. `stored`: the state of the main process."""
+    machine = machine_here(job.machine)
+    steps = len(job.source)
+    job = replace(job, machine=machine, folder=None, oracle=job.oracle and replace(job.oracle, folder=None))
+    started = partial(from_bytes, stored, job.run, steps, machine.device, job.row)
+    with suppress(NonFiniteLossError):  # the main process has it as well, and says it
+        _fit(job, partial(machine.processes.agreed, started), note_epoch=lambda *_: None)
+
+
+def _fit(job: Job, start: Callable[[], FitState], note_epoch: Callable[[Run, dict[str, Any]], None]) -> dict[str, Any]:
+    """The epochs of `fit`, in each process."""
+    run, machine, source = job.run, job.machine, job.source
+    state = start()
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
     with PeakMemory(machine.device) as memory:
         while not _is_over(state, run):
-            epoch = partial(_whole_epoch, state, run, loader, source, validation, folder, machine, oracle, memory)
+            epoch = partial(_whole_epoch, state, job, loader, source, memory)
             micro_batch, workers = state.micro_batch, loader.num_workers
-            trouble = _trouble_of(epoch, micro_batch > 1, workers)
+            with machine.processes.in_step(NonFiniteLossError):
+                trouble = _trouble_of(epoch, micro_batch > machine.processes.fewest, workers)
+                if not trouble:
+                    note_epoch(run, state.history[-1])
+                elif machine.processes.count > 1:
+                    _end_all(trouble, micro_batch, job)
             if not trouble:
-                note_epoch(run, state.history[-1])
                 continue
             del state, loader, epoch  # what they hold is in the way of what comes next
             if trouble == LOST_WORKER:
                 workers //= 2
             else:
-                micro_batch = _smaller(micro_batch, run)
-            state = _started_again(run, source, machine, row, folder, micro_batch)
+                micro_batch = halved(micro_batch, run.hyper.batch_size)
+            state = _started_again(job, micro_batch)
             loader = make_loader(source, workers, machine.device.type == "cuda")
     return training_facts(state.history, state.best_epoch, state.micro_batch, state.oracle_epoch)
-
-
-def _training_source(run: Run, train: FaceRows) -> BatchSource:
-    in_workers = run.hyper.augment_engine == "albumentations"
-    return BatchSource(
-        train,
-        run.hyper.batch_size,
-        run.seed,
-        shuffle=True,
-        mixing=run.mixing,  # type: ignore[arg-type]
-        even_classes=run.balance == "weighted_sampler",
-        augmentation=run.hyper.augmentation if in_workers else None,
-    )
 
 
 def _is_over(state: FitState, run: Run) -> bool:
@@ -152,6 +166,7 @@ def _is_over(state: FitState, run: Run) -> bool:
 # ---------------------------------------------------------------- out of memory
 
 RAN_OUT, LOST_WORKER = "memory ran out", "a worker was killed"
+AGAIN = "Started again they go on with half of them; torchrun --max-restarts 5 does that by itself."
 
 
 def _trouble_of(epoch: Callable[[], None], divisible: bool, workers: int) -> str:
@@ -176,66 +191,34 @@ def _trouble_of(epoch: Callable[[], None], divisible: bool, workers: int) -> str
 
 
 def _whole_epoch(
-    state: FitState,
-    run: Run,
-    loader: torch.utils.data.DataLoader,
-    source: BatchSource,
-    validation: dict[str, FaceRows],
-    folder: Path,
-    machine: Machine,
-    oracle: Oracle | None,
-    memory: PeakMemory,
+    state: FitState, job: Job, loader: torch.utils.data.DataLoader, source: BatchSource, memory: PeakMemory
 ) -> None:
     """One epoch with all that is kept of it; the checkpoint comes last."""
-    _one_epoch(state, run, loader, source, validation, folder, machine, memory)
-    if oracle is not None:
-        _note_oracle(state, run, oracle, machine)
-    save_checkpoint(state, folder)
-    _remember_size(state, run, machine)
+    machine = job.machine
+    _one_epoch(state, job, loader, source, memory)
+    if job.oracle is not None:
+        _note_oracle(state, job.run, job.oracle, machine)
+    if job.folder is not None:
+        save_checkpoint(state, job.folder)
+        remember_size(job.run, state.micro_batch, machine.device, machine.fits, machine.processes)
 
 
-def _network_key(run: Run, machine: Machine) -> str:
-    """What the memory of a training step depends on, the number of pictures aside."""
-    hyper = run.hyper
-    shape = [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.freeze, hyper.optimizer]
-    shape += [hyper.stages, hyper.head, hyper.head_widths]
-    return canonical_json([*shape, hyper.ema_decay > 0, str(machine.device), hyper.precision])
+def _end_all(trouble: str, micro_batch: int, job: Job) -> None:
+    """One of several processes cannot go on otherwise than the others: it notes what to change, and ends."""
+    if trouble == LOST_WORKER:
+        raise InputError("a worker was killed: most likely memory ran out. Lower WORKERS.")
+    machine = job.machine
+    remember_size(job.run, micro_batch // 2, machine.device, machine.fits, machine.processes)
+    raise InputError(f"{RAN_OUT} with {micro_batch} pictures at a time over all processes. {AGAIN}")
 
 
-def _remembered_size(run: Run, machine: Machine) -> int:
-    size = fitting_size(machine.fits, _network_key(run, machine)) or run.hyper.batch_size
-    if size < run.hyper.batch_size:
-        log.info("%s starts with %d pictures at a time, as %s remembers", run.model, size, machine.fits)
-    return min(run.hyper.batch_size, size)
-
-
-def _remember_size(state: FitState, run: Run, machine: Machine) -> None:
-    network = _network_key(run, machine)
-    if state.micro_batch < min(run.hyper.batch_size, fitting_size(machine.fits, network) or run.hyper.batch_size):
-        log.info("%s works with %d pictures at a time; its next runs start with that", run.model, state.micro_batch)
-        note_fitting_size(machine.fits, network, state.micro_batch)
-
-
-def _smaller(micro_batch: int, run: Run) -> int:
-    """Half of it, said."""
-    log.warning(
-        "memory ran out with %d pictures at a time; going on with %d (batches stay %d, BatchNorm sees %d)",
-        micro_batch,
-        micro_batch // 2,
-        run.hyper.batch_size,
-        micro_batch // 2,
-    )
-    return micro_batch // 2
-
-
-def _started_again(
-    run: Run, source: BatchSource, machine: Machine, row: ModelRow, folder: Path, micro_batch: int
-) -> FitState:
+def _started_again(job: Job, micro_batch: int) -> FitState:
     """The state before the epoch that failed, with this micro-batch."""
     gc.collect()
-    if machine.device.type == "cuda":
+    if job.machine.device.type == "cuda":
         torch.cuda.empty_cache()
-    fresh = start_or_continue(run, source.faces, len(source), machine.device, row, micro_batch, folder)
+    assert job.folder is not None, "several processes end instead"
+    fresh = start_or_continue(job.run, job.train, len(job.source), job.machine.device, job.row, micro_batch, job.folder)
     fresh.micro_batch = micro_batch
     return fresh
 
@@ -244,31 +227,28 @@ def _started_again(
 
 
 def _one_epoch(
-    state: FitState,
-    run: Run,
-    loader: torch.utils.data.DataLoader,
-    source: BatchSource,
-    validation: dict[str, FaceRows],
-    folder: Path,
-    machine: Machine,
-    memory: PeakMemory,
+    state: FitState, job: Job, loader: torch.utils.data.DataLoader, source: BatchSource, memory: PeakMemory
 ) -> None:
     """Train one epoch, validate, and keep the weights if they are the best."""
     started = time.perf_counter()
+    run, processes = job.run, job.machine.processes
     begin_epoch(state, run)
     learning_rate = max(group["lr"] for group in state.optimizer.param_groups)
     loader.sampler.epoch = state.epoch  # type: ignore[attr-defined]
-    torch.manual_seed(derived_seed(run.seed, state.epoch, 1))
+    own_draws = [] if processes.is_main else [processes.number]  # dropout's, of other pictures
+    torch.manual_seed(derived_seed(run.seed, state.epoch, 1, *own_draws))
     torch.empty((), dtype=torch.int64).random_()  # one number; loaders without a generator of their own took it once
-    row: dict[str, Any] = {"epoch": state.epoch + 1} | train_epoch(state, run, loader, source, machine)
-    row |= validate(state.evaluated, state.expected, run, validation, machine)
+    row: dict[str, Any] = {"epoch": state.epoch + 1} | train_epoch(state, run, loader, source, job.machine)
+    processes.take_buffers(state.evaluated)
+    row |= validate(state.evaluated, state.expected, run, job.validation, job.machine)
+    row = processes.from_main(row)  # what is decided by it is decided alike
     if not math.isfinite(row["val_loss"]):
         raise NonFiniteLossError(f"the validation loss became {row['val_loss']} in epoch {row['epoch']}. {LESS}")
     row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
     row |= {"peak_gpu_mb": memory.gpu_mb, "peak_ram_mb": memory.ram_mb, "micro_batch": state.micro_batch}
     if run.hyper.schedule == "plateau":
         state.scheduler.step(row["val_loss"])
-    _note_epoch(state, run, row, folder)
+    _note_epoch(state, run, row, job.folder)
 
 
 def begin_epoch(state: FitState, run: Run) -> None:
@@ -278,7 +258,7 @@ def begin_epoch(state: FitState, run: Run) -> None:
         log.info("stage %d of %d: %s", stage + 1, len(run.hyper.stages), run.hyper.stages[stage])
 
 
-def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) -> None:
+def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path | None) -> None:
     """Update what depends on validation, then write weights and history; the checkpoint follows last.
 
     Killed before that, the epoch is repeated from the older checkpoint and writes the same files.
@@ -292,7 +272,8 @@ def _note_epoch(state: FitState, run: Run, row: dict[str, float], folder: Path) 
     if score > state.best_score or run.selection == "last":
         state.best_score, state.best_epoch = score, state.epoch
         _save_weights(state, run, folder)
-    write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
+    if folder is not None:
+        write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
 def _note_oracle(state: FitState, run: Run, oracle: Oracle, machine: Machine) -> None:
@@ -302,15 +283,18 @@ def _note_oracle(state: FitState, run: Run, oracle: Oracle, machine: Machine) ->
     if scores["val_accuracy"] > state.oracle_score:
         state.oracle_score, state.oracle_epoch = scores["val_accuracy"], state.epoch
         _save_weights(state, run, oracle.folder)
+    if oracle.folder is None:
+        return
     both = pd.concat([pd.DataFrame(state.history), pd.DataFrame(state.oracle_history)], axis=1)
     write_text(oracle.folder / "history.csv", both.to_csv(index=False))
 
 
-def _save_weights(state: FitState, run: Run, folder: Path) -> None:
+def _save_weights(state: FitState, run: Run, folder: Path | None) -> None:
     bad = not_finite(state.evaluated.state_dict())
     if bad:
         raise NonFiniteLossError(f"{bad} became NaN or infinite in epoch {state.epoch}. {LESS}")
-    save_trained(folder / "weights.pth", state.evaluated, run, state.expected)
+    if folder is not None:
+        save_trained(folder / "weights.pth", state.evaluated, run, state.expected)
 
 
 def selection_score(row: dict[str, float], selection: str) -> float:
@@ -331,14 +315,11 @@ def train_epoch(
     autocast = autocast_dtype(run.hyper.precision)
     losses, predicted, labels = [], [], []
     for number, chunks in enumerate(progress(loader, f"epoch {state.epoch + 1}", len(source))):
-        if run.hyper.augmentation and run.hyper.augment_engine == "batch":
-            chunks = _augmented_chunks(chunks, run, (run.seed, state.epoch, number), machine.device)
-        pixels, target = to_network_input(chunks, expected, machine.device)
-        if source.faces.weight is not None:
-            target = weighted(target, source.faces.weight[source.positions(state.epoch, number)], run.hyper.classes)
-        if run.hyper.mixup or run.hyper.cutmix:
-            pixels, target = mixed(pixels, target, run.hyper, (run.seed, state.epoch, number))
-        loss, logits = _step(state, loss_of, scaler, pixels, target, autocast, run.hyper.gradient_clip)
+        pixels, target = _own_part(chunks, (run.seed, state.epoch, number), run, source, expected, machine)
+        count = source.batch_length(number)
+        loss, logits = _step(
+            state, loss_of, scaler, pixels, target, autocast, run.hyper.gradient_clip, machine.processes, count
+        )
         losses.append(loss)
         predicted.append(logits)
         labels.append(as_labels(target))
@@ -349,9 +330,32 @@ def train_epoch(
     _refuse_non_finite(losses, state.epoch)
     probabilities = torch.cat(predicted).float().softmax(1).cpu().numpy()
     truth_all = torch.cat(labels).cpu().numpy()
+    of_each = machine.processes.gathered((probabilities, truth_all))
+    probabilities, truth_all = (np.concatenate(parts) for parts in zip(*of_each, strict=True))
     scores = {f"train_{name}": METRICS[name](truth_all, probabilities) for name in TRAIN_SCORES}
     seconds = time.perf_counter() - started
     return {"train_loss": float(torch.stack(losses).mean())} | scores | {"images_per_second": len(truth_all) / seconds}
+
+
+def _own_part(
+    chunks: list, key: tuple[int, int, int], run: Run, source: BatchSource, expected: NetworkInput, machine: Machine
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What of a batch goes through the network in this process: pixels float32 [B, C, S, S], target as in `_step`.
+
+    `key`: seed, epoch, number of the batch.
+    """
+    hyper, (_, epoch, number) = run.hyper, key
+    if hyper.augmentation and hyper.augment_engine == "batch":
+        chunks = _augmented_chunks(chunks, run, key, machine.device)
+    pixels, target = to_network_input(chunks, expected, machine.device)
+    if source.faces.weight is not None:
+        target = weighted(target, source.faces.weight[source.positions(epoch, number)], hyper.classes)
+    if hyper.mixup or hyper.cutmix:
+        pixels, target = mixed(pixels, target, hyper, key)
+    if machine.processes.count > 1 and source.share == (0, 1):  # made whole, since its pictures depend on each other
+        own = machine.processes.share(len(target))
+        return pixels[own], target[own]
+    return pixels, target
 
 
 def train_size(run: Run, epoch: int) -> int:
@@ -370,24 +374,31 @@ def _step(
     target: torch.Tensor,
     autocast: torch.dtype | None = None,
     gradient_clip: float | None = None,
+    processes: Processes = ALONE,
+    whole: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One optimizer step over a batch, in micro-batches. Returns mean loss [] and logits [B, C], detached.
 
-    `target`: labels int64 [B], or shares of the classes float [B, C], see fer/runs/losses.py.
+    `target`: labels int64 [B], or shares of the classes float [B, C], see fer/runs/losses.py. With other `processes`
+    pixels and target are this one's share of a batch of `whole` pictures, and the loss is that of the whole batch.
     """
     state.optimizer.zero_grad(set_to_none=True)
-    norm = loss_of.norm(target)
+    norm = processes.total(loss_of.norm(target), pixels.device)
     total, outputs = torch.zeros((), device=pixels.device), []
-    count = math.ceil(len(target) / state.micro_batch)  # nearly equal parts: BatchNorm cannot train on one picture
+    whole = whole or len(target)
+    # nearly equal parts: BatchNorm cannot train on one picture
+    count = min(math.ceil(whole / state.micro_batch), whole // processes.fewest)
+    synced = batch_norms_of_all(processes, state.hyper.sync_batch_norm)
     for part, part_target in zip(pixels.tensor_split(count), target.tensor_split(count), strict=True):
         part = part.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
+        with synced, torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
             logits, *side = training_logits(state.network, part)
             loss = loss_of(logits.float(), part_target) / norm
             loss = loss + sum(SIDE_WEIGHT * loss_of(one.float(), part_target) / norm for one in side)
         scaler.scale(loss).backward()
         total += loss.detach()
         outputs.append(logits.detach())
+    processes.add_gradients(state.network)
     if gradient_clip is not None:
         scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), gradient_clip)
@@ -395,7 +406,7 @@ def _step(
     scaler.update()
     if state.average is not None:
         state.average.update_parameters(state.network)
-    return total, torch.cat(outputs)
+    return processes.sum(total), torch.cat(outputs)
 
 
 def _augmented_chunks(chunks: list, run: Run, key: tuple[int, ...], device: torch.device) -> list:
@@ -422,7 +433,11 @@ def validate(
 ) -> dict[str, float]:
     """Validation loss and metrics: the mean over datasets of each one's own value."""
     scores, autocast = [], autocast_dtype(run.hyper.precision)
+
+    def answer(faces: FaceRows) -> dict[str, np.ndarray]:
+        return predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)
+
     for faces in validation.values():
-        found = predict(network, expected, faces, ("none",), run.hyper.batch_size, machine.device, 0, autocast)
+        found = predict_together(machine.processes, faces, answer)
         scores.append(validation_scores(faces.label, found["none"]))
     return mean_scores(scores)

@@ -421,7 +421,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
     """Iterate with a rich progress bar and ETA; without a terminal, with a log line every 15 seconds."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
         from rich.markup import escape
         from rich.progress import track
 

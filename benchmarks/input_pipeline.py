@@ -55,10 +55,10 @@ def same_list() -> Any:
 class SameListSource(BatchSource):
     """BatchSource whose pictures go through `same_list`."""
 
-    def _augment(self, pixels: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    def _augment(self, pixels: np.ndarray, key: tuple[int, ...], first: int) -> np.ndarray:
         if not self._transforms:
             self._transforms[0] = same_list()
-        return augment_images(pixels, self._transforms[0], key)
+        return augment_images(pixels, self._transforms[0], key, first)
 
 
 def packed(pictures: Pictures, cache: Path) -> FaceRows:

@@ -25,7 +25,7 @@ import psutil
 from made_pictures import class_folders, study_of
 
 from fer.settings.settings import Settings
-from utils import InputError, log
+from utils import InputError, log, pick_device
 
 MAIN_AIM, WORKER_AIM = 1000.0, 400.0  # MB
 WORKERS = 2
@@ -119,8 +119,8 @@ def _train(train: Any, run: Any, settings: Settings) -> None:
     from fer.runs.fit_state import start_state
     from fer.runs.losses import make_loss
 
-    machine = training.Machine(training.pick_device("cpu"), WORKERS)
-    source = training._training_source(run, train)
+    machine = training.Machine(pick_device("cpu"), WORKERS)
+    source = training.training_source(run, train)
     state = start_state(run, len(source), machine.device, settings.models[run.model], run.hyper.batch_size)
     criterion = make_loss(run, train, machine.device)
     scaler = training.torch.amp.GradScaler("cpu", enabled=False)

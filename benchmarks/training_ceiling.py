@@ -78,7 +78,7 @@ def faces_for(case: Case, folder: Path) -> FaceRows:
 
 def epochs(state: training.FitState, run: Run, faces: FaceRows, machine: Machine) -> Callable[[], int]:
     """A function that trains one epoch, as `fit` does, and returns the number of pictures."""
-    source = training._training_source(run, faces)
+    source = training.training_source(run, faces)
     loader = make_loader(source, machine.workers, machine.device.type == "cuda")
 
     def work() -> int:

@@ -181,7 +181,7 @@ def test_a_gpu_lost_mid_epoch_fails_one_run_the_grid_goes_on_and_the_next_comman
 ) -> None:
     runs = planned_runs(study)
     first, second = (planned.folder for planned in runs)
-    steps = len(training._training_source(runs[0].run, _training_rows(study, runs[0])))
+    steps = len(training.training_source(runs[0].run, _training_rows(study, runs[0])))
     with monkeypatch.context() as patch:
         Failing(error, steps + 2, patch)
         failures = execute(study, runs)

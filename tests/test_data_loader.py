@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,25 @@ def test_a_batch_larger_than_the_data_and_more_workers_than_batches(faces: FaceR
     source = BatchSource(faces, 1000)
     assert len(source) == 1
     assert sum(len(labels) for _, labels in batches_of(source, 8, 0)) == len(faces)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_shares_of_processes_are_the_batch_picture_by_picture(faces: FaceRows, processes: int) -> None:
+    """Augmented as in the whole batch, wherever in it they stand and whichever pack they come from."""
+    source = BatchSource(faces, 16, seed=5, shuffle=True, augmentation=AUGMENTATION)
+    shares = [replace(source, share=(number, processes)) for number in range(processes)]
+    for number in range(len(source)):
+        whole = [(pixels.numpy(), label) for part in source[2, number] for pixels, label in zip(*part, strict=True)]
+        parts = [
+            (pixels.numpy(), label)
+            for share in shares
+            for part in share[2, number]
+            for pixels, label in zip(*part, strict=True)
+        ]
+        assert len(whole) == len(parts) == source.batch_length(number)
+        assert all(np.array_equal(a, b) and one == two for (a, one), (b, two) in zip(whole, parts, strict=True))
+        positions = [share.positions(2, number) for share in shares]
+        assert np.concatenate(positions).tolist() == source.positions(2, number).tolist()
 
 
 def test_weights_stand_in_the_order_of_their_batch(faces: FaceRows) -> None:

@@ -362,7 +362,7 @@ def test_a_pack_removed_while_in_use_is_named(prepare: Callable[..., Prepared], 
 
 def changed_by_training(job: Prepared, epochs: int) -> set[str]:
     """Names of parameters and statistics that are not bit for bit what they were after so many epochs."""
-    source = training._training_source(job.run, job.train)
+    source = training.training_source(job.run, job.train)
     loader = training.make_loader(source, 0, False)
     state = start_state(job.run, len(source), CPU.device, job.row, 16)
     before = {name: value.clone() for name, value in state.network.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import zipfile
@@ -120,17 +121,32 @@ def start_or_continue(
 
 def save_checkpoint(state: FitState, folder: Path) -> None:
     """Write checkpoint.pth in `folder`, whole or not at all."""
-    save_state(
-        folder / "checkpoint.pth",
-        {
-            "network": state.network.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "scheduler": state.scheduler.state_dict(),
-            "average": None if state.average is None else state.average.state_dict(),
-            "progress": {name: getattr(state, name) for name in PROGRESS},
-            "identity": state.identity,
-        },
-    )
+    save_state(folder / "checkpoint.pth", _contents(state))
+
+
+def _contents(state: FitState) -> dict[str, Any]:
+    return {
+        "network": state.network.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": state.scheduler.state_dict(),
+        "average": None if state.average is None else state.average.state_dict(),
+        "progress": {name: getattr(state, name) for name in PROGRESS},
+        "identity": state.identity,
+    }
+
+
+def as_bytes(state: FitState) -> bytes:
+    """What a checkpoint of `state` would hold, for another process."""
+    stream = io.BytesIO()
+    torch.save(_contents(state), stream)
+    return stream.getvalue()
+
+
+def from_bytes(stored: bytes, run: Run, steps: int, device: torch.device, row: ModelRow) -> FitState:
+    """The state that another process gave as `as_bytes`, on `device`; the other arguments as in `start_state`."""
+    state = start_state(run, steps, device, row, run.hyper.batch_size)
+    _fill_state(state, torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True))
+    return state
 
 
 def restore_checkpoint(state: FitState, folder: Path) -> None:
@@ -146,6 +162,9 @@ def restore_checkpoint(state: FitState, folder: Path) -> None:
         stored = load_state(path)
         if stored.get("identity", state.identity) != state.identity:  # versions before this one wrote none
             raise ValueError("it is of another run or other training rows")
+        progress = stored["progress"]
+        if set(progress) != set(PROGRESS) or not 0 < progress["epoch"] == len(progress["history"]):
+            raise ValueError("what it says of its epochs is not whole")
         _fill_state(state, stored)
     except InputError:
         raise
@@ -168,8 +187,6 @@ def _refuse_changed_bytes(path: Path) -> None:
 
 def _fill_state(state: FitState, stored: dict[str, Any]) -> None:
     progress = stored["progress"]
-    if set(progress) != set(PROGRESS) or not 0 < progress["epoch"] == len(progress["history"]):
-        raise ValueError("what it says of its epochs is not whole")
     if (stage := stage_of(state.hyper, progress["epoch"] - 1)) != state.stage:
         enter_stage(state, stage)
     state.network.load_state_dict(stored["network"])

@@ -31,7 +31,7 @@ ADDED_LATER: dict[str, Any] = {
     "head_widths": (512, 128), "head_batch_norm": True, "head_dropout": 0.3, "head_weight_decay": None, "head_c": 1.0,
     "loss": "cross_entropy", "focal_gamma": 2.0, "logit_tau": 1.0, "effective_beta": 0.999,
     "mixup": 0.0, "cutmix": 0.0, "soft_labels": False,
-    "doubtful": "keep", "classes": len(EMOTIONS),
+    "doubtful": "keep", "classes": len(EMOTIONS), "sync_batch_norm": True,
 }  # fmt: skip
 
 # Raise when a loss that reads how frequent the classes are counts them otherwise, in the runs of `_counts_draws`.
@@ -96,6 +96,7 @@ class Hyperparameters:
     doubtful: str | float = "keep"
     soft_labels: bool = False
     classes: int = len(EMOTIONS)
+    sync_batch_norm: bool = True
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class TrainingValues(Record):
     train_share: Annotated[float, Interval(gt=0, le=1)] = 1.0
     freeze: Freezing = "none"
     freeze_batch_norm: bool = False
+    sync_batch_norm: bool = True
     stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ()
     dropout: BelowOne = 0.0
     drop_path: BelowOne = 0.0

@@ -255,7 +255,7 @@ def _finish(
             "facts": facts | network_cost(network, expected, machine.device),
             "weights_sha256": digest,
             "config": study.settings.describe(),
-            "environment": environment(machine.device),
+            "environment": environment(machine.device) | {"processes": machine.processes.count},
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )

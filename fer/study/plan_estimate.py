@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer.faces.prepared import worker_count
+from fer.machine.processes import joined
 from fer.runs.run import ORACLE, PlannedRun, Run, read_run_json
 from fer.settings.pretraining_row import SUPERVISED
 from fer.study.disk_need import packed_shape, packs_to_make, unmade_extras, unprepared, wanted_pictures
@@ -127,6 +128,8 @@ class _FinishedSpeeds:
         for folder in self.models_folder.glob(f"*__{model}__*"):
             stored = read_run_json(folder)
             if stored is None or any(stored["environment"].get(name) != self.here[name] for name in MACHINE):
+                continue
+            if stored["environment"].get("processes", 1) != joined().count:
                 continue
             like = _cost(stored["run"]["hyper"])
             if like not in newest or stored["finished"] > newest[like]["finished"]:

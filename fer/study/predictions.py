@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from data_loader import FaceRows, NetworkInput
+    from training import Machine
 
 # Raise when the same weights and rows would give other probabilities (a changed view, say).
 # 2: mean and std of the input are those of training; before, those of timm's default weights.
@@ -162,24 +164,51 @@ Loaded = tuple["nn.Module", "NetworkInput"]  # a network with the weights of its
 
 def _predictor(study: Study, planned: PlannedRun, loaded: Loaded | None) -> Callable[[tuple[str, str, str]], Found]:
     """A function from (dataset, split, variant) to faces and their probabilities per TTA policy, "none" among them."""
-    from evaluation import predict
+    from evaluation import predict_together
     from fer.runs.trained_network import load_trained
     from training import make_machine
 
     stored = read_run_json(planned.folder, planned.inputs)
     assert stored is not None, f"{planned.name} is scored before it is finished"
     machine, hyper = make_machine(study.settings), planned.run.hyper
-    network, expected = loaded or load_trained(planned, stored["weights_sha256"], machine.device)
-    policies, autocast = tuple(dict.fromkeys(("none", *study.settings.tta))), autocast_dtype(hyper.precision)
+    trained = loaded or load_trained(planned, stored["weights_sha256"], machine.device)
+    policies = tuple(dict.fromkeys(("none", *study.settings.tta)))
 
     def predict_rows(group: tuple[str, str, str]) -> Found:
         name, split, variant = group
         rows, _ = study.scored(planned.run, name, split)
         faces = faces_of(study.datasets[dataset_of(name)], rows, variant, hyper.input_size, study.settings)
         asked = policies if split == "val" else study.settings.tta
-        return faces, predict(network, expected, faces, asked, hyper.batch_size, machine.device, 0, autocast)
+        if machine.processes.count > 1:
+            machine.processes.tell(_follow, planned, stored["weights_sha256"], faces, asked, machine)
+        return faces, predict_together(machine.processes, faces, partial(_answer, planned, trained, asked, machine))
 
     return predict_rows
+
+
+def _answer(
+    planned: PlannedRun, trained: Loaded, asked: tuple[str, ...], machine: Machine, faces: FaceRows
+) -> dict[str, np.ndarray]:
+    """Probabilities of `faces` per TTA policy."""
+    from evaluation import predict
+
+    hyper = planned.run.hyper
+    autocast = autocast_dtype(hyper.precision)
+    return predict(*trained, faces, asked, hyper.batch_size, machine.device, 0, autocast)
+
+
+def _follow(planned: PlannedRun, digest: str, faces: FaceRows, asked: tuple[str, ...], machine: Machine) -> None:
+    """What the other processes do of it: they answer their share, with the weights that lie in the run's folder."""
+    from evaluation import predict_together
+    from fer.runs.trained_network import load_trained
+    from training import machine_here
+
+    here = machine_here(machine)
+
+    def answer(rows: FaceRows) -> dict[str, np.ndarray]:
+        return _answer(planned, load_trained(planned, digest, here.device), asked, here, rows)
+
+    predict_together(here.processes, faces, answer)
 
 
 def _compare_with_training(study: Study, planned: PlannedRun, found: dict[tuple[str, str, str], Found]) -> None:

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from fer.audit.label_noise import cleanlab_problem
 from fer.machine.extras import need_extra
+from fer.machine.processes import joined
 from fer.networks.names import UnavailableWeightsError, architecture_of, fetched_tag, network_problem, weights_source
 from fer.runs.run import PlannedRun, read_run_json
 from fer.settings.pretraining_row import SUPERVISED, pretraining_of
@@ -49,6 +50,7 @@ def refuse_impossible(settings: Settings, runs: Iterable[PlannedRun]) -> None:
     """Raise InputError when a run to do cannot start: its network, weights or device is not to be had."""
     models = {planned.run.model for planned in runs if not planned.finished}
     problems = model_problems(settings, [name for name in settings.models if name in models]) if models else []
+    problems += _small_batches(settings, models)
     if problems:
         raise InputError(problems)
 
@@ -65,6 +67,17 @@ def model_problems(settings: Settings, models: Collection[str]) -> list[str]:
     shapes = _shape_problems(settings, [name for name, problem in unknown.items() if not problem])
     lack = _missing_package(settings, models)
     return [problem for problem in (device, *unknown.values(), *files, weights, lack, *shapes) if problem]
+
+
+def _small_batches(settings: Settings, models: Collection[str]) -> list[str]:
+    """Rows whose batch does not give each of several processes two pictures."""
+    processes = joined()
+    return [
+        f'MODEL_CONFIG "{name}": a batch of {settings.models[name].batch_size} pictures is too small for '
+        f'{processes.count} processes, which need two each. Raise "batch_size", or start fewer processes.'
+        for name in settings.models
+        if name in models and settings.models[name].batch_size < processes.fewest
+    ]
 
 
 def _first_row(settings: Settings, model: str) -> ModelRow:

@@ -24,6 +24,7 @@ from fer.faces.packs import Pack
 from fer.faces.prepared import save_picture
 from fer.layouts.pictures import UnreadablePicture, open_picture
 from fer.machine.memory import is_out_of_memory
+from fer.machine.processes import ALONE
 from fer.networks.names import architecture_of
 from fer.runs.run import Run
 from fer.settings.settings import EMOTIONS, ModelRow, Settings
@@ -115,6 +116,7 @@ def network_speed(
     `shape`: side in pixels and channels of its packed pictures.
     """
     hyper = run.hyper
+    machine = replace(machine, processes=ALONE)  # other processes wait meanwhile
     what = {
         "network": [hyper.architecture, hyper.options, hyper.input_size, hyper.channels, hyper.batch_size],
         "fit": [hyper.freeze, hyper.optimizer, hyper.ema_decay > 0, hyper.augmentation, hyper.augment_engine],

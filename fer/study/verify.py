@@ -138,7 +138,7 @@ def _largest_difference(old: dict[str, torch.Tensor], new: dict[str, torch.Tenso
 
 
 def _environment_changes(there: dict[str, Any], here: dict[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """What shapes rounding: CPU, device, threads, python and package versions, and the program's commit."""
+    """What shapes rounding: CPU, device, threads, processes, python and package versions, the program's commit."""
     flat = [{**side, **side["packages"]} for side in (there, here)]
     names = [name for name in flat[0] if name not in ("packages", "cores")]
     return tuple((name, flat[0][name], flat[1].get(name)) for name in names if flat[0][name] != flat[1].get(name))
