@@ -34,6 +34,8 @@ STEPS = (
     Step("training_ceiling", "loading costs training at most 3 % (resnet18) and 10 % (mobilenet)",
          "--rounds 5", "--networks small_residual --rounds 1 --workers 0"),
     Step("augmentation", "5,000 pictures/s of 48 px on one thread by the batch engine", "", "--batches 4 --rounds 1"),
+    Step("training_step", "where a small network's step spends its time, and what other ways of doing it bring",
+         "", "--rounds 1 --batch 4"),
     Step("views", "three views cost at most 3.1 times one; their data path is 10 times image by image",
          "--images 192 --rounds 5", "--images 8 --rounds 1 --batch 8"),
     Step("face_finding", "2 times the faces/s of facenet-pytorch's detect, with the same boxes",

@@ -8,7 +8,7 @@ Three steps, each over thumbnails of 32 x 32 gray pixels:
 2. Candidates: pairs whose descriptors have a cosine above CANDIDATE, found through lists around k-means centres,
    of which each picture searches the PROBES nearest. scikit-learn makes the centres, NumPy searches the lists. The
    usual libraries were measured on the same descriptors: faiss and usearch take 2.5 to 5 times the CPU time for the
-   same recall (benchmarks/NOTES.md), and faiss crashes beside torch on macOS
+   same recall (benchmarks/SCALE.md), and faiss crashes beside torch on macOS
    (https://github.com/faiss-wheels/faiss-wheels/issues/73).
 3. Proof: a candidate is a copy when its two pictures, aligned, correlate in their detail (see audit/alignment.py).
    A first alignment at 16 x 16 drops most candidates cheaply. Detail takes four times the memory of a thumbnail, so it
