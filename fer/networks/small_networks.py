@@ -102,7 +102,7 @@ class ResidualNetwork(nn.Module):
 class SmallResidual(PooledNetwork):
     """A cheap 5×5 strided stem, pooled stages and two identity blocks: 1.05 M parameters, 68 M multiply-adds at 48 px.
 
-    Found by a search on FER2013's PublicTest for the best use of CPU minutes (docs/results.md, "FER2013 from scratch").
+    Found by a search on FER2013's PublicTest for the best use of CPU minutes (docs/from_scratch.md).
     Most work happens at a quarter and an eighth of the side, where two CPU cores are fast.
     Input [B, in_chans, S, S] for any S of at least 8; output logits [B, num_classes].
     """
@@ -194,7 +194,7 @@ def small_residual(
     drop_rate: float = 0.0,
     widths: Sequence[int] = (32, 48, 96, 192),
 ) -> SmallResidual:
-    """The network of studies/fer2013_scratch.py; option `widths`: channels of stem, early, middle and late stage."""
+    """The network of studies/architectures.py; option `widths`: channels of stem, early, middle and late stage."""
     return SmallResidual(num_classes, in_chans, drop_rate, tuple(widths))  # type: ignore[arg-type]
 
 
