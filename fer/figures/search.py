@@ -96,7 +96,7 @@ def _about(study: StoredStudy, found: StoredSearch) -> str:
 def _points(found: StoredSearch, column: str) -> Points:
     rows = found.trials[found.trials["validation_score"].notna()]
     return {
-        state: part[[column, "validation_score"]].astype(float).to_numpy().tolist()
+        str(state): part[[column, "validation_score"]].astype(float).to_numpy().tolist()
         for state, part in rows.groupby("state")
         if state in LOOKS
     }
@@ -112,6 +112,8 @@ def _chosen(found: StoredSearch, column: str) -> list[float]:
 
 def plot_history(title: list[str], metric: str, points: Points, chosen: list[float], expected: float | None) -> Figure:
     """A point per trial, a step line of the best complete one so far; `expected`: a dashed line."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _scores(title, metric, points, chosen)
     complete = pd.DataFrame(sorted(points.get("complete", [])), columns=["x", "y"])
     last = max(x for found in points.values() for x, _ in found)
@@ -125,7 +127,7 @@ def plot_history(title: list[str], metric: str, points: Points, chosen: list[flo
         )
         figure.subplots_adjust(right=1 - 0.75 / SIDE)
     axes.set_xlabel("trial", size=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -155,10 +155,11 @@ class Processes:
         if self.count == 1:
             yield
             return
+        known: tuple[type[Exception], ...] = (ProcessError, *agreed)
         self._in_step = True
         try:
             yield
-        except (ProcessError, *agreed):
+        except known:
             self._in_step = False
             raise
         except Exception as error:

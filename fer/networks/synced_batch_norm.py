@@ -93,7 +93,7 @@ class _SyncedBatchNorm(TorchFunctionMode):
         return mean, variance, count
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        return _Sum.apply(tensor, self.processes)  # type: ignore[no-any-return]
+        return _Sum.apply(tensor, self.processes)  # type: ignore[no-any-return, unused-ignore]
 
 
 class _Sum(torch.autograd.Function):

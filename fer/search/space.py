@@ -64,6 +64,6 @@ def _drawn(axis: Any, rng: np.random.Generator) -> Any:
         drawn = float(np.exp(rng.uniform(np.log(axis.low), np.log(axis.high))))
         return min(max(round(drawn), int(axis.low)), int(axis.high)) if axis.is_whole else drawn
     if np.isfinite(axis.size):
-        drawn = axis.low + int(rng.integers(axis.size)) * (axis.step or 1)
+        drawn = axis.low + int(rng.integers(int(axis.size))) * (axis.step or 1)
         return drawn if axis.is_whole else float(drawn)
     return float(rng.uniform(axis.low, axis.high))

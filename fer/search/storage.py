@@ -47,10 +47,11 @@ def connect(settings: Settings) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     search_folder(settings.output_path).mkdir(parents=True, exist_ok=True)
+    refused: tuple[type[Exception], ...] = (*storage_errors(), ArgumentError, RuntimeError)
     try:
         with lock_in(settings.output_path, "search_tables"):  # two workers started together would both make them
             return optuna.storages.RDBStorage(_address(settings), engine_kwargs=_engine(settings))
-    except (*storage_errors(), ArgumentError, RuntimeError) as error:  # RuntimeError: tables of another Optuna
+    except refused as error:  # RuntimeError: tables of another Optuna
         raise InputError(
             f"SEARCH_STORAGE: {place_of(settings)} cannot be used: {_reason(error)}. Start the server, correct the "
             "address, or write None for a file in the output folder."

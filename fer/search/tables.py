@@ -129,9 +129,9 @@ def _optimism(study: Study, trials: list[FrozenTrial], metric: str) -> tuple[Opt
         log.warning("SEARCH: the validation predictions of %d trials are gone", len(complete) - len(answers))
     if len(answers) < 2:
         return None, "fewer than two trials are complete"
-    found = choice_optimism(answers, metric)
+    optimism = choice_optimism(answers, metric)
     few = f"a validation set has fewer than {FEWEST_GROUPS} groups of pictures"
-    return (found, "") if found is not None else (None, few)
+    return (optimism, "") if optimism is not None else (None, few)
 
 
 def _answers(study: Study, trial: FrozenTrial) -> list[Answers] | None:

@@ -189,7 +189,7 @@ def _kept_scores(planned: PlannedRun, metric: str) -> list[float]:
     found: list[float] = []
     best = -np.inf
     for row in history.to_dict("records"):
-        score = selection_score(row, planned.run.selection)
+        score = selection_score({str(name): value for name, value in row.items()}, planned.run.selection)
         if score > best or planned.run.selection == "last" or not found:
             best, value = score, float(row[shown])
             found.append(value if np.isfinite(value) else -1.0)
