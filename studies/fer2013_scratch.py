@@ -7,9 +7,9 @@ Validation is PublicTest, test is PrivateTest. Network and schedule were chosen 
 
 Expected on PrivateTest (n = 3,589), mean ± standard deviation of three seeds: 66.1 ± 0.2 %, with a mirrored view
 67.1 ± 0.2 %, with ten views, which PublicTest chooses, 67.9 ± 0.5 %; of the 2,778 pictures without an identical or near
-copy 64.3 ± 0.2 and 66.1 ± 0.4 %. 36 CPU minutes a seed on a Xeon with AMX (bf16): 18 minutes of two cores that share
-the work evenly; CPUs without AMX take longer. In ten minutes: --set EPOCHS=30 (PublicTest 65.5 % with ten views, one
-seed; not scored on PrivateTest).
+copy 64.3 ± 0.2 and 66.1 ± 0.4 %. 36 CPU minutes a seed on a Xeon with AMX (bf16), about 21 minutes of two quiet cores
+by the rate of a step; CPUs without AMX take longer. In ten minutes: --set EPOCHS=30 (PublicTest 65.5 % with ten views,
+one seed; not scored on PrivateTest).
 """
 
 ACTIVE_DATASETS = ("fer2013",)

@@ -10,8 +10,8 @@ no part; the test rows score it within its own datasets, and leave-one-out train
 
 One seed, one view / ten views: mean per-class accuracy 64.8 / 66.4 % on the test rows of its own three sets
 (n = 4,446); left out and after 20 epochs the RAF-like set 56.4 / 53.1 % (n = 428), the ExpW-like one 54.0 / 55.3 %
-(n = 429). Expect the latter elsewhere (docs/from_scratch.md). 45 CPU minutes on a Xeon with AMX: 23 of two cores that
-share the work evenly.
+(n = 429). Expect the latter elsewhere (docs/from_scratch.md). 45 CPU minutes on a Xeon with AMX, about 26 of two quiet
+cores by the rate of a step.
 """
 
 EXPERIMENTS = ("combined",)
