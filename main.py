@@ -29,7 +29,6 @@ try:
     from fer.console.terminal import file_problem, prepare_streams, stdout_problem
     from fer.data.readers import missing_datasets
     from fer.machine.processes import hush, join
-    from fer.settings.messages import did_you_mean
     from fer.settings.settings import PROJECT, Settings, load_settings
     from fer.study.disk_need import needed_space, refuse_full_disk, space_of_pictures
     from fer.study.execution import execute, write_study
@@ -160,27 +159,6 @@ def prepare(settings: Settings) -> int:
     report(output, settings.plot_format, draw, settings.figures)
     log.info("every picture of %d runs is prepared and packed", len(every))
     return 0
-
-
-def download(name: str, settings: Settings) -> int:
-    """Fetch one dataset into the folder of its row, or say how to ask for it. Returns 0, or 2 where that is to do."""
-    from fer.data.download import download, source_of, steps
-    from fer.layouts.known_datasets import KNOWN_DATASETS
-
-    row = settings.datasets.get(name)
-    if row is None and name not in KNOWN_DATASETS:
-        known = sorted({*settings.datasets, *KNOWN_DATASETS})
-        raise InputError(f'"{name}" is not a row of DATASETS.{did_you_mean(name, known)} Known: {", ".join(known)}.')
-    if row is not None and source_of(row):
-        root = settings.resolve(row.path)
-        listing = download(name, row, root)
-        log.info("%s: %d faces, layout %s, in %s", name, len(listing.samples), listing.layout, root)
-        return 0
-    if row is not None and row.layout not in KNOWN_DATASETS:
-        raise InputError(f'{name}: where to fetch it is not known. Add "source": "kaggle:owner/name" to its row.')
-    layout, folder = (name, None) if row is None else (row.layout, settings.resolve(row.path))
-    print("\n".join(steps(name, layout, folder)))
-    return 2
 
 
 def plan_of(study: Study) -> tuple[list[PlannedRun], list[GridPoint], list[PlannedRun]]:
@@ -398,14 +376,6 @@ def check(arguments: argparse.Namespace, settings: Settings) -> int:
     return code
 
 
-def print_search_plan(study: Study) -> None:
-    """What a search will do, and at most how long it takes; trains nothing."""
-    from fer.search.forecast import search_lines, time_line
-
-    for line in (*search_lines(study.settings), time_line(study, speed_book(study.settings, measure=True))):
-        log.info("%s", line)
-
-
 def _command(arguments: argparse.Namespace, *more: str) -> str:
     """The command line of a whole run with the same config and values, with `more` behind it."""
     config = ["--config", str(arguments.config)] if arguments.config else []
@@ -422,7 +392,9 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
         print("\n".join(model_lines(arguments.models or None)))
         return 0
     if arguments.download:
-        return download(arguments.download, settings)
+        from fer.data.download import download_or_explain
+
+        return download_or_explain(arguments.download, settings)
     if arguments.check:
         return check(arguments, settings)
     if arguments.audit:
@@ -435,7 +407,9 @@ def _do(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.plan:
         study = open_study_of(settings, problems_before_start(settings))
         if settings.search:
-            print_search_plan(study)
+            from fer.search.forecast import log_search_plan
+
+            log_search_plan(study)
             return 0
         _, _, runs = plan_of(study)
         refuse_impossible(settings, runs)

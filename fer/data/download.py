@@ -14,7 +14,8 @@ from pathlib import Path
 from fer.data.readers import Listing, count_differences, need_packages, partial_folder, read_dataset
 from fer.layouts.known_datasets import KNOWN_DATASETS
 from fer.machine.extras import need_extra
-from fer.settings.settings import DatasetRow
+from fer.settings.messages import did_you_mean
+from fer.settings.settings import DatasetRow, Settings
 from utils import FULL, InputError, free_space, lock_in, log
 
 TIMES_ITS_SIZE = 2.5  # the archive and what it holds lie there together; room for file systems' blocks
@@ -157,3 +158,21 @@ def _differences(listing: Listing) -> list[str]:
         if wrong := count_differences(listing.samples[listing.samples["split"] == split], known):
             problems.append(f"{split or 'all'}: {', '.join(wrong)}")
     return problems
+
+
+def download_or_explain(name: str, settings: Settings) -> int:
+    """Fetch one dataset into the folder of its row, or say how to ask for it. Returns 0, or 2 where that is to do."""
+    row = settings.datasets.get(name)
+    if row is None and name not in KNOWN_DATASETS:
+        known = sorted({*settings.datasets, *KNOWN_DATASETS})
+        raise InputError(f'"{name}" is not a row of DATASETS.{did_you_mean(name, known)} Known: {", ".join(known)}.')
+    if row is not None and source_of(row):
+        root = settings.resolve(row.path)
+        listing = download(name, row, root)
+        log.info("%s: %d faces, layout %s, in %s", name, len(listing.samples), listing.layout, root)
+        return 0
+    if row is not None and row.layout not in KNOWN_DATASETS:
+        raise InputError(f'{name}: where to fetch it is not known. Add "source": "kaggle:owner/name" to its row.')
+    layout, folder = (name, None) if row is None else (row.layout, settings.resolve(row.path))
+    print("\n".join(steps(name, layout, folder)))
+    return 2

@@ -14,8 +14,8 @@ from fer.settings.search import Range, size_of, tried_points
 from fer.settings.settings import Settings
 from fer.study.plan import Study, planned_runs
 from fer.study.plan_estimate import Estimate, estimate_plan
-from fer.study.speed import SpeedBook
-from utils import duration
+from fer.study.speed import SpeedBook, speed_book
+from utils import duration, log
 
 MOST_TIMED = 8  # points whose cost is estimated
 
@@ -64,3 +64,9 @@ def time_line(study: Study, book: SpeedBook) -> str:
 def _trial_estimate(study: Study, point: dict[str, Any], book: SpeedBook) -> Estimate:
     there = at_point(study, point)
     return estimate_plan(there, planned_runs(there), book)
+
+
+def log_search_plan(study: Study) -> None:
+    """Say what a search will do, and at most how long it takes; trains nothing."""
+    for line in (*search_lines(study.settings), time_line(study, speed_book(study.settings, measure=True))):
+        log.info("%s", line)
